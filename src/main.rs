@@ -1,0 +1,3 @@
+//! The `trivote` command.
+
+fn main() {}
