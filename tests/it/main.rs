@@ -1,0 +1,6 @@
+//! Integration tests: laws that span layers, and every command as a user runs it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::as_conversions, clippy::cast_possible_truncation)]
+
+mod engine;
+mod layers;
+mod networks;
