@@ -5,6 +5,8 @@
 //! [`cli`], [`report`], [`protect`], [`campaign`], [`engine`], [`fault`], [`hw`], [`host`], [`import`], [`net`], [`num`].
 //! `docs/architecture.md` says what each owns.
 
+pub mod analysis;
 pub mod engine;
+pub mod host;
 pub mod net;
 pub mod num;

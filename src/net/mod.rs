@@ -4,10 +4,12 @@
 //! [`FloatNetwork`] is what runs off-chip in `f32`, such as the decoder of an autoencoder. Neither runs anything here:
 //! `engine` evaluates the first, `host` the second.
 
+mod digest;
 mod float;
 mod graph;
 mod tensor;
 
+pub use digest::Fingerprint;
 pub use float::{Activation, FloatError, FloatNetwork, FloatNode, FloatOp};
 pub use graph::{
     Align, Conv2d, Dense, NetError, Network, NetworkBuilder, Node, NodeId, Op, Padding2d, Signal, Window2d,

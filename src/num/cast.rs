@@ -62,3 +62,16 @@ pub const fn i64_from_len(value: usize) -> i64 {
 pub fn floor_i64(value: f64) -> i64 {
     value.floor() as i64
 }
+
+/// A real number without fraction as an integer; exact below 2^127 in magnitude, saturating beyond.
+#[inline]
+pub fn i128_from_whole(value: f64) -> i128 {
+    debug_assert!(value.fract() == 0.0, "a whole number");
+    value as i128
+}
+
+/// An integer as the nearest `f64`.
+#[inline]
+pub const fn f64_from_i128(value: i128) -> f64 {
+    value as f64
+}

@@ -1,0 +1,9 @@
+//! Fault lists times events, in parallel; the only user of threads. It does not know what a fault does: `engine` does.
+
+mod oracle;
+mod sum;
+mod threads;
+
+pub use oracle::{CampaignError, Oracle, OracleInput, SiteOutcome, run_oracle};
+pub use sum::ExactSum;
+pub use threads::{ThreadError, with_threads};

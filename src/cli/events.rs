@@ -1,0 +1,1 @@
+//! `trivote events`: synthetic HGCal modules as CSV.

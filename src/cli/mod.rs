@@ -1,0 +1,110 @@
+//! The command line: one file per verb, arguments, progress, exit codes. Computes nothing itself.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod budget;
+mod events;
+mod import;
+mod infer;
+mod info;
+mod inputs;
+mod oracle;
+mod progress;
+mod shipped;
+mod sweep;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Which weight registers of a fixed-point neural-network accelerator deserve triplication.
+///
+/// Reads a trained QKeras network, flips every bit of its weight registers exactly, prices triple modular redundancy
+/// (TMR) in area, and says what each area budget buys.
+#[derive(Debug, Parser)]
+#[command(name = "trivote", version, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Print JSON instead of tables
+    #[arg(long, global = true, help_heading = "Global options")]
+    json: bool,
+    /// No progress bar and no notes
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    quiet: bool,
+    /// Worker threads [default: one per core]; results do not depend on it
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a design folder from a Keras/QKeras model file
+    Import(import::Arguments),
+    /// Show layers, formats, registers, bits and area of a design
+    Info(info::Arguments),
+    /// Run events through a design, bit for bit as the hardware does
+    Infer(infer::Arguments),
+    /// Flip every bit of the weight registers, one at a time, and measure the error exactly
+    Oracle(oracle::Arguments),
+    /// Show what each area budget for selective TMR buys, for several rankings of the bits
+    Sweep(sweep::Arguments),
+    /// Generate synthetic events of HGCal modules as CSV
+    Events(events::Arguments),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let global = &cli.global;
+    let run_verb = || match &cli.verb {
+        Verb::Import(arguments) => import::run(arguments, global),
+        Verb::Info(arguments) => info::run(arguments, global),
+        Verb::Infer(arguments) => infer::run(arguments, global),
+        Verb::Oracle(arguments) => oracle::run(arguments, global),
+        Verb::Sweep(arguments) => sweep::run(arguments, global),
+        Verb::Events(arguments) => events::run(arguments, global),
+    };
+    let text = crate::campaign::with_threads(global.threads, run_verb)??;
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// A reader that has seen enough (`trivote info ... | head`) is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

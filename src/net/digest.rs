@@ -1,0 +1,111 @@
+//! A fingerprint of a network: what its registers and its arithmetic are, whatever file it came from.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::{Network, Op, WeightTensor};
+
+/// SHA-256 over everything that decides what the accelerator computes: names, operations, shapes, formats, weights.
+///
+/// Two designs have the same fingerprint exactly when their registers and arithmetic are the same, so a protection plan
+/// or an oracle made for one is valid for the other. Text form: 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint of `bytes` alone, for whole files.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl Network {
+    /// The network's fingerprint. The name of the network itself does not enter, so a renamed copy keeps its plans.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut hash = Hasher(Sha256::new());
+        hash.text("trivote network 1");
+        for node in self.nodes() {
+            hash.text(&node.name);
+            hash.numbers(node.inputs.iter().map(|id| i64::from(id.0)));
+            hash.numbers(node.shape.iter().map(|axis| crate::num::cast::i64_from_len(*axis)));
+            match &node.op {
+                Op::Input(quantizer) => hash.text(&format!("input {quantizer}")),
+                Op::Quantize(quantizer) => hash.text(&format!("quantize {quantizer}")),
+                Op::Relu => hash.text("relu"),
+                Op::Reshape => hash.text("reshape"),
+                Op::ZeroPad2d(p) => {
+                    hash.text(&format!("zero_pad2d {} {} {} {}", p.top, p.bottom, p.left, p.right));
+                }
+                Op::Dense(_) => hash.text("dense"),
+                Op::Conv2d(conv) => {
+                    let (w, p) = (&conv.window, &conv.window.padding);
+                    hash.text(&format!("conv2d {:?} {:?}", w.kernel, w.stride));
+                    hash.text(&format!("padding {} {} {} {}", p.top, p.bottom, p.left, p.right));
+                }
+            }
+            for (kind, tensor) in node.op.tensors() {
+                hash.text(&kind.to_string());
+                hash.tensor(tensor);
+            }
+        }
+        Fingerprint(hash.0.finalize().into())
+    }
+}
+
+/// Feeds fields with their lengths, so that no two different sequences of fields feed the same bytes.
+struct Hasher(Sha256);
+
+impl Hasher {
+    fn text(&mut self, text: &str) {
+        self.numbers([crate::num::cast::i64_from_len(text.len())].into_iter());
+        self.0.update(text.as_bytes());
+    }
+
+    fn numbers(&mut self, numbers: impl ExactSizeIterator<Item = i64>) {
+        self.0.update(crate::num::cast::i64_from_len(numbers.len()).to_le_bytes());
+        for number in numbers {
+            self.0.update(number.to_le_bytes());
+        }
+    }
+
+    fn tensor(&mut self, tensor: &WeightTensor) {
+        self.text(&tensor.format().to_string());
+        self.numbers(tensor.shape().iter().map(|axis| crate::num::cast::i64_from_len(*axis)));
+        self.numbers(tensor.channel_shift().iter().map(|shift| i64::from(*shift)));
+        self.numbers(tensor.raw().iter().copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dense, NetworkBuilder, TensorKind};
+    use super::*;
+    use crate::num::{QFormat, qkeras};
+
+    fn network(name: &str, layer: &str, weights: Vec<i64>) -> Network {
+        let input = qkeras::quantized_relu(4, 1).unwrap();
+        let mut builder = NetworkBuilder::new(name, "x", &[2], input).unwrap();
+        let kernel = WeightTensor::new(vec![2, 1], weights, QFormat::signed(4, 2).unwrap()).unwrap();
+        let source = builder.input();
+        builder.push(layer, Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn it_sees_weights_and_layer_names_but_not_the_design_name() {
+        let base = network("a", "dense", vec![1, 2]);
+        assert_eq!(base.fingerprint(), network("b", "dense", vec![1, 2]).fingerprint());
+        assert_ne!(base.fingerprint(), network("a", "other", vec![1, 2]).fingerprint());
+        assert_ne!(base.fingerprint(), network("a", "dense", vec![2, 1]).fingerprint());
+        let faulty = base.with_weight(super::super::NodeId(1), TensorKind::Kernel, 0, -1).unwrap();
+        assert_ne!(base.fingerprint(), faulty.fingerprint());
+        assert_eq!(base.fingerprint().to_string().len(), 64);
+    }
+}

@@ -1,0 +1,33 @@
+//! What every result file says about where it came from.
+
+use serde::{Deserialize, Serialize};
+
+/// Enough to run the same command again and to know that it was fed the same.
+///
+/// Neither time nor place enter: the same work gives the same bytes, on any machine, with any number of threads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of trivote.
+    pub trivote: String,
+    /// The command, without what cannot change the result (threads, output, progress).
+    pub command: Vec<String>,
+    /// Fingerprint of the accelerator's registers and arithmetic.
+    pub design: String,
+    /// Seeds used, by purpose.
+    pub seeds: Vec<(String, u64)>,
+    /// SHA-256 of every file read, by name.
+    pub inputs: Vec<(String, String)>,
+}
+
+impl Provenance {
+    /// Provenance of a command by this version.
+    pub fn new(command: Vec<String>, design: String) -> Self {
+        Self {
+            trivote: env!("CARGO_PKG_VERSION").to_owned(),
+            command,
+            design,
+            seeds: Vec::new(),
+            inputs: Vec::new(),
+        }
+    }
+}
