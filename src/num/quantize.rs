@@ -60,6 +60,8 @@ pub enum Overflow {
     /// `AP_SAT_ZERO`: zero.
     SaturateZero,
     /// `AP_SAT_SYM`: as `AP_SAT`, but a signed range is `-max ..= max`.
+    ///
+    /// A one-bit signed register then holds 0 alone; the vendor's C++ model leaves such a register at -1.
     SaturateSymmetric,
 }
 
@@ -110,10 +112,10 @@ impl Quantizer {
     /// range follows `self.overflow`; rounding comes first, as in `ap_fixed`.
     #[inline]
     pub fn quantize(self, acc: i64, acc_frac: i32) -> i64 {
-        let shift = acc_frac - self.format.frac_bits();
-        if shift <= 0 && -shift < i32::try_from(acc.unsigned_abs().leading_zeros()).unwrap_or(0) {
+        let shift = acc_frac.saturating_sub(self.format.frac_bits());
+        if shift <= 0 && shift.unsigned_abs() < acc.unsigned_abs().leading_zeros() {
             // No bit is lost on the way: the common case of an accumulator at or above the step of the register.
-            return self.clip(i128::from(acc << -shift));
+            return self.clip(i128::from(acc << shift.unsigned_abs()));
         }
         if (1..=62).contains(&shift) {
             let floor = acc >> shift;
@@ -187,7 +189,8 @@ impl fmt::Display for Quantizer {
     }
 }
 
-/// Reads `ap_fixed<W,I>`, `ap_fixed<W,I,Q>` or `ap_fixed<W,I,Q,O>`; defaults are `AP_TRN` and `AP_WRAP`, as in `ap_fixed`.
+/// Reads `ap_fixed<W,I>`, `ap_fixed<W,I,Q>`, `ap_fixed<W,I,Q,O>` or `ap_fixed<W,I,Q,O,0>`; defaults are `AP_TRN` and
+/// `AP_WRAP`, as in `ap_fixed`; the modes may stand without their `AP_`.
 impl FromStr for Quantizer {
     type Err = FormatError;
 
@@ -202,7 +205,8 @@ impl FromStr for Quantizer {
         };
         let rounding = mode(parts.next(), "AP_TRN");
         let overflow = mode(parts.next(), "AP_WRAP");
-        if parts.next().is_some() {
+        // The fifth argument counts the bits that stay saturated when the rest wraps; only none is supported.
+        if parts.next().is_some_and(|saturated| saturated != "0") || parts.next().is_some() {
             return Err(syntax());
         }
         Ok(Self {
@@ -215,3 +219,7 @@ impl FromStr for Quantizer {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "quantize_tests.rs"]
+mod tests;

@@ -2,5 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::as_conversions, clippy::cast_possible_truncation)]
 
 mod engine;
+mod fixed_crate;
 mod layers;
 mod networks;
