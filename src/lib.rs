@@ -6,5 +6,6 @@
 //! `docs/architecture.md` says what each owns.
 
 pub mod engine;
+pub mod hw;
 pub mod net;
 pub mod num;
