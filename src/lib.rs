@@ -8,5 +8,6 @@
 pub mod analysis;
 pub mod engine;
 pub mod host;
+pub mod hw;
 pub mod net;
 pub mod num;
