@@ -1,0 +1,5 @@
+//! What runs off-chip in floating point: the detector module that feeds the accelerator, and its synthetic events.
+//!
+//! It reads no files and draws from no global random generator; a seed gives the same events on every machine.
+
+pub mod geometry;
