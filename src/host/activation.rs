@@ -13,8 +13,8 @@ const MAX_EXPONENT: f32 = 87.0;
 /// the integer, in two's complement, in the low bits of the sum.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// High part of ln 2: few enough bits that its product with any exponent in range is exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+/// High part of ln 2: nine bits, so that its product with any exponent in range is exact.
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 
 /// ln 2 - `LN_2_HIGH`.
 const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -57,7 +57,9 @@ fn softmax(values: &mut [f32]) {
         *value = exp(*value - largest);
         sum += *value;
     }
-    values.iter_mut().for_each(|value| *value /= sum);
+    for value in values {
+        *value /= sum;
+    }
 }
 
 #[cfg(test)]

@@ -159,18 +159,18 @@ impl Map {
 fn step(node: &FloatNode, input: &[usize]) -> Option<Step> {
     Some(match &node.op {
         FloatOp::Input | FloatOp::Reshape => return None,
-        FloatOp::Dense { kernel, bias } => Step::Dense { combination: Combination::new(kernel.clone(), bias) },
-        FloatOp::Conv2d { kernel, bias, window } => Step::Conv2d {
-            combination: Combination::new(kernel.clone(), bias),
-            map: Map::new(input, &node.shape, *window),
-        },
+        FloatOp::Dense { kernel, bias } => Step::Dense { combination: Combination::new(kernel, bias) },
+        FloatOp::Conv2d { kernel, bias, window } => {
+            Step::Conv2d { combination: Combination::new(kernel, bias), map: Map::new(input, &node.shape, *window) }
+        }
         FloatOp::Conv2dTranspose { kernel, bias, window } => {
             let map = Map::new(input, &node.shape, *window);
             // From Keras' [tap, out, in] to [in, tap, out]: one input value then weights one row.
             let (inputs, columns) = (map.input[2], window.kernel[0] * window.kernel[1] * map.output[2]);
-            let rows = (0..inputs).flat_map(|i| (0..columns).map(move |column| kernel[column * inputs + i])).collect();
+            let rows: Vec<f32> =
+                (0..inputs).flat_map(|i| (0..columns).map(move |column| kernel[column * inputs + i])).collect();
             Step::Conv2dTranspose {
-                combination: Combination::new(rows, &vec![0.0; columns]),
+                combination: Combination::new(&rows, &vec![0.0; columns]),
                 map,
                 bias: bias.iter().copied().map(positive_zero).collect(),
             }
@@ -234,7 +234,7 @@ struct Combination {
 
 impl Combination {
     /// From a matrix `[rows, bias.len()]` in C order.
-    fn new(matrix: Vec<f32>, bias: &[f32]) -> Self {
+    fn new(matrix: &[f32], bias: &[f32]) -> Self {
         let columns = bias.len();
         let rows = matrix.len().checked_div(columns).unwrap_or(0);
         let tile = |values: &[f32], first: usize| {
