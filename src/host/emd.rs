@@ -6,7 +6,6 @@
 use std::fmt;
 
 use super::transport::Transport;
-use crate::num::cast;
 
 /// Most points of a histogram.
 pub const MAX_POINTS: usize = 64;
