@@ -2,4 +2,8 @@
 //!
 //! It reads no files and draws from no global random generator; a seed gives the same events on every machine.
 
+pub mod activation;
+pub mod decoder;
+pub mod emd;
 pub mod geometry;
+mod transport;
