@@ -3,6 +3,7 @@
 //! A change is carried through the graph as the list of values that differ from the trace. A node none of whose inputs
 //! differ is not visited; where every value equals the trace again the evaluation ends.
 
+use crate::hw::{BitId, Inventory};
 use crate::net::{Conv2d, Dense, Network, Node, NodeId, Op, TensorKind};
 
 use super::Trace;
@@ -18,6 +19,21 @@ pub struct WeightChange {
     pub index: usize,
     /// Raw value held minus raw value meant.
     pub delta: i64,
+}
+
+impl WeightChange {
+    /// What flipping one bit of its register changes.
+    ///
+    /// # Panics
+    /// When `inventory` is not the one of `network`.
+    pub fn of_flip(network: &Network, inventory: &Inventory, bit: BitId) -> Self {
+        let (register, place) = inventory.locate_bit(bit);
+        let (array, index) = inventory.locate(register);
+        let tensor = network.node(array.node).op.tensor(array.tensor).expect("the inventory lists the network's tensors");
+        let raw = tensor.raw()[index];
+        let delta = tensor.format().flip(raw, place) - raw;
+        Self { node: array.node, tensor: array.tensor, index, delta }
+    }
 }
 
 /// Evaluates weight changes of one network, event by event.

@@ -1,0 +1,194 @@
+//! The exhaustive oracle: the exact effect of every single-bit flip on every event.
+
+use std::collections::HashMap;
+
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
+use super::ExactSum;
+use crate::engine::{Engine, WeightChange};
+use crate::host::{EventInput, Evaluator, EvaluatorScratch, MetricError};
+use crate::hw::{BitId, Inventory};
+use crate::net::{Network, Signal};
+use crate::num::cast;
+
+/// Why a campaign cannot be completed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CampaignError {
+    /// An event that the metric cannot judge.
+    #[error("event {event}: {source}")]
+    Metric {
+        /// Position of the event, from 0.
+        event: usize,
+        /// What is wrong.
+        source: MetricError,
+    },
+    /// A flip that makes the metric no number.
+    #[error("event {event}, `{site}` flipped: the error is {error}")]
+    NotANumber {
+        /// Position of the event, from 0.
+        event: usize,
+        /// The bit.
+        site: String,
+        /// The error.
+        error: f64,
+    },
+}
+
+/// What an oracle is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct OracleInput<'a> {
+    /// The accelerator.
+    pub network: &'a Network,
+    /// Its registers.
+    pub inventory: &'a Inventory,
+    /// Judge of its output.
+    pub evaluator: &'a Evaluator,
+    /// The events.
+    pub events: &'a [EventInput],
+    /// The bits to flip, one at a time.
+    pub sites: &'a [BitId],
+}
+
+/// What flipping one bit does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SiteOutcome {
+    /// Events whose accelerator output differs from the fault-free one.
+    pub changed_events: u32,
+    /// Sum over events of error with the flip minus error without.
+    pub rise_sum: ExactSum,
+}
+
+/// Outcome of every site, in their order, and of no fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Oracle {
+    /// Error of every event without a fault.
+    pub golden_errors: Vec<f64>,
+    /// Effect of every site.
+    pub outcomes: Vec<SiteOutcome>,
+}
+
+impl Oracle {
+    /// Number of events.
+    pub const fn events(&self) -> usize {
+        self.golden_errors.len()
+    }
+
+    /// Mean error without a fault.
+    pub fn golden_mean(&self) -> f64 {
+        let sum: ExactSum = self.golden_errors.iter().copied().map(ExactSum::of).sum();
+        sum.value() / cast::f64_from_count(self.events())
+    }
+
+    /// Mean error with site `position` flipped, minus mean error without: what the bit costs.
+    pub fn error_rise(&self, position: usize) -> f64 {
+        self.outcomes[position].rise_sum.value() / cast::f64_from_count(self.events())
+    }
+
+    /// The error rise of every site.
+    pub fn error_rises(&self) -> Vec<f64> {
+        (0..self.outcomes.len()).map(|position| self.error_rise(position)).collect()
+    }
+
+    /// Mean error with site `position` flipped.
+    pub fn mean_error(&self, position: usize) -> f64 {
+        let golden: ExactSum = self.golden_errors.iter().copied().map(ExactSum::of).sum();
+        (golden + self.outcomes[position].rise_sum).value() / cast::f64_from_count(self.events())
+    }
+}
+
+/// Flips every site in every event. `progress` is told the number of (site, event) pairs done since it was last told.
+///
+/// Exact and deterministic: integers in the accelerator, one fixed-order evaluation per distinct output, sums that do not
+/// depend on order. The result is the same with any number of threads.
+///
+/// # Errors
+/// When the metric cannot judge an event, or gives no finite number.
+pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> Result<Oracle, CampaignError> {
+    let changes: Vec<WeightChange> =
+        input.sites.iter().map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit)).collect();
+    let engine = Engine::new(input.network);
+    let none = || Ok(Partial { golden: Vec::new(), outcomes: vec![SiteOutcome::default(); changes.len()] });
+    let total = (0..input.events.len())
+        .into_par_iter()
+        .fold(none, |partial: Result<Partial, CampaignError>, event| {
+            let mut partial = partial?;
+            run_event(input, &engine, &changes, event, &mut partial)?;
+            progress(u64::try_from(changes.len()).expect("a length fits 64 bits"));
+            Ok(partial)
+        })
+        .reduce(none, |a, b| Ok(a?.merge(b?)))?;
+    let mut golden_errors = vec![0.0; input.events.len()];
+    for (event, error) in total.golden {
+        golden_errors[event] = error;
+    }
+    Ok(Oracle { golden_errors, outcomes: total.outcomes })
+}
+
+/// Outcomes of some of the events.
+struct Partial {
+    /// Fault-free errors by event.
+    golden: Vec<(usize, f64)>,
+    outcomes: Vec<SiteOutcome>,
+}
+
+impl Partial {
+    fn merge(mut self, mut other: Self) -> Self {
+        self.golden.append(&mut other.golden);
+        for (mine, theirs) in self.outcomes.iter_mut().zip(&other.outcomes) {
+            mine.changed_events += theirs.changed_events;
+            mine.rise_sum += theirs.rise_sum;
+        }
+        self
+    }
+}
+
+fn run_event(
+    input: &OracleInput<'_>,
+    engine: &Engine<'_>,
+    changes: &[WeightChange],
+    event: usize,
+    partial: &mut Partial,
+) -> Result<(), CampaignError> {
+    let data = &input.events[event];
+    let trace = engine.trace(data.codes());
+    let signal = input.network.output().signal;
+    let mut judge = EvaluatorScratch::default();
+    let golden_output = values(signal, trace.output());
+    let error_of = |judge: &mut EvaluatorScratch, output: &[f32]| {
+        input
+            .evaluator
+            .error(data, output, &golden_output, judge)
+            .map_err(|source| CampaignError::Metric { event, source })
+    };
+    let golden = error_of(&mut judge, &golden_output)?;
+    partial.golden.push((event, golden));
+
+    let mut scratch = engine.scratch(&trace);
+    // Many flips lead an event to the same output; each distinct one is judged once.
+    let mut rises: HashMap<Box<[i64]>, ExactSum> = HashMap::new();
+    for (position, change) in changes.iter().enumerate() {
+        let Some(output) = engine.evaluate(&mut scratch, std::slice::from_ref(change)) else { continue };
+        let rise = if let Some(rise) = rises.get(output) {
+            *rise
+        } else {
+            let error = error_of(&mut judge, &values(signal, output))?;
+            if !error.is_finite() {
+                let site = input.inventory.bit_address(input.sites[position]).to_string();
+                return Err(CampaignError::NotANumber { event, site, error });
+            }
+            let rise = ExactSum::of(error - golden);
+            rises.insert(output.into(), rise);
+            rise
+        };
+        let outcome = &mut partial.outcomes[position];
+        outcome.changed_events += 1;
+        outcome.rise_sum += rise;
+    }
+    Ok(())
+}
+
+/// What the host receives: the real values of the output words.
+fn values(signal: Signal, raw: &[i64]) -> Vec<f32> {
+    raw.iter().map(|raw| cast::nearest_f32(signal.value(*raw))).collect()
+}

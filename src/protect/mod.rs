@@ -1,0 +1,9 @@
+//! Which register bits to triplicate under an area budget, and what the choice leaves of the risk. Injects nothing.
+
+mod budget;
+mod plan;
+mod sweep;
+
+pub use budget::{Budget, BudgetError, CostUnit, Prices};
+pub use plan::{PlanError, ProtectionPlan};
+pub use sweep::{Candidates, Sweep, SweepInput, SweepPoint, Unprotected, sweep};

@@ -1,0 +1,195 @@
+//! The oracle's outcome: a row per bit as CSV, totals per array and per bit position as tables and JSON.
+
+use serde::Serialize;
+
+use super::{Provenance, Side, TextTable, grouped, percent, significant};
+use crate::campaign::Oracle;
+use crate::hw::{BitId, Inventory};
+use crate::net::{Network, TensorKind};
+use crate::num::cast;
+
+/// An oracle with what its sites are called.
+#[derive(Debug, Clone, Copy)]
+pub struct OracleReport<'a> {
+    /// The accelerator.
+    pub network: &'a Network,
+    /// Its registers.
+    pub inventory: &'a Inventory,
+    /// The bits flipped.
+    pub sites: &'a [BitId],
+    /// What that did.
+    pub oracle: &'a Oracle,
+    /// Name of the error measured.
+    pub metric: &'a str,
+}
+
+/// Totals over some of the bits.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Totals {
+    /// Bits flipped.
+    pub bits: usize,
+    /// Bits whose flip changed the output of at least one event.
+    pub effective: usize,
+    /// Bits whose flip raised the mean error.
+    pub sensitive: usize,
+    /// Sum of the error rises.
+    pub rise: f64,
+}
+
+impl Totals {
+    fn add(&mut self, changed_events: u32, rise: f64) {
+        self.bits += 1;
+        self.effective += usize::from(changed_events > 0);
+        self.sensitive += usize::from(rise > 0.0);
+        self.rise += rise;
+    }
+
+    fn row(&self, name: Vec<String>, all: f64) -> Vec<String> {
+        let share = |count: usize| percent(cast::f64_from_count(count) / cast::f64_from_count(self.bits), 1);
+        let mut row = name;
+        row.extend([
+            grouped(self.bits),
+            share(self.effective),
+            share(self.sensitive),
+            significant(self.rise),
+            percent(self.rise / all, 1),
+        ]);
+        row
+    }
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    provenance: &'a Provenance,
+    metric: &'a str,
+    events: usize,
+    golden_mean_error: f64,
+    total: Totals,
+    arrays: Vec<ArrayTotals>,
+    bit_positions: Vec<PositionTotals>,
+}
+
+#[derive(Serialize)]
+struct ArrayTotals {
+    layer: String,
+    tensor: TensorKind,
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+#[derive(Serialize)]
+struct PositionTotals {
+    bit: u8,
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+impl OracleReport<'_> {
+    /// A row per bit, in the order of the sites: `layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise`.
+    ///
+    /// `golden` and `faulty` are the real values of the register without and with the flip; `mean_error` is the mean over
+    /// all events with the flip, `error_rise` that minus the fault-free mean (summed event by event, so that it is exactly
+    /// zero where nothing changes). Numbers have as many digits as it takes to read back the same number.
+    pub fn csv(&self) -> String {
+        let mut text = String::from("layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise\n");
+        for (position, bit) in self.sites.iter().enumerate() {
+            let (register, place) = self.inventory.locate_bit(*bit);
+            let (array, index) = self.inventory.locate(register);
+            let tensor =
+                self.network.node(array.node).op.tensor(array.tensor).expect("the inventory lists the network's tensors");
+            let raw = tensor.raw()[index];
+            let faulty = tensor.value_of(index, tensor.format().flip(raw, place));
+            let row = [
+                quoted(&array.layer),
+                array.tensor.to_string(),
+                index.to_string(),
+                place.to_string(),
+                tensor.value(index).to_string(),
+                faulty.to_string(),
+                self.oracle.outcomes[position].changed_events.to_string(),
+                self.oracle.mean_error(position).to_string(),
+                self.oracle.error_rise(position).to_string(),
+            ];
+            text.push_str(&row.join(","));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Totals as JSON.
+    pub fn json(&self, provenance: &Provenance) -> String {
+        let (total, arrays, positions) = self.totals();
+        let summary = Summary {
+            provenance,
+            metric: self.metric,
+            events: self.oracle.events(),
+            golden_mean_error: self.oracle.golden_mean(),
+            total,
+            arrays: arrays.into_iter().map(|(layer, tensor, totals)| ArrayTotals { layer, tensor, totals }).collect(),
+            bit_positions: positions.into_iter().map(|(bit, totals)| PositionTotals { bit, totals }).collect(),
+        };
+        let mut text = serde_json::to_string_pretty(&summary).expect("strings and numbers have a JSON form");
+        text.push('\n');
+        text
+    }
+
+    /// Totals as tables for people.
+    pub fn tables(&self) -> String {
+        let (total, arrays, positions) = self.totals();
+        let numbers = ["bits", "effective", "sensitive", "summed rise", "of all"];
+        let columns = |names: &[&'static str]| -> Vec<(&str, Side)> {
+            let left = names.iter().map(|name| (*name, Side::Left));
+            left.chain(numbers.map(|name| (name, Side::Right))).collect()
+        };
+        let mut by_array = TextTable::new(&columns(&["layer", "tensor"]));
+        for (layer, tensor, totals) in &arrays {
+            by_array.row(totals.row(vec![layer.clone(), tensor.to_string()], total.rise));
+        }
+        if arrays.len() > 1 {
+            by_array.row(total.row(vec!["all".to_owned(), String::new()], total.rise));
+        }
+        let mut by_position = TextTable::new(&columns(&["bit (0 = MSB)"]));
+        for (bit, totals) in &positions {
+            by_position.row(totals.row(vec![bit.to_string()], total.rise));
+        }
+        format!(
+            "{} events, fault-free mean error ({}) {}\n\n{by_array}\n{by_position}\
+             effective: changes the output of at least one event; sensitive: raises the mean error.\n",
+            grouped(self.oracle.events()),
+            self.metric,
+            significant(self.oracle.golden_mean()),
+        )
+    }
+
+    #[expect(clippy::type_complexity, reason = "three small lists, taken apart at once")]
+    fn totals(&self) -> (Totals, Vec<(String, TensorKind, Totals)>, Vec<(u8, Totals)>) {
+        let mut all = Totals::default();
+        let mut arrays: Vec<(String, TensorKind, Totals)> = self
+            .inventory
+            .arrays()
+            .iter()
+            .map(|array| (array.layer.clone(), array.tensor, Totals::default()))
+            .collect();
+        let mut positions: Vec<(u8, Totals)> = (0..32).map(|bit| (bit, Totals::default())).collect();
+        for (position, bit) in self.sites.iter().enumerate() {
+            let (register, place) = self.inventory.locate_bit(*bit);
+            let (array, _) = self.inventory.locate(register);
+            let (changed, rise) = (self.oracle.outcomes[position].changed_events, self.oracle.error_rise(position));
+            all.add(changed, rise);
+            for (layer, tensor, totals) in &mut arrays {
+                if *layer == array.layer && *tensor == array.tensor {
+                    totals.add(changed, rise);
+                }
+            }
+            positions[usize::from(place.0)].1.add(changed, rise);
+        }
+        arrays.retain(|(_, _, totals)| totals.bits > 0);
+        positions.retain(|(_, totals)| totals.bits > 0);
+        (all, arrays, positions)
+    }
+}
+
+/// A CSV cell; quoted where a comma, quote or line break would end it early.
+pub(super) fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}

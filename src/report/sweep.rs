@@ -1,0 +1,197 @@
+//! The sweep: a table for people, CSV and JSON for machines.
+
+use serde::Serialize;
+
+use super::oracle::quoted;
+use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
+use crate::protect::{Prices, Sweep, SweepPoint};
+
+/// A sweep with what its numbers mean.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepReport<'a> {
+    /// The sweep.
+    pub sweep: &'a Sweep,
+    /// What areas are measured against.
+    pub prices: &'a Prices,
+    /// How a chosen bit is protected.
+    pub protection: &'a str,
+    /// Name of the error measured.
+    pub metric: &'a str,
+    /// Number of events.
+    pub events: usize,
+    /// Fault-free mean error.
+    pub golden_mean: f64,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    provenance: &'a Provenance,
+    metric: &'a str,
+    events: usize,
+    golden_mean_error: f64,
+    protection: &'a str,
+    technology: &'a str,
+    area_unit: String,
+    area_per_bit: f64,
+    register_area: f64,
+    accelerator_area: f64,
+    unprotected: Start,
+    points: Vec<Point<'a>>,
+}
+
+#[derive(Serialize)]
+struct Start {
+    candidate_bits: usize,
+    rise: f64,
+    sensitive_bits: usize,
+    mean_rise_per_upset: f64,
+}
+
+#[derive(Serialize)]
+struct Point<'a> {
+    ranking: &'a str,
+    budget: String,
+    bits_protected: usize,
+    area_added: f64,
+    share_of_registers: f64,
+    share_of_accelerator: f64,
+    rise_remaining: f64,
+    share_removed: Option<f64>,
+    sensitive_remaining: usize,
+    mean_rise_per_upset: f64,
+    plan: String,
+}
+
+impl<'a> Point<'a> {
+    fn new(point: &'a SweepPoint) -> Self {
+        Self {
+            ranking: &point.ranking,
+            budget: point.budget.to_string(),
+            bits_protected: point.bits,
+            area_added: point.area,
+            share_of_registers: point.share_of_registers,
+            share_of_accelerator: point.share_of_accelerator,
+            rise_remaining: point.rise_remaining,
+            share_removed: point.share_removed.is_finite().then_some(point.share_removed),
+            sensitive_remaining: point.sensitive_remaining,
+            mean_rise_per_upset: point.mean_rise_per_upset,
+            plan: plan_file(point),
+        }
+    }
+}
+
+/// Where in a result folder the plan of a point stands.
+pub fn plan_file(point: &SweepPoint) -> String {
+    let safe = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+    };
+    let budget = point.budget.to_string().replace('%', "pct");
+    format!("plans/{}-{}.json", safe(&point.ranking), safe(&budget))
+}
+
+impl SweepReport<'_> {
+    /// A row per ranking and budget.
+    pub fn csv(&self) -> String {
+        let mut text = String::from(
+            "ranking,budget,bits_protected,area_added,area_unit,share_of_registers,share_of_accelerator,rise_remaining,\
+             share_removed,sensitive_remaining,mean_rise_per_upset,plan\n",
+        );
+        for point in self.sweep.points.iter().map(Point::new) {
+            let row = [
+                quoted(point.ranking),
+                point.budget,
+                point.bits_protected.to_string(),
+                point.area_added.to_string(),
+                self.prices.unit.to_string(),
+                point.share_of_registers.to_string(),
+                point.share_of_accelerator.to_string(),
+                point.rise_remaining.to_string(),
+                point.share_removed.map_or(String::new(), |share| share.to_string()),
+                point.sensitive_remaining.to_string(),
+                point.mean_rise_per_upset.to_string(),
+                point.plan,
+            ];
+            text.push_str(&row.join(","));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Everything as JSON.
+    pub fn json(&self, provenance: &Provenance) -> String {
+        let start = &self.sweep.unprotected;
+        let file = File {
+            provenance,
+            metric: self.metric,
+            events: self.events,
+            golden_mean_error: self.golden_mean,
+            protection: self.protection,
+            technology: &self.prices.technology,
+            area_unit: self.prices.unit.to_string(),
+            area_per_bit: self.prices.bit,
+            register_area: self.prices.registers,
+            accelerator_area: self.prices.accelerator,
+            unprotected: Start {
+                candidate_bits: start.bits,
+                rise: start.rise,
+                sensitive_bits: start.sensitive,
+                mean_rise_per_upset: start.mean_rise_per_upset,
+            },
+            points: self.sweep.points.iter().map(Point::new).collect(),
+        };
+        let mut text = serde_json::to_string_pretty(&file).expect("strings and finite numbers have a JSON form");
+        text.push('\n');
+        text
+    }
+
+    /// The table for people, with what it starts from above and what its columns mean below.
+    pub fn table(&self) -> String {
+        let start = &self.sweep.unprotected;
+        let unit = self.prices.unit.to_string().to_uppercase();
+        let mut table = TextTable::new(&[
+            ("ranking", Side::Left),
+            ("budget", Side::Right),
+            ("bits", Side::Right),
+            (&format!("area +{unit}"), Side::Right),
+            ("+% reg", Side::Right),
+            ("+% acc", Side::Right),
+            ("rise left", Side::Right),
+            ("removed", Side::Right),
+            ("sensitive", Side::Right),
+            ("per upset", Side::Right),
+        ]);
+        for point in &self.sweep.points {
+            table.row([
+                point.ranking.clone(),
+                point.budget.to_string(),
+                grouped(point.bits),
+                fixed(point.area, 0),
+                percent(point.share_of_registers, 1),
+                percent(point.share_of_accelerator, 2),
+                significant(point.rise_remaining),
+                percent(point.share_removed, 2),
+                grouped(point.sensitive_remaining),
+                significant(point.mean_rise_per_upset),
+            ]);
+        }
+        format!(
+            "{} events, fault-free mean error ({}) {}\n\
+             {} candidate bits: {} sensitive, summed error rise {}, {} per upset\n\
+             {} on {}: {} {unit} per bit; registers {} {unit}, accelerator {} {unit}\n\n{table}\
+             rise left: summed error rise of the bits left unprotected (each flipped alone); sensitive: bits left whose flip\n\
+             raises the mean error; per upset: mean error rise of one upset in a random register cell, copies included.\n",
+            grouped(self.events),
+            self.metric,
+            significant(self.golden_mean),
+            grouped(start.bits),
+            grouped(start.sensitive),
+            significant(start.rise),
+            significant(start.mean_rise_per_upset),
+            self.protection,
+            self.prices.technology,
+            fixed(self.prices.bit, 2),
+            fixed(self.prices.registers, 0),
+            fixed(self.prices.accelerator, 0),
+        )
+    }
+}
