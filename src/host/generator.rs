@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_mixture_is_half_and_half() {
-        // 53 % of the top-pair events hold one cell and nearly none 12; of the busy ones 3 % and 61 %.
+        // 54 % of the top-pair events hold one cell and 2 % at least 12; of the busy ones 3 % and 59 %.
         let events = Generator::new(Population::Mixture, SEED).events(0, 10_000);
         let occupied = |event: &Charges| event.charges().iter().filter(|&&charge| charge > 0.0).count();
         let singles = events.iter().filter(|event| occupied(event) == 1).count();
