@@ -6,26 +6,26 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::ExactSum;
 use crate::engine::{Engine, WeightChange};
-use crate::host::{EventInput, Evaluator, EvaluatorScratch, MetricError};
+use crate::host::evaluator::{EventInput, Evaluator, EvaluatorScratch};
 use crate::hw::{BitId, Inventory};
 use crate::net::{Network, Signal};
-use crate::num::cast;
+use crate::num::{NotFinite, cast};
 
 /// Why a campaign cannot be completed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CampaignError {
-    /// An event that the metric cannot judge.
-    #[error("event {event}: {source}")]
-    Metric {
+    /// An event whose fault-free error is no finite number.
+    #[error("event {event}: the error is {error} without any fault; the decoder overflows")]
+    GoldenNotFinite {
         /// Position of the event, from 0.
         event: usize,
-        /// What is wrong.
-        source: MetricError,
+        /// The error.
+        error: f64,
     },
-    /// A flip that makes the metric no number.
-    #[error("event {event}, `{site}` flipped: the error is {error}")]
-    NotANumber {
+    /// A flip that makes the error no finite number.
+    #[error("event {event}: the error is {error} when `{site}` is flipped; the decoder overflows")]
+    NotFinite {
         /// Position of the event, from 0.
         event: usize,
         /// The bit.
@@ -33,6 +33,52 @@ pub enum CampaignError {
         /// The error.
         error: f64,
     },
+}
+
+/// One event as the campaigns need it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    input: EventInput,
+    codes: Vec<i64>,
+}
+
+/// An input value that is infinite or not a number.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("value {index} of the network input: {source}")]
+pub struct InputError {
+    /// C-order index in the input.
+    index: usize,
+    /// What is wrong.
+    source: NotFinite,
+}
+
+impl Event {
+    /// Quantizes an event into the input register of `network`.
+    ///
+    /// # Errors
+    /// When a value is infinite or not a number.
+    ///
+    /// # Panics
+    /// When the event has another number of values than the input: shapes are checked when a design meets its events.
+    pub fn new(network: &Network, input: EventInput) -> Result<Self, InputError> {
+        let quantizer = network.input_quantizer();
+        let values = input.network_input();
+        assert_eq!(values.len(), network.input().len(), "input length");
+        let codes = values.into_iter().enumerate().map(|(index, value)| {
+            quantizer.quantize_f64(f64::from(value)).map_err(|source| InputError { index, source })
+        });
+        Ok(Self { codes: codes.collect::<Result<_, _>>()?, input })
+    }
+
+    /// What the host compares the output with.
+    pub const fn input(&self) -> &EventInput {
+        &self.input
+    }
+
+    /// Raw values of the accelerator's input register.
+    pub fn codes(&self) -> &[i64] {
+        &self.codes
+    }
 }
 
 /// What an oracle is asked.
@@ -45,7 +91,7 @@ pub struct OracleInput<'a> {
     /// Judge of its output.
     pub evaluator: &'a Evaluator,
     /// The events.
-    pub events: &'a [EventInput],
+    pub events: &'a [Event],
     /// The bits to flip, one at a time.
     pub sites: &'a [BitId],
 }
@@ -103,7 +149,7 @@ impl Oracle {
 /// depend on order. The result is the same with any number of threads.
 ///
 /// # Errors
-/// When the metric cannot judge an event, or gives no finite number.
+/// When an error is not finite.
 pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> Result<Oracle, CampaignError> {
     let changes: Vec<WeightChange> =
         input.sites.iter().map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit)).collect();
@@ -155,13 +201,10 @@ fn run_event(
     let signal = input.network.output().signal;
     let mut judge = EvaluatorScratch::default();
     let golden_output = values(signal, trace.output());
-    let error_of = |judge: &mut EvaluatorScratch, output: &[f32]| {
-        input
-            .evaluator
-            .error(data, output, &golden_output, judge)
-            .map_err(|source| CampaignError::Metric { event, source })
-    };
-    let golden = error_of(&mut judge, &golden_output)?;
+    let golden = input.evaluator.error(data.input(), &golden_output, &golden_output, &mut judge);
+    if !golden.is_finite() {
+        return Err(CampaignError::GoldenNotFinite { event, error: golden });
+    }
     partial.golden.push((event, golden));
 
     let mut scratch = engine.scratch(&trace);
@@ -172,10 +215,10 @@ fn run_event(
         let rise = if let Some(rise) = rises.get(output) {
             *rise
         } else {
-            let error = error_of(&mut judge, &values(signal, output))?;
+            let error = input.evaluator.error(data.input(), &values(signal, output), &golden_output, &mut judge);
             if !error.is_finite() {
                 let site = input.inventory.bit_address(input.sites[position]).to_string();
-                return Err(CampaignError::NotANumber { event, site, error });
+                return Err(CampaignError::NotFinite { event, site, error });
             }
             let rise = ExactSum::of(error - golden);
             rises.insert(output.into(), rise);
@@ -189,6 +232,6 @@ fn run_event(
 }
 
 /// What the host receives: the real values of the output words.
-fn values(signal: Signal, raw: &[i64]) -> Vec<f32> {
+pub fn values(signal: Signal, raw: &[i64]) -> Vec<f32> {
     raw.iter().map(|raw| cast::nearest_f32(signal.value(*raw))).collect()
 }

@@ -1,9 +1,11 @@
 //! What runs off-chip in floating point: the detector module that feeds the accelerator, and its synthetic events.
 //!
-//! It reads no files and draws from no global random generator; a seed gives the same events on every machine.
+//! It reads no files and draws from no global random generator; a seed gives the same events, in any order and on any number of threads.
 
 pub mod activation;
 pub mod decoder;
 pub mod emd;
+pub mod event_statistics;
+pub mod generator;
 pub mod geometry;
 mod transport;
