@@ -5,5 +5,8 @@
 pub mod activation;
 pub mod decoder;
 pub mod emd;
+pub mod evaluator;
 pub mod geometry;
+pub mod loss;
+pub mod metric;
 mod transport;
