@@ -6,8 +6,13 @@
 //! `docs/architecture.md` says what each owns.
 
 pub mod analysis;
+pub mod campaign;
 pub mod engine;
+pub mod fault;
 pub mod host;
 pub mod hw;
+pub mod import;
 pub mod net;
 pub mod num;
+pub mod protect;
+pub mod report;

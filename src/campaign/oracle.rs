@@ -6,7 +6,7 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::ExactSum;
 use crate::engine::{Engine, WeightChange};
-use crate::host::evaluator::{EventInput, Evaluator, EvaluatorScratch};
+use crate::host::evaluator::{Evaluator, EvaluatorScratch, EventInput};
 use crate::hw::{BitId, Inventory};
 use crate::net::{Network, Signal};
 use crate::num::{NotFinite, cast};

@@ -29,7 +29,8 @@ impl WeightChange {
     pub fn of_flip(network: &Network, inventory: &Inventory, bit: BitId) -> Self {
         let (register, place) = inventory.locate_bit(bit);
         let (array, index) = inventory.locate(register);
-        let tensor = network.node(array.node).op.tensor(array.tensor).expect("the inventory lists the network's tensors");
+        let tensor =
+            network.node(array.node).op.tensor(array.tensor).expect("the inventory lists the network's tensors");
         let raw = tensor.raw()[index];
         let delta = tensor.format().flip(raw, place) - raw;
         Self { node: array.node, tensor: array.tensor, index, delta }

@@ -5,7 +5,10 @@
 pub mod activation;
 pub mod decoder;
 pub mod emd;
+pub mod evaluator;
 pub mod event_statistics;
 pub mod generator;
 pub mod geometry;
+pub mod loss;
+pub mod metric;
 mod transport;

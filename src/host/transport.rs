@@ -6,6 +6,8 @@
 //! that no flow of a basis is ever zero and each pivot strictly lowers the total cost. Normalizing histograms and
 //! choosing units is `emd`'s work.
 
+use crate::num::cast;
+
 /// Most nodes, sources and sinks together.
 pub(super) const MAX_NODES: usize = 128;
 
@@ -14,6 +16,9 @@ type NodeSet = u128;
 
 /// Costs priced at a time; rows are padded to whole groups.
 const LANES: usize = 8;
+
+/// Where an entry of the queue holds its sink: as many bits as number [`MAX_NODES`].
+const SINK_BITS: u64 = 127;
 
 /// A problem under construction, then its solution. Reused from problem to problem: only the first ones allocate.
 ///
@@ -36,8 +41,13 @@ pub(super) struct Transport {
     potential: Vec<f64>,
     /// Nodes in the order in which the first tree exhausts them: children before parents.
     exhausted: Vec<usize>,
-    /// Sinks by regret while the first tree is built.
-    queue: Vec<(f64, usize)>,
+    /// Sources with mass left while the first tree is built.
+    open: Vec<usize>,
+    /// Sinks by regret, packed as in [`Transport::queue_sinks`].
+    queue: Vec<u64>,
+    /// Cost of each sink's cheapest source, and of its second cheapest.
+    least: Vec<f64>,
+    second: Vec<f64>,
 }
 
 impl Transport {
@@ -83,10 +93,8 @@ impl Transport {
             self.costs.resize((source + 1) * self.stride, f64::INFINITY);
         }
         self.plant();
-        let mut pivots = 0;
-        let mut row = 0;
-        let mut since = 0;
-        // Rows are priced in turn: the cheapest arc of a row that has an improving one enters.
+        // Rows are priced in turn; the best arc of a row enters when it improves. Cheaper than looking for the best of all.
+        let (mut pivots, mut row, mut since) = (0, 0, 0);
         while since < sources {
             if let Some((sink, reduced)) = self.price(row) {
                 self.pivot(row, sources + sink, reduced);
@@ -112,7 +120,7 @@ impl Transport {
         self.potential[self.sources + sink]
     }
 
-    /// The first tree: sinks with most to lose are served first, each from the cheapest sources that still have mass.
+    /// The first tree: sinks with most regret are served first, each from the cheapest sources that still have mass.
     ///
     /// Each arc exhausts one of its ends, which hangs as a finished subtree below the other.
     fn plant(&mut self) {
@@ -128,26 +136,20 @@ impl Transport {
         self.potential.resize(sources + self.stride, 0.0);
         self.exhausted.clear();
 
-        self.queue.clear();
-        for sink in 0..sinks {
-            let (mut least, mut second) = (f64::INFINITY, f64::INFINITY);
-            for source in 0..sources {
-                let cost = self.costs[source * self.stride + sink];
-                second = second.min(least.max(cost));
-                least = least.min(cost);
-            }
-            self.queue.push((second - least, sink));
-        }
-        self.queue.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        self.queue_sinks();
+        self.open.clear();
+        self.open.extend(0..sources);
         let mut root = sources;
-        for position in 0..sinks {
-            let sink = self.queue[position].1;
+        for position in (0..sinks).rev() {
+            let sink = cast::index_of_word(self.queue[position] & SINK_BITS);
+            let node = sources + sink;
             loop {
-                let open = (0..sources).filter(|source| self.mass[*source] > 0.0);
-                let cost = |source: &usize| self.costs[source * self.stride + sink];
-                let source = open.min_by(|a, b| cost(a).total_cmp(&cost(b)));
-                let source = source.expect("supply equals demand, so an open sink has an open source");
-                let node = sources + sink;
+                let (mut place, mut least) = (0, f64::INFINITY);
+                for (at, source) in self.open.iter().enumerate() {
+                    let cost = self.costs[source * self.stride + sink];
+                    (place, least) = if cost < least { (at, cost) } else { (place, least) };
+                }
+                let source = self.open[place];
                 let moved = self.mass[source].min(self.mass[node]);
                 self.mass[source] -= moved;
                 self.mass[node] -= moved;
@@ -156,6 +158,9 @@ impl Transport {
                 self.flow[child] = moved;
                 self.exhausted.push(child);
                 root = parent;
+                if child == source {
+                    self.open.swap_remove(place);
+                }
                 if self.mass[node] == 0.0 {
                     break;
                 }
@@ -173,6 +178,26 @@ impl Transport {
             self.potential[child] = self.potential[parent]
                 + if child < sources { -self.cost(child, parent) } else { self.cost(parent, child) };
         }
+    }
+
+    /// Orders the sinks by regret: the difference between their cheapest and their second cheapest source.
+    fn queue_sinks(&mut self) {
+        self.least.clear();
+        self.least.resize(self.stride, f64::INFINITY);
+        self.second.clear();
+        self.second.resize(self.stride, f64::INFINITY);
+        for row in self.costs.chunks_exact(self.stride) {
+            for ((cost, least), second) in row.iter().zip(&mut self.least).zip(&mut self.second) {
+                let larger = if *cost < *least { *least } else { *cost };
+                *second = if larger < *second { larger } else { *second };
+                *least = if *cost < *least { *cost } else { *least };
+            }
+        }
+        // Numbers of at least 0 are ordered as their bits; the lowest bits, which matter least, hold the sink.
+        let regrets = self.second.iter().zip(&self.least).map(|(second, least)| (second - least).to_bits());
+        self.queue.clear();
+        self.queue.extend((0..).zip(regrets).take(self.sinks).map(|(sink, bits)| (bits & !SINK_BITS) | sink));
+        self.queue.sort_unstable();
     }
 
     fn cost(&self, source: usize, sink_node: usize) -> f64 {
@@ -263,7 +288,7 @@ impl Transport {
         let mut rest = moved;
         while rest != 0 {
             let node = rest.trailing_zeros();
-            self.potential[crate::num::cast::index(node)] += shift;
+            self.potential[cast::index(node)] += shift;
             rest &= rest - 1;
         }
     }

@@ -17,6 +17,15 @@ pub const fn index(value: u32) -> usize {
     value as usize
 }
 
+/// A small number taken out of a word of bits as `usize`.
+///
+/// # Panics
+/// When `value` is 2^32 or more: fields of a word that index something are narrower.
+#[inline]
+pub fn index_of_word(value: u64) -> usize {
+    index(u32::try_from(value).expect("an index field is at most 32 bits wide"))
+}
+
 /// A length or index as `u32`.
 ///
 /// # Panics

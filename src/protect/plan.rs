@@ -144,7 +144,10 @@ impl ProtectionPlan {
                 layer: array.layer.clone(),
                 tensor: array.tensor,
                 width: array.format.width(),
-                registers: letters.chunks(usize::from(array.format.width())).map(|bits| bits.iter().collect()).collect(),
+                registers: letters
+                    .chunks(usize::from(array.format.width()))
+                    .map(|bits| bits.iter().collect())
+                    .collect(),
             }
         });
         let file = PlanFile {
@@ -195,16 +198,15 @@ impl ProtectionPlan {
         for array in &plan.arrays {
             for (index, text) in array.registers.iter().enumerate() {
                 let read: Option<Vec<Protection>> = text.chars().map(protection).collect();
-                let read = read.filter(|bits| bits.len() == usize::from(array.width)).ok_or_else(|| {
-                    PlanError::Register {
+                let read =
+                    read.filter(|bits| bits.len() == usize::from(array.width)).ok_or_else(|| PlanError::Register {
                         file: name(),
                         layer: array.layer.clone(),
                         tensor: array.tensor,
                         index,
                         text: text.clone(),
                         width: array.width,
-                    }
-                })?;
+                    })?;
                 bits.extend(read);
             }
         }

@@ -95,8 +95,12 @@ impl OracleReport<'_> {
         for (position, bit) in self.sites.iter().enumerate() {
             let (register, place) = self.inventory.locate_bit(*bit);
             let (array, index) = self.inventory.locate(register);
-            let tensor =
-                self.network.node(array.node).op.tensor(array.tensor).expect("the inventory lists the network's tensors");
+            let tensor = self
+                .network
+                .node(array.node)
+                .op
+                .tensor(array.tensor)
+                .expect("the inventory lists the network's tensors");
             let raw = tensor.raw()[index];
             let faulty = tensor.value_of(index, tensor.format().flip(raw, place));
             let row = [

@@ -22,12 +22,6 @@ pub struct Provenance {
 impl Provenance {
     /// Provenance of a command by this version.
     pub fn new(command: Vec<String>, design: String) -> Self {
-        Self {
-            trivote: env!("CARGO_PKG_VERSION").to_owned(),
-            command,
-            design,
-            seeds: Vec::new(),
-            inputs: Vec::new(),
-        }
+        Self { trivote: env!("CARGO_PKG_VERSION").to_owned(), command, design, seeds: Vec::new(), inputs: Vec::new() }
     }
 }

@@ -1,0 +1,319 @@
+//! `Evaluator`: from the output of the accelerator to the error of an event.
+//!
+//! It pairs a decoder, a metric and a kind of event once, refusing what does not fit together, so that evaluating an
+//! output cannot fail. It runs no accelerator and averages over no events.
+
+use super::decoder::{Decoder, DecoderScratch};
+use super::emd::{Emd, EmdScratch};
+use super::geometry::{self, CELLS, Charges, PIXELS};
+use super::loss;
+use super::metric::{EMPTY_OUTPUT, ErrorMetric};
+use crate::net::FloatNetwork;
+
+/// What an event is, as far as shapes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventKind {
+    /// The charges of an HGCal module; the network sees an 8x8x1 image.
+    Module,
+    /// A tensor as the network takes it.
+    Tensor {
+        /// Its shape without the batch.
+        shape: Vec<usize>,
+    },
+}
+
+impl EventKind {
+    /// Number of values the accelerator takes per event.
+    pub fn input_len(&self) -> usize {
+        match self {
+            Self::Module => PIXELS,
+            Self::Tensor { shape } => shape.iter().product(),
+        }
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+// The events of a list are of one kind, so the larger variant wastes nothing, and a box would cost a detour.
+#[allow(clippy::large_enum_variant)]
+pub enum EventInput {
+    /// The charges of an HGCal module.
+    Module(Charges),
+    /// A tensor, in C order.
+    Tensor(Vec<f32>),
+}
+
+impl EventInput {
+    /// What the accelerator is given, in C order: a module's image, a tensor as it is.
+    pub fn network_input(&self) -> Vec<f32> {
+        match self {
+            Self::Module(charges) => charges.image().to_vec(),
+            Self::Tensor(values) => values.clone(),
+        }
+    }
+}
+
+/// Why decoder, metric and events do not fit together.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluatorError {
+    /// The decoder takes another number of values than the accelerator gives.
+    #[error("decoder `{decoder}` takes {expected} values, but the accelerator gives {found}")]
+    DecoderInput {
+        /// The decoder.
+        decoder: String,
+        /// Values it takes.
+        expected: usize,
+        /// Values it is given.
+        found: usize,
+    },
+    /// The metric compares charges of a module, but events are tensors.
+    #[error("metric `{metric}` needs HGCal modules as events, but events are tensors; choose mse or deviation")]
+    NeedsModules {
+        /// The metric.
+        metric: ErrorMetric,
+    },
+    /// What comes out has another length than what is compared with it.
+    #[error(
+        "metric `{metric}` compares {expected} values with each event, but {} gives {found}; {}",
+        decoder.as_ref().map_or_else(|| "the accelerator".to_owned(), |name| format!("decoder `{name}`")),
+        if decoder.is_some() { "choose deviation" } else { "add a decoder or choose deviation" }
+    )]
+    OutputLength {
+        /// The metric.
+        metric: ErrorMetric,
+        /// Values it compares.
+        expected: usize,
+        /// Values there are.
+        found: usize,
+        /// The decoder, if there is one.
+        decoder: Option<String>,
+    },
+}
+
+/// The host's view of a design: what an output of the accelerator means, and how wrong it is.
+#[derive(Debug, Clone)]
+pub struct Evaluator {
+    decoder: Option<Decoder>,
+    metric: ErrorMetric,
+    kind: EventKind,
+    output_len: usize,
+    emd: Emd,
+}
+
+/// Working memory of an [`Evaluator`]; after the first call none allocates. One per thread.
+#[derive(Debug, Clone, Default)]
+pub struct EvaluatorScratch {
+    decoder: DecoderScratch,
+    emd: EmdScratch,
+}
+
+impl Evaluator {
+    /// Pairs an accelerator with `output_len` outputs, its decoder, a metric and a kind of events.
+    ///
+    /// Without a decoder the accelerator's own output is compared with the event. A decoder that
+    /// [`ErrorMetric::Deviation`] does not need must fit all the same.
+    ///
+    /// # Errors
+    /// When the decoder does not take the accelerator's output, or its output cannot be compared with such events.
+    pub fn new(
+        decoder: Option<&FloatNetwork>,
+        metric: ErrorMetric,
+        kind: EventKind,
+        output_len: usize,
+    ) -> Result<Self, EvaluatorError> {
+        let name = decoder.map(|network| network.name().to_owned());
+        let decoder = decoder.map(Decoder::new);
+        if let (Some(decoder), Some(name)) = (&decoder, &name)
+            && decoder.input_len() != output_len
+        {
+            let (decoder, expected) = (name.clone(), decoder.input_len());
+            return Err(EvaluatorError::DecoderInput { decoder, expected, found: output_len });
+        }
+        if matches!(metric, ErrorMetric::Emd | ErrorMetric::Telescope) && kind != EventKind::Module {
+            return Err(EvaluatorError::NeedsModules { metric });
+        }
+        let found = decoder.as_ref().map_or(output_len, Decoder::output_len);
+        let expected = kind.input_len();
+        if metric != ErrorMetric::Deviation && found != expected {
+            return Err(EvaluatorError::OutputLength { metric, expected, found, decoder: name });
+        }
+        let distances = geometry::distances().into_iter().flatten().collect();
+        let emd = Emd::new(distances, CELLS).expect("the distances of the module's cells are finite and enough");
+        Ok(Self { decoder, metric, kind, output_len, emd })
+    }
+
+    /// The metric of [`Evaluator::error`].
+    pub const fn metric(&self) -> ErrorMetric {
+        self.metric
+    }
+
+    /// The kind of events it takes.
+    pub const fn kind(&self) -> &EventKind {
+        &self.kind
+    }
+
+    /// Number of values the accelerator gives per event.
+    pub const fn output_len(&self) -> usize {
+        self.output_len
+    }
+
+    /// Whether the error depends on the fault-free output and not on the event.
+    pub const fn compares_with_golden(&self) -> bool {
+        matches!(self.metric, ErrorMetric::Deviation)
+    }
+
+    /// What the host reconstructs from an output of the accelerator; the output itself without a decoder.
+    ///
+    /// # Panics
+    /// When `output` has not [`Evaluator::output_len`] values.
+    pub fn decoded<'a>(&self, output: &'a [f32], scratch: &'a mut EvaluatorScratch) -> &'a [f32] {
+        assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
+        self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, &mut scratch.decoder))
+    }
+
+    /// The error of `output` (what the accelerator sends for `event`), by [`Evaluator::metric`].
+    ///
+    /// Depends on its arguments alone. For [`ErrorMetric::Emd`] a decoded charge below 0 counts as 0. NaN when decoding
+    /// overflows `f32`, which parameters and outputs of ordinary size never do.
+    ///
+    /// # Panics
+    /// When `event` is of another kind or length, or an output has not [`Evaluator::output_len`] values.
+    pub fn error(
+        &self,
+        event: &EventInput,
+        output: &[f32],
+        golden_output: &[f32],
+        scratch: &mut EvaluatorScratch,
+    ) -> f64 {
+        assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
+        if self.metric == ErrorMetric::Deviation {
+            return loss::mean_squared_error(output, golden_output);
+        }
+        let EvaluatorScratch { decoder: decoder_scratch, emd: emd_scratch } = scratch;
+        let decoded = self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, decoder_scratch));
+        let charges = match event {
+            EventInput::Module(charges) => charges,
+            EventInput::Tensor(values) => return loss::mean_squared_error(decoded, values),
+        };
+        let image = decoded.try_into().expect("the output's length is checked on construction");
+        let cells = geometry::cells_of_image(image).map(f64::from);
+        match self.metric {
+            ErrorMetric::Emd => self.emd(charges, &cells, emd_scratch),
+            ErrorMetric::Telescope => loss::telescope(&charges.normalized(), &cells),
+            ErrorMetric::Mse => loss::mean_squared_error_of_cells(&charges.normalized(), &cells),
+            ErrorMetric::Deviation => unreachable!("answered before decoding"),
+        }
+    }
+
+    fn emd(&self, charges: &Charges, cells: &[f64; CELLS], scratch: &mut EmdScratch) -> f64 {
+        let cells = cells.map(|cell| if cell < 0.0 { 0.0 } else { cell });
+        let sum: f64 = cells.iter().sum();
+        if sum == 0.0 {
+            return EMPTY_OUTPUT;
+        }
+        if !sum.is_finite() {
+            return f64::NAN;
+        }
+        let distance = self.emd.distance(charges.charges(), &cells, scratch);
+        distance.expect("charges are checked on construction, the cells just now")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Activation, FloatNode, FloatOp};
+
+    /// A decoder that shows its two inputs at the pixels 0 (cell 28) and 4 (cell 0).
+    fn decoder(pixels: usize) -> FloatNetwork {
+        let mut kernel = vec![0.0; 2 * pixels];
+        kernel[0] = 1.0;
+        kernel[pixels + 4] = 1.0;
+        let nodes = vec![
+            FloatNode { name: "latent".to_owned(), op: FloatOp::Input, input: 0, shape: vec![2] },
+            FloatNode {
+                name: "dense".to_owned(),
+                op: FloatOp::Dense { kernel, bias: vec![0.0; pixels] },
+                input: 0,
+                shape: vec![pixels],
+            },
+            FloatNode {
+                name: "linear".to_owned(),
+                op: FloatOp::Activation(Activation::Linear),
+                input: 1,
+                shape: vec![pixels],
+            },
+        ];
+        FloatNetwork::new("decoder", nodes).unwrap()
+    }
+
+    fn module() -> EventInput {
+        let mut charges = [0.0; CELLS];
+        charges[0] = 12.0;
+        EventInput::Module(Charges::new(charges).unwrap())
+    }
+
+    fn error(metric: ErrorMetric, output: [f32; 2]) -> f64 {
+        let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
+        evaluator.error(&module(), &output, &[0.0, 1.0], &mut EvaluatorScratch::default())
+    }
+
+    #[test]
+    fn errors_of_a_module() {
+        let far = geometry::distances()[0][28];
+        assert_eq!(error(ErrorMetric::Emd, [0.0, 0.7]), 0.0);
+        assert!((error(ErrorMetric::Emd, [0.25, 0.75]) - far / 4.0).abs() < 1e-10);
+        assert_eq!(error(ErrorMetric::Emd, [-1.0, 0.7]), 0.0, "negative charges count as none");
+        assert_eq!(error(ErrorMetric::Emd, [0.0, 0.0]), EMPTY_OUTPUT);
+        assert_eq!(error(ErrorMetric::Emd, [-1.0, 0.0]), EMPTY_OUTPUT);
+        assert!(error(ErrorMetric::Emd, [f32::INFINITY, 0.0]).is_nan());
+        // 12 / 2^3 = 1.5 in cell 0.
+        assert_eq!(error(ErrorMetric::Mse, [0.5, 1.0]), 0.5 / 48.0);
+        assert_eq!(error(ErrorMetric::Telescope, [0.0, 1.5]), 0.0);
+        assert!(error(ErrorMetric::Telescope, [0.0, 1.0]) > 0.0);
+        assert_eq!(error(ErrorMetric::Deviation, [1.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn errors_of_a_tensor() {
+        let kind = EventKind::Tensor { shape: vec![2, 1, 3] };
+        let evaluator = Evaluator::new(Some(&decoder(6)), ErrorMetric::Mse, kind, 2).unwrap();
+        let mut scratch = EvaluatorScratch::default();
+        assert_eq!(evaluator.decoded(&[1.0, 2.0], &mut scratch), [1.0, 0.0, 0.0, 0.0, 2.0, 0.0]);
+        let event = EventInput::Tensor(vec![1.0, 0.0, 3.0, 0.0, 2.0, 0.0]);
+        assert_eq!(evaluator.error(&event, &[1.0, 2.0], &[0.0; 2], &mut scratch), 1.5);
+        assert_eq!(event.network_input().len(), evaluator.kind().input_len());
+        // An accelerator that reconstructs by itself needs no decoder.
+        let kind = EventKind::Tensor { shape: vec![6] };
+        let evaluator = Evaluator::new(None, ErrorMetric::Mse, kind, 6).unwrap();
+        assert_eq!(evaluator.error(&event, &[1.0, 0.0, 0.0, 0.0, 2.0, 0.0], &[0.0; 6], &mut scratch), 1.5);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refusal = |decoder: Option<&FloatNetwork>, metric, kind, len| {
+            Evaluator::new(decoder, metric, kind, len).unwrap_err().to_string()
+        };
+        let tensor = || EventKind::Tensor { shape: vec![3] };
+        let small = decoder(6);
+        assert_eq!(
+            refusal(Some(&small), ErrorMetric::Deviation, tensor(), 16),
+            "decoder `decoder` takes 2 values, but the accelerator gives 16"
+        );
+        assert_eq!(
+            refusal(Some(&small), ErrorMetric::Emd, tensor(), 2),
+            "metric `emd` needs HGCal modules as events, but events are tensors; choose mse or deviation"
+        );
+        assert_eq!(
+            refusal(Some(&small), ErrorMetric::Mse, tensor(), 2),
+            "metric `mse` compares 3 values with each event, but decoder `decoder` gives 6; choose deviation"
+        );
+        assert_eq!(
+            refusal(None, ErrorMetric::Telescope, EventKind::Module, 16),
+            "metric `telescope` compares 64 values with each event, but the accelerator gives 16; add a decoder or \
+             choose deviation"
+        );
+        assert!(Evaluator::new(None, ErrorMetric::Deviation, tensor(), 16).unwrap().compares_with_golden());
+    }
+}

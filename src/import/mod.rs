@@ -1,0 +1,2 @@
+//! Foreign formats: model files, events, lists of sites. The only reader of them.
+pub mod sites;
