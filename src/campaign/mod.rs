@@ -4,6 +4,6 @@ mod oracle;
 mod sum;
 mod threads;
 
-pub use oracle::{CampaignError, Event, InputError, Oracle, OracleInput, SiteOutcome, run_oracle};
+pub use oracle::{CampaignError, Event, InputError, Oracle, OracleInput, SiteOutcome, output_values, run_oracle};
 pub use sum::ExactSum;
 pub use threads::{ThreadError, with_threads};

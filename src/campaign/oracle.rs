@@ -200,7 +200,7 @@ fn run_event(
     let trace = engine.trace(data.codes());
     let signal = input.network.output().signal;
     let mut judge = EvaluatorScratch::default();
-    let golden_output = values(signal, trace.output());
+    let golden_output = output_values(signal, trace.output());
     let golden = input.evaluator.error(data.input(), &golden_output, &golden_output, &mut judge);
     if !golden.is_finite() {
         return Err(CampaignError::GoldenNotFinite { event, error: golden });
@@ -215,7 +215,7 @@ fn run_event(
         let rise = if let Some(rise) = rises.get(output) {
             *rise
         } else {
-            let error = input.evaluator.error(data.input(), &values(signal, output), &golden_output, &mut judge);
+            let error = input.evaluator.error(data.input(), &output_values(signal, output), &golden_output, &mut judge);
             if !error.is_finite() {
                 let site = input.inventory.bit_address(input.sites[position]).to_string();
                 return Err(CampaignError::NotFinite { event, site, error });
@@ -232,6 +232,6 @@ fn run_event(
 }
 
 /// What the host receives: the real values of the output words.
-pub fn values(signal: Signal, raw: &[i64]) -> Vec<f32> {
+pub fn output_values(signal: Signal, raw: &[i64]) -> Vec<f32> {
     raw.iter().map(|raw| cast::nearest_f32(signal.value(*raw))).collect()
 }

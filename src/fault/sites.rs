@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::hw::{BitId, Inventory, RegisterError};
+use crate::hw::{BitId, Inventory, RegisterArray, RegisterError};
 use crate::import::sites::SiteRow;
 use crate::net::TensorKind;
 
@@ -49,7 +49,7 @@ pub fn all_sites(inventory: &Inventory, biases: Biases) -> Vec<BitId> {
         .arrays()
         .iter()
         .filter(|array| biases == Biases::Include || array.tensor == TensorKind::Kernel)
-        .flat_map(|array| array.bit_ids())
+        .flat_map(RegisterArray::bit_ids)
         .collect()
 }
 

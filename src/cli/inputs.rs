@@ -1,0 +1,284 @@
+//! What most verbs begin with: opening the design, its events and the judge of its output.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use super::{Global, shipped};
+use crate::campaign::Event;
+use crate::host::evaluator::{EventInput, EventKind, Evaluator};
+use crate::host::generator::{Generator, Population};
+use crate::host::geometry::Charges;
+use crate::host::metric::ErrorMetric;
+use crate::hw::Inventory;
+use crate::import::design::{self, Design};
+use crate::import::events::read_events_csv;
+use crate::import::npy;
+use crate::net::Fingerprint;
+use crate::report::Provenance;
+
+/// The design a verb works on.
+#[derive(Debug, Clone, Args)]
+pub struct DesignArgument {
+    /// Design folder, its design.toml, or a shipped design: `econ_t_small`, `econ_t_medium`, `econ_t_large`
+    design: String,
+}
+
+/// The events a verb works on.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Events")]
+pub struct EventArguments {
+    /// Events: CSV with columns CALQ_0 to CALQ_47, or an array in .npy or .npz [default: those of the design]
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Use the first N events only
+    #[arg(long, value_name = "N", value_parser = positive)]
+    limit: Option<usize>,
+    /// Generate N events with the design's generator, instead of as many as it says
+    #[arg(long, value_name = "N", conflicts_with = "events", value_parser = positive)]
+    generate: Option<usize>,
+    /// Seed of generated events [default: the design's]
+    #[arg(long, value_name = "SEED", conflicts_with = "events")]
+    event_seed: Option<u64>,
+    /// Error of an event: `emd`, `telescope`, `mse` or `deviation` [default: the design's]
+    #[arg(long, value_name = "NAME")]
+    metric: Option<ErrorMetric>,
+}
+
+/// A whole number from 1.
+pub fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("a whole number is needed".to_owned()),
+    }
+}
+
+/// An opened design.
+pub struct Opened {
+    /// The design.
+    pub design: Design,
+    /// Its registers.
+    pub inventory: Inventory,
+    /// As the user named it.
+    named: String,
+}
+
+/// Opens a design by path or by the name of a shipped one; a path wins.
+///
+/// # Errors
+/// When there is no such design, or it cannot be read.
+pub fn open(argument: &DesignArgument, global: &Global) -> anyhow::Result<Opened> {
+    let named = &argument.design;
+    let path = Path::new(named);
+    let design = if path.exists() {
+        Design::open(path)?
+    } else if let Some(files) = shipped::design(named) {
+        Design::read(files).with_context(|| format!("shipped design `{named}`"))?
+    } else {
+        bail!(
+            "design `{named}`: there is no such folder, and no shipped design of that name (shipped: {})",
+            shipped::design_names()
+        );
+    };
+    if !global.quiet {
+        for note in &design.notes {
+            eprintln!("note: {note}");
+        }
+    }
+    let inventory = Inventory::new(&design.accelerator).with_context(|| format!("design `{named}`"))?;
+    Ok(Opened { design, inventory, named: named.clone() })
+}
+
+impl Opened {
+    /// Name of the design.
+    pub fn name(&self) -> &str {
+        &self.design.config.name
+    }
+
+    /// Provenance of `verb` with its `options`, naming the design and the files read.
+    pub fn provenance(&self, verb: &str, options: Vec<String>) -> Provenance {
+        let mut command = vec!["trivote".to_owned(), verb.to_owned(), self.named.clone()];
+        command.extend(options);
+        let mut provenance = Provenance::new(command, self.design.accelerator.fingerprint().to_string());
+        provenance.inputs.extend(self.design.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
+        provenance
+    }
+}
+
+/// Events and the judge of what comes out.
+pub struct Prepared {
+    /// The events.
+    pub events: Vec<Event>,
+    /// The judge.
+    pub evaluator: Evaluator,
+    /// The options that chose them, in canonical form.
+    pub options: Vec<String>,
+    /// Seeds used.
+    pub seeds: Vec<(String, u64)>,
+    /// Files read.
+    pub sources: Vec<(String, Fingerprint)>,
+}
+
+impl Prepared {
+    /// Adds what the events contribute to a result's provenance.
+    pub fn record(&self, provenance: &mut Provenance) {
+        provenance.command.extend(self.options.iter().cloned());
+        provenance.seeds.extend(self.seeds.iter().cloned());
+        provenance.inputs.extend(self.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
+    }
+}
+
+/// Reads or generates the events of a verb and pairs them with decoder and metric.
+///
+/// # Errors
+/// When a file cannot be read, its shape does not fit the network, or metric and design do not fit.
+pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Prepared> {
+    let design = &opened.design;
+    let network = &design.accelerator;
+    let metric = match arguments.metric {
+        Some(metric) => metric,
+        None => design.config.metric.error.parse().with_context(|| {
+            format!("{}: metric.error", design.files.path(design::DESIGN_FILE))
+        })?,
+    };
+    let kind = match design.config.events.kind {
+        design::EventKind::Hgcal => EventKind::Module,
+        design::EventKind::Tensor => EventKind::Tensor { shape: network.input().shape.clone() },
+    };
+    if kind.input_len() != network.input().len() {
+        bail!(
+            "design `{}`: events of kind `hgcal` are 8x8x1 images, but the network takes {:?}; say kind = \"tensor\" in \
+             {}",
+            opened.name(),
+            network.input().shape,
+            design.files.path(design::DESIGN_FILE)
+        );
+    }
+    let evaluator = Evaluator::new(design.off_chip.as_ref(), metric, kind.clone(), network.output().len())
+        .with_context(|| format!("design `{}`", opened.name()))?;
+
+    let mut options = Vec::new();
+    let mut seeds = Vec::new();
+    let mut sources = Vec::new();
+    if arguments.metric.is_some() {
+        options.extend(["--metric".to_owned(), metric.to_string()]);
+    }
+    let file = match &arguments.events {
+        Some(path) => {
+            options.extend(["--events".to_owned(), path.display().to_string()]);
+            Some((path.display().to_string(), fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?))
+        }
+        None if arguments.generate.is_some() || arguments.event_seed.is_some() => None,
+        None => match &design.config.events.file {
+            Some(name) => Some((design.files.path(name), design.files.read(name)?)),
+            None => None,
+        },
+    };
+    let inputs = match file {
+        Some((name, bytes)) => {
+            sources.push((name.clone(), Fingerprint::of_bytes(&bytes)));
+            read(&name, &bytes, &kind, arguments.limit)?
+        }
+        None => generate(opened, arguments, &mut options, &mut seeds)?,
+    };
+    if let Some(limit) = arguments.limit {
+        options.extend(["--limit".to_owned(), limit.to_string()]);
+    }
+    let events = inputs
+        .into_iter()
+        .enumerate()
+        .map(|(position, input)| Event::new(network, input).with_context(|| format!("event {position}")))
+        .collect::<Result<_, _>>()?;
+    Ok(Prepared { events, evaluator, options, seeds, sources })
+}
+
+fn generate(
+    opened: &Opened,
+    arguments: &EventArguments,
+    options: &mut Vec<String>,
+    seeds: &mut Vec<(String, u64)>,
+) -> anyhow::Result<Vec<EventInput>> {
+    let design = &opened.design;
+    let path = || design.files.path(design::DESIGN_FILE);
+    let Some(config) = &design.config.events.generator else {
+        bail!("design `{}` has no events of its own; name some with --events FILE", opened.name());
+    };
+    if design.config.events.kind != design::EventKind::Hgcal {
+        bail!("{}: events.generator makes HGCal modules, but events.kind is `tensor`", path());
+    }
+    let population: Population =
+        config.population.parse().with_context(|| format!("{}: events.generator.population", path()))?;
+    let (seed, count) =
+        (arguments.event_seed.unwrap_or(config.seed), arguments.generate.unwrap_or(config.count));
+    if count == 0 {
+        bail!("{}: events.generator.count is 0; at least one event is needed", path());
+    }
+    if arguments.event_seed.is_some() {
+        options.extend(["--event-seed".to_owned(), seed.to_string()]);
+    }
+    if arguments.generate.is_some() {
+        options.extend(["--generate".to_owned(), count.to_string()]);
+    }
+    seeds.push(("events".to_owned(), seed));
+    let count = arguments.limit.map_or(count, |limit| limit.min(count));
+    Ok(Generator::new(population, seed).events(0, count).into_iter().map(EventInput::Module).collect())
+}
+
+fn read(name: &str, bytes: &[u8], kind: &EventKind, limit: Option<usize>) -> anyhow::Result<Vec<EventInput>> {
+    let is_array = Path::new(name)
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("npy") || ending.eq_ignore_ascii_case("npz"));
+    match kind {
+        EventKind::Module if !is_array => {
+            let rows = read_events_csv(name, bytes, limit)?;
+            rows.into_iter()
+                .enumerate()
+                .map(|(row, charges)| Ok(EventInput::Module(Charges::new(charges).with_context(|| format!("{name}: event {row}"))?)))
+                .collect()
+        }
+        EventKind::Module => {
+            let rows = rows(name, bytes, &[48], limit)?;
+            rows.into_iter()
+                .enumerate()
+                .map(|(row, values)| {
+                    let charges = values.try_into().map_err(|_| anyhow!("{name}: event {row}: not 48 charges"))?;
+                    Ok(EventInput::Module(Charges::new(charges).with_context(|| format!("{name}: event {row}"))?))
+                })
+                .collect()
+        }
+        EventKind::Tensor { .. } if !is_array => {
+            bail!("{name}: events of this design are tensors; give them as .npy or .npz")
+        }
+        EventKind::Tensor { shape } => {
+            let rows = rows(name, bytes, shape, limit)?;
+            let narrow = |values: Vec<f64>| values.into_iter().map(crate::num::cast::nearest_f32).collect();
+            Ok(rows.into_iter().map(|values| EventInput::Tensor(narrow(values))).collect())
+        }
+    }
+}
+
+/// The first `limit` rows of an array `[events, ...shape]`, flattened in C order.
+fn rows(name: &str, bytes: &[u8], shape: &[usize], limit: Option<usize>) -> anyhow::Result<Vec<Vec<f64>>> {
+    let array = npy::read_array(name, bytes)?;
+    let len: usize = shape.iter().product();
+    let found = &array.shape;
+    // A trailing axis of one (gray-scale channel) may be left out; a flat row is as good as a shaped one.
+    let trimmed = shape.strip_suffix(&[1]).unwrap_or(shape);
+    let fits = found.len() > 1 && (found[1..] == *shape || found[1..] == *trimmed || found[1..] == [len]);
+    if !fits {
+        bail!("{name}: an array of shape {found:?} holds no events; needed is [events, {}]", list(shape));
+    }
+    let events = found[0].min(limit.unwrap_or(usize::MAX));
+    if events == 0 {
+        bail!("{name}: there are no events");
+    }
+    let values = array.to_f64();
+    Ok(values.chunks_exact(len).take(events).map(<[f64]>::to_vec).collect())
+}
+
+fn list(shape: &[usize]) -> String {
+    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
