@@ -5,5 +5,6 @@
 //! [`cli`], [`report`], [`protect`], [`campaign`], [`engine`], [`fault`], [`hw`], [`host`], [`import`], [`net`], [`num`].
 //! `docs/architecture.md` says what each owns.
 
+pub mod import;
 pub mod net;
 pub mod num;

@@ -177,7 +177,7 @@ impl FloatNetwork {
 fn fits(op: &FloatOp, input: &[usize], output: &[usize]) -> bool {
     match op {
         FloatOp::Input => true,
-        FloatOp::Reshape => input.iter().product::<usize>() == output.iter().product(),
+        FloatOp::Reshape => input.iter().product::<usize>() == output.iter().product::<usize>(),
         FloatOp::Activation(_) | FloatOp::Quantize(_) => input == output,
         FloatOp::Dense { kernel, bias } => match (input, output) {
             ([i], [o]) => kernel.len() == i * o && bias.len() == *o,
