@@ -1,2 +1,9 @@
-//! Foreign formats: model files, events, lists of sites. The only reader of them.
+//! Foreign formats to [`crate::net`], events and lists: the only readers of them.
+//!
+//! Each reader takes bytes and a file name for its messages; opening files is left to the caller, except in [`design`],
+//! which knows where the files of a design folder lie. What a reader cannot turn into hardware exactly it refuses by name,
+//! rather than approximate.
+
+pub mod design;
+pub mod keras;
 pub mod sites;
