@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
-mod budget;
+mod area;
 mod events;
 mod import;
 mod infer;

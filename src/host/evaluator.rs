@@ -172,6 +172,19 @@ impl Evaluator {
         self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, &mut scratch.decoder))
     }
 
+    /// What the host reconstructs, in the order of the event: the 48 cells of a module when a decoder gives its image,
+    /// otherwise as [`Evaluator::decoded`].
+    ///
+    /// # Panics
+    /// As [`Evaluator::decoded`].
+    pub fn reconstruction(&self, output: &[f32], scratch: &mut EvaluatorScratch) -> Vec<f32> {
+        let decoded = self.decoded(output, scratch);
+        match (&self.kind, &self.decoder, <&[f32; PIXELS]>::try_from(decoded)) {
+            (EventKind::Module, Some(_), Ok(image)) => geometry::cells_of_image(image).to_vec(),
+            _ => decoded.to_vec(),
+        }
+    }
+
     /// The error of `output` (what the accelerator sends for `event`), by [`Evaluator::metric`].
     ///
     /// Depends on its arguments alone. For [`ErrorMetric::Emd`] a decoded charge below 0 counts as 0. NaN when decoding

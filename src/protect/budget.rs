@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hw::AreaUnit;
 use crate::num::cast;
 
 /// A limit on the area that protection adds.
@@ -13,26 +14,16 @@ pub enum Budget {
     /// Share of the unprotected accelerator's area, 0 to 1; written `5%area`.
     AcceleratorShare(f64),
     /// Area in the technology's unit: gate equivalents, or LUT equivalents on an FPGA; written `500ge` or `500lut`.
-    Cost(f64, CostUnit),
+    Cost(f64, AreaUnit),
     /// Number of bits; written `1000bits`.
     Bits(usize),
 }
 
-/// Unit of area in which a budget is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CostUnit {
-    /// NAND2 gate equivalents.
-    GateEquivalents,
-    /// LUT equivalents.
-    LutEquivalents,
-}
-
-impl fmt::Display for CostUnit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::GateEquivalents => "ge",
-            Self::LutEquivalents => "lut",
-        })
+/// How a budget names the unit of a technology.
+const fn suffix(unit: AreaUnit) -> &'static str {
+    match unit {
+        AreaUnit::Ge => "ge",
+        AreaUnit::LutFf => "lut",
     }
 }
 
@@ -67,14 +58,14 @@ pub enum BudgetError {
         candidates: usize,
     },
     /// A unit of another technology.
-    #[error("a budget in `{asked}` does not fit technology `{technology}`, whose areas are in `{unit}`")]
+    #[error("a budget in `{}` does not fit technology `{technology}`, whose budgets are in `{}`", suffix(*asked), suffix(*unit))]
     Unit {
         /// Unit asked for.
-        asked: CostUnit,
+        asked: AreaUnit,
         /// The technology.
         technology: String,
         /// Its unit.
-        unit: CostUnit,
+        unit: AreaUnit,
     },
 }
 
@@ -84,7 +75,7 @@ pub struct Prices {
     /// Name of the technology.
     pub technology: String,
     /// Its unit.
-    pub unit: CostUnit,
+    pub unit: AreaUnit,
     /// Area added by protecting one bit.
     pub bit: f64,
     /// Area of all weight and bias registers without protection.
@@ -140,7 +131,7 @@ impl FromStr for Budget {
                 if !value.is_finite() || value < 0.0 {
                     return Err(BudgetError::Negative { text: trimmed.to_owned() });
                 }
-                let unit = if unit == "ge" { CostUnit::GateEquivalents } else { CostUnit::LutEquivalents };
+                let unit = if unit == "ge" { AreaUnit::Ge } else { AreaUnit::LutFf };
                 Ok(Self::Cost(value, unit))
             }
             _ => Err(syntax()),
@@ -155,7 +146,7 @@ impl fmt::Display for Budget {
         match self {
             Self::FullTmrShare(share) => write!(f, "{}%", percent(*share)),
             Self::AcceleratorShare(share) => write!(f, "{}%area", percent(*share)),
-            Self::Cost(area, unit) => write!(f, "{area}{unit}"),
+            Self::Cost(area, unit) => write!(f, "{area}{}", suffix(*unit)),
             Self::Bits(bits) => write!(f, "{bits}bits"),
         }
     }
@@ -168,7 +159,7 @@ mod tests {
     fn prices() -> Prices {
         Prices {
             technology: "t".to_owned(),
-            unit: CostUnit::GateEquivalents,
+            unit: AreaUnit::Ge,
             bit: 11.0,
             registers: 660.0,
             accelerator: 10_000.0,

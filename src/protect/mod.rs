@@ -4,6 +4,6 @@ mod budget;
 mod plan;
 mod sweep;
 
-pub use budget::{Budget, BudgetError, CostUnit, Prices};
+pub use budget::{Budget, BudgetError, Prices};
 pub use plan::{PlanError, ProtectionPlan};
 pub use sweep::{Candidates, Sweep, SweepInput, SweepPoint, Unprotected, sweep};

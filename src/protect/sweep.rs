@@ -135,14 +135,13 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, BudgetError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::CostUnit;
     use super::*;
-    use crate::hw::TmrStyle;
+    use crate::hw::{AreaUnit, TmrStyle};
 
     fn prices() -> Prices {
         Prices {
             technology: "t".to_owned(),
-            unit: CostUnit::GateEquivalents,
+            unit: AreaUnit::Ge,
             bit: 10.0,
             registers: 100.0,
             accelerator: 1000.0,

@@ -1,7 +1,11 @@
 //! Results as terminal tables, CSV, JSON and NPZ. Computes nothing but totals of what it prints.
 
+pub mod area;
 mod error;
 pub mod files;
+pub mod infer;
+pub mod network;
+pub mod npz;
 pub mod oracle;
 mod provenance;
 pub mod sweep;

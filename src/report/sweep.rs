@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::oracle::quoted;
 use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
+use crate::hw::AreaUnit;
 use crate::protect::{Prices, Sweep, SweepPoint};
 
 /// A sweep with what its numbers mean.
@@ -31,7 +32,7 @@ struct File<'a> {
     golden_mean_error: f64,
     protection: &'a str,
     technology: &'a str,
-    area_unit: String,
+    area_unit: AreaUnit,
     area_per_bit: f64,
     register_area: f64,
     accelerator_area: f64,
@@ -102,7 +103,7 @@ impl SweepReport<'_> {
                 point.budget,
                 point.bits_protected.to_string(),
                 point.area_added.to_string(),
-                self.prices.unit.to_string(),
+                self.prices.unit.cost_name().to_owned(),
                 point.share_of_registers.to_string(),
                 point.share_of_accelerator.to_string(),
                 point.rise_remaining.to_string(),
@@ -127,7 +128,7 @@ impl SweepReport<'_> {
             golden_mean_error: self.golden_mean,
             protection: self.protection,
             technology: &self.prices.technology,
-            area_unit: self.prices.unit.to_string(),
+            area_unit: self.prices.unit,
             area_per_bit: self.prices.bit,
             register_area: self.prices.registers,
             accelerator_area: self.prices.accelerator,
@@ -147,7 +148,7 @@ impl SweepReport<'_> {
     /// The table for people, with what it starts from above and what its columns mean below.
     pub fn table(&self) -> String {
         let start = &self.sweep.unprotected;
-        let unit = self.prices.unit.to_string().to_uppercase();
+        let unit = self.prices.unit.cost_name();
         let mut table = TextTable::new(&[
             ("ranking", Side::Left),
             ("budget", Side::Right),

@@ -1,0 +1,156 @@
+//! `trivote import`: a Keras/QKeras model file becomes a design folder.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+
+use super::Global;
+use crate::host::metric::ErrorMetric;
+use crate::hw::Inventory;
+use crate::import::design::{
+    DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
+    ModelConfig,
+};
+use crate::import::keras::{KerasOptions, ModelSource, read_keras};
+use crate::num::Quantizer;
+use crate::report::files::ResultFolder;
+use crate::report::network::{network_json, off_chip_table, stage_table};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Model file: .h5/.hdf5 with its architecture, or the architecture as .json
+    model: PathBuf,
+    /// Weights file (.h5), when MODEL is an architecture
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Sub-model that stands in hardware [default: `encoder`, or the whole model if it has no sub-models]
+    #[arg(long, value_name = "NAME")]
+    accelerator: Option<String>,
+    /// Sub-model that runs off-chip behind it [default: the one that takes its output]
+    #[arg(long, value_name = "NAME")]
+    decoder: Option<String>,
+    /// Format of the input register, `ap_ufixed<8,0>` for example, if the model does not quantize its input
+    #[arg(long, value_name = "FORMAT")]
+    input_format: Option<Quantizer>,
+    /// What an event is [default: `hgcal` for an 8x8x1 input, otherwise `tensor`]
+    #[arg(long, value_name = "KIND")]
+    event_kind: Option<EventKindArgument>,
+    /// Error of an event: `emd`, `telescope`, `mse` or `deviation` [default: the first of these that fits]
+    #[arg(long, value_name = "NAME")]
+    metric: Option<ErrorMetric>,
+    /// Name of the design [default: name of the folder]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Design folder to write
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EventKindArgument {
+    /// 48 trigger-cell charges of an HGCal module
+    Hgcal,
+    /// The network's input itself
+    Tensor,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
+    let read = |path: &Path| fs::read(path).with_context(|| format!("{}: cannot be read", path.display()));
+    let model = read(&arguments.model)?;
+    let weights = arguments.weights.as_deref().map(read).transpose()?;
+    let names = (
+        arguments.model.display().to_string(),
+        arguments.weights.as_ref().map(|path| path.display().to_string()),
+    );
+    let imported = read_keras(
+        ModelSource { name: &names.0, bytes: &model },
+        names.1.as_deref().zip(weights.as_deref()).map(|(name, bytes)| ModelSource { name, bytes }),
+        &KerasOptions {
+            accelerator: arguments.accelerator.as_deref(),
+            decoder: arguments.decoder.as_deref(),
+            input_format: arguments.input_format,
+        },
+    )?;
+    let network = &imported.accelerator;
+    let is_module = network.input().shape == [8, 8, 1];
+    let kind = match arguments.event_kind {
+        Some(EventKindArgument::Hgcal) if network.input().len() != 64 => {
+            bail!("--event-kind hgcal: events are 8x8x1 images, but the network takes {:?}", network.input().shape)
+        }
+        Some(EventKindArgument::Hgcal) => EventKind::Hgcal,
+        Some(EventKindArgument::Tensor) => EventKind::Tensor,
+        None if is_module => EventKind::Hgcal,
+        None => EventKind::Tensor,
+    };
+    let reconstructs = imported.off_chip.as_ref().is_some_and(|decoder| {
+        decoder.output().shape.iter().product::<usize>() == network.input().len()
+    });
+    let metric = arguments.metric.unwrap_or(match kind {
+        EventKind::Hgcal if reconstructs => ErrorMetric::Emd,
+        EventKind::Tensor if reconstructs => ErrorMetric::Mse,
+        _ => ErrorMetric::Deviation,
+    });
+
+    let model_file = match arguments.model.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => "model.json",
+        _ => "model.h5",
+    };
+    let config = DesignConfig {
+        format: DESIGN_VERSION,
+        name: arguments.name.clone().unwrap_or_else(|| folder_name(&arguments.output)),
+        description: String::new(),
+        model: ModelConfig {
+            file: model_file.to_owned(),
+            weights: weights.is_some().then(|| "weights.h5".to_owned()),
+            accelerator: arguments.accelerator.clone().or_else(|| imported.accelerator_name.clone()),
+            decoder: arguments.decoder.clone().or_else(|| imported.off_chip.as_ref().map(|d| d.name().to_owned())),
+            input_format: arguments.input_format.map(|format| format.to_string()),
+        },
+        events: EventsConfig {
+            kind,
+            file: None,
+            generator: (kind == EventKind::Hgcal).then(|| GeneratorConfig {
+                population: "mixture".to_owned(),
+                seed: 1,
+                count: 2000,
+            }),
+        },
+        metric: MetricConfig { error: metric.to_string() },
+        hardware: HardwareConfig::default(),
+    };
+    let inventory = Inventory::new(network)?;
+    let json = network_json(network, imported.off_chip.as_ref(), &inventory);
+
+    let folder = ResultFolder::new(&arguments.output, DESIGN_FILE)?;
+    folder.add(model_file, &model)?;
+    if let Some(weights) = &weights {
+        folder.add("weights.h5", weights)?;
+    }
+    folder.add("network.json", json.as_bytes())?;
+    folder.add(DESIGN_FILE, toml::to_string(&config)?.as_bytes())?;
+    folder.finish()?;
+
+    if global.json {
+        return Ok(json);
+    }
+    let mut text = String::new();
+    for note in &imported.notes {
+        writeln!(text, "note: {note}")?;
+    }
+    writeln!(text, "in hardware: {}\n\n{}", network.name(), stage_table(network))?;
+    match &imported.off_chip {
+        Some(decoder) => writeln!(text, "off-chip: {}\n\n{}", decoder.name(), off_chip_table(decoder))?,
+        None => writeln!(text, "off-chip: nothing; the error is how far the output moves from the fault-free one\n")?,
+    }
+    writeln!(text, "written: {} (try: trivote info {0})", arguments.output.display())?;
+    Ok(text)
+}
+
+/// The last part of a path, also of `.` and `..`.
+fn folder_name(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.file_name().map_or_else(|| "design".to_owned(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,51 @@
+//! `trivote infer`: events through the design, bit for bit as the hardware does.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Global;
+use super::inputs::{DesignArgument, EventArguments, open, prepare};
+use crate::campaign::infer;
+use crate::report::infer::InferReport;
+use crate::report::files;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    design: DesignArgument,
+    #[command(flatten)]
+    events: EventArguments,
+    /// NPZ file to write: latent (values), codes (integers), decoded and error, a row per event
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
+    let opened = open(&arguments.design, global)?;
+    let prepared = prepare(&opened, &arguments.events)?;
+    if let Some(path) = &arguments.output {
+        files::check_writable(path)?;
+    }
+    let inference = infer(&opened.design.accelerator, &prepared.evaluator, &prepared.events)?;
+    let mut provenance = opened.provenance("infer", Vec::new());
+    prepared.record(&mut provenance);
+    let report = InferReport {
+        inference: &inference,
+        network: &opened.design.accelerator,
+        metric: prepared.evaluator.metric().name(),
+    };
+    let json = report.json(&provenance);
+    if let Some(path) = &arguments.output {
+        files::write_file(path, &report.npz(&provenance)?)?;
+    }
+    if global.json {
+        return Ok(json);
+    }
+    let mut text = format!("{}: {}", opened.name(), report.table());
+    if let Some(path) = &arguments.output {
+        writeln!(text, "written: {}", path.display())?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,53 @@
+//! `trivote info`: layers, formats, registers, bits and area of a design.
+
+use std::fmt::Write;
+
+use clap::Args;
+
+use super::Global;
+use super::area::{AreaArguments, areas};
+use super::inputs::{DesignArgument, open};
+use crate::net::TensorKind;
+use crate::report::area::AreaSummary;
+use crate::report::network::{network_json, off_chip_table, stage_table};
+use crate::report::grouped;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    design: DesignArgument,
+    #[command(flatten)]
+    area: AreaArguments,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
+    let opened = open(&arguments.design, global)?;
+    let (network, off_chip) = (&opened.design.accelerator, opened.design.off_chip.as_ref());
+    let summary = AreaSummary::new(&areas(&opened, &arguments.area)?.model)?;
+    if global.json {
+        let mut value: serde_json::Value = serde_json::from_str(&network_json(network, off_chip, &opened.inventory))?;
+        value["area"] = serde_json::to_value(&summary)?;
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&value)?));
+    }
+    let mut text = String::new();
+    let config = &opened.design.config;
+    writeln!(text, "{}", config.name)?;
+    if !config.description.is_empty() {
+        writeln!(text, "{}", config.description)?;
+    }
+    writeln!(text, "\nin hardware: {}\n\n{}", network.name(), stage_table(network))?;
+    writeln!(
+        text,
+        "weight registers: {} kernel bits + {} bias bits = {}; fingerprint {}\n",
+        grouped(opened.inventory.tensor_bits(TensorKind::Kernel)),
+        grouped(opened.inventory.tensor_bits(TensorKind::Bias)),
+        grouped(opened.inventory.bits()),
+        network.fingerprint(),
+    )?;
+    match off_chip {
+        Some(decoder) => writeln!(text, "off-chip: {}\n\n{}", decoder.name(), off_chip_table(decoder))?,
+        None => writeln!(text, "off-chip: nothing\n")?,
+    }
+    write!(text, "{}", summary.tables())?;
+    Ok(text)
+}
