@@ -26,7 +26,7 @@ use crate::num::cast;
 pub const LEAST_CHARGE: f64 = 2.0;
 
 /// Radius of the disc in which showers start, in half cell pitches: a little more than the module, whose farthest
-/// cell centers are 7.4 from its middle.
+/// cell centers are 7.0 from its middle.
 const REACH: f64 = 9.5;
 
 /// Area of one cell, in half pitches squared.
