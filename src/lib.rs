@@ -6,5 +6,6 @@
 //! `docs/architecture.md` says what each owns.
 
 pub mod host;
+pub mod import;
 pub mod net;
 pub mod num;
