@@ -5,5 +5,7 @@
 //! rather than approximate.
 
 pub mod design;
+pub mod events;
 pub mod keras;
+pub mod npy;
 pub mod sites;
