@@ -13,6 +13,8 @@ mod graph;
 mod h5;
 mod quantizer;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use serde_json::Value;
