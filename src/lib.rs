@@ -7,6 +7,7 @@
 
 pub mod analysis;
 pub mod campaign;
+pub mod cli;
 pub mod engine;
 pub mod fault;
 pub mod host;

@@ -1,3 +1,7 @@
 //! The `trivote` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trivote::cli::main()
+}

@@ -160,7 +160,7 @@ pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> 
         .fold(none, |partial: Result<Partial, CampaignError>, event| {
             let mut partial = partial?;
             run_event(input, &engine, &changes, event, &mut partial)?;
-            progress(u64::try_from(changes.len()).expect("a length fits 64 bits"));
+            progress(cast::u64_from_len(changes.len()));
             Ok(partial)
         })
         .reduce(none, |a, b| Ok(a?.merge(b?)))?;

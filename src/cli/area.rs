@@ -17,7 +17,7 @@ use crate::protect::Prices;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Area")]
 pub struct AreaArguments {
-    /// Technology: `osu018`, `sky130hd`, `xc7`, or a TOML file of your own [default: the design's]
+    /// Technology: osu018, sky130hd, xc7, or a TOML file of your own [default: the design's]
     #[arg(long, value_name = "NAME")]
     technology: Option<String>,
     /// Times each multiplier is used per event; 1 is fully unrolled [default: the design's]

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Seed; event i of a seed is the same whatever the count
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// `top-pair` (few cells), `busy` (pile-up), or `mixture` of both
+    /// top-pair (few cells), busy (pile-up), or a mixture of both
     #[arg(long, default_value = "mixture")]
     population: Population,
     /// CSV file to write: columns CALQ_0 to CALQ_47
@@ -59,6 +59,6 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     row("share near the hottest (two cells or more)", statistics.share_around_hottest);
     row("charges that are not zero", Some(statistics.cell_charges));
     let mut text = String::new();
-    write!(text, "{table}written: {}\n", arguments.output.display())?;
+    writeln!(text, "{table}written: {}", arguments.output.display())?;
     Ok(text)
 }

@@ -26,19 +26,19 @@ pub struct Arguments {
     /// Weights file (.h5), when MODEL is an architecture
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Sub-model that stands in hardware [default: `encoder`, or the whole model if it has no sub-models]
+    /// Sub-model that stands in hardware [default: encoder, or the whole model if it has no sub-models]
     #[arg(long, value_name = "NAME")]
     accelerator: Option<String>,
     /// Sub-model that runs off-chip behind it [default: the one that takes its output]
     #[arg(long, value_name = "NAME")]
     decoder: Option<String>,
-    /// Format of the input register, `ap_ufixed<8,0>` for example, if the model does not quantize its input
+    /// Format of the input register, ap_ufixed<8,0> for example, if the model does not quantize its input
     #[arg(long, value_name = "FORMAT")]
     input_format: Option<Quantizer>,
-    /// What an event is [default: `hgcal` for an 8x8x1 input, otherwise `tensor`]
+    /// What an event is [default: hgcal for an 8x8x1 input, otherwise tensor]
     #[arg(long, value_name = "KIND")]
     event_kind: Option<EventKindArgument>,
-    /// Error of an event: `emd`, `telescope`, `mse` or `deviation` [default: the first of these that fits]
+    /// Error of an event: emd, telescope, mse or deviation [default: the first of these that fits]
     #[arg(long, value_name = "NAME")]
     metric: Option<ErrorMetric>,
     /// Name of the design [default: name of the folder]
@@ -61,10 +61,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("{}: cannot be read", path.display()));
     let model = read(&arguments.model)?;
     let weights = arguments.weights.as_deref().map(read).transpose()?;
-    let names = (
-        arguments.model.display().to_string(),
-        arguments.weights.as_ref().map(|path| path.display().to_string()),
-    );
+    let names =
+        (arguments.model.display().to_string(), arguments.weights.as_ref().map(|path| path.display().to_string()));
     let imported = read_keras(
         ModelSource { name: &names.0, bytes: &model },
         names.1.as_deref().zip(weights.as_deref()).map(|(name, bytes)| ModelSource { name, bytes }),
@@ -81,13 +79,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
             bail!("--event-kind hgcal: events are 8x8x1 images, but the network takes {:?}", network.input().shape)
         }
         Some(EventKindArgument::Hgcal) => EventKind::Hgcal,
-        Some(EventKindArgument::Tensor) => EventKind::Tensor,
         None if is_module => EventKind::Hgcal,
-        None => EventKind::Tensor,
+        Some(EventKindArgument::Tensor) | None => EventKind::Tensor,
     };
-    let reconstructs = imported.off_chip.as_ref().is_some_and(|decoder| {
-        decoder.output().shape.iter().product::<usize>() == network.input().len()
-    });
+    let reconstructs = imported
+        .off_chip
+        .as_ref()
+        .is_some_and(|decoder| decoder.output().shape.iter().product::<usize>() == network.input().len());
     let metric = arguments.metric.unwrap_or(match kind {
         EventKind::Hgcal if reconstructs => ErrorMetric::Emd,
         EventKind::Tensor if reconstructs => ErrorMetric::Mse,
@@ -105,7 +103,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         model: ModelConfig {
             file: model_file.to_owned(),
             weights: weights.is_some().then(|| "weights.h5".to_owned()),
-            accelerator: arguments.accelerator.clone().or_else(|| imported.accelerator_name.clone()),
+            accelerator: imported.is_sub_model.then(|| network.name().to_owned()),
             decoder: arguments.decoder.clone().or_else(|| imported.off_chip.as_ref().map(|d| d.name().to_owned())),
             input_format: arguments.input_format.map(|format| format.to_string()),
         },

@@ -8,8 +8,8 @@ use clap::Args;
 use super::Global;
 use super::inputs::{DesignArgument, EventArguments, open, prepare};
 use crate::campaign::infer;
-use crate::report::infer::InferReport;
 use crate::report::files;
+use crate::report::infer::InferReport;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

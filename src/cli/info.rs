@@ -9,8 +9,8 @@ use super::area::{AreaArguments, areas};
 use super::inputs::{DesignArgument, open};
 use crate::net::TensorKind;
 use crate::report::area::AreaSummary;
-use crate::report::network::{network_json, off_chip_table, stage_table};
 use crate::report::grouped;
+use crate::report::network::{network_json, off_chip_table, stage_table};
 
 #[derive(Debug, Args)]
 pub struct Arguments {

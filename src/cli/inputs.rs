@@ -3,26 +3,26 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Global, shipped};
 use crate::campaign::Event;
-use crate::host::evaluator::{EventInput, EventKind, Evaluator};
+use crate::host::evaluator::{Evaluator, EventInput, EventKind};
 use crate::host::generator::{Generator, Population};
 use crate::host::geometry::Charges;
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
 use crate::import::design::{self, Design};
-use crate::import::events::read_events_csv;
-use crate::import::npy;
+use crate::import::events::{read_events_csv, read_events_npy, read_tensors_npy};
+use crate::import::npy::{NpyArray, npz_names, read_npz};
 use crate::net::Fingerprint;
 use crate::report::Provenance;
 
 /// The design a verb works on.
 #[derive(Debug, Clone, Args)]
 pub struct DesignArgument {
-    /// Design folder, its design.toml, or a shipped design: `econ_t_small`, `econ_t_medium`, `econ_t_large`
+    /// Design folder, its design.toml, or a shipped design: econ_t_small, econ_t_medium, econ_t_large
     design: String,
 }
 
@@ -42,7 +42,7 @@ pub struct EventArguments {
     /// Seed of generated events [default: the design's]
     #[arg(long, value_name = "SEED", conflicts_with = "events")]
     event_seed: Option<u64>,
-    /// Error of an event: `emd`, `telescope`, `mse` or `deviation` [default: the design's]
+    /// Error of an event: emd, telescope, mse or deviation [default: the design's]
     #[arg(long, value_name = "NAME")]
     metric: Option<ErrorMetric>,
 }
@@ -98,7 +98,7 @@ impl Opened {
         &self.design.config.name
     }
 
-    /// Provenance of `verb` with its `options`, naming the design and the files read.
+    /// Provenance of verb with its options, naming the design and the files read.
     pub fn provenance(&self, verb: &str, options: Vec<String>) -> Provenance {
         let mut command = vec!["trivote".to_owned(), verb.to_owned(), self.named.clone()];
         command.extend(options);
@@ -140,9 +140,12 @@ pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Pr
     let network = &design.accelerator;
     let metric = match arguments.metric {
         Some(metric) => metric,
-        None => design.config.metric.error.parse().with_context(|| {
-            format!("{}: metric.error", design.files.path(design::DESIGN_FILE))
-        })?,
+        None => design
+            .config
+            .metric
+            .error
+            .parse()
+            .with_context(|| format!("{}: metric.error", design.files.path(design::DESIGN_FILE)))?,
     };
     let kind = match design.config.events.kind {
         design::EventKind::Hgcal => EventKind::Module,
@@ -169,7 +172,10 @@ pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Pr
     let file = match &arguments.events {
         Some(path) => {
             options.extend(["--events".to_owned(), path.display().to_string()]);
-            Some((path.display().to_string(), fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?))
+            Some((
+                path.display().to_string(),
+                fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?,
+            ))
         }
         None if arguments.generate.is_some() || arguments.event_seed.is_some() => None,
         None => match &design.config.events.file {
@@ -211,8 +217,7 @@ fn generate(
     }
     let population: Population =
         config.population.parse().with_context(|| format!("{}: events.generator.population", path()))?;
-    let (seed, count) =
-        (arguments.event_seed.unwrap_or(config.seed), arguments.generate.unwrap_or(config.count));
+    let (seed, count) = (arguments.event_seed.unwrap_or(config.seed), arguments.generate.unwrap_or(config.count));
     if count == 0 {
         bail!("{}: events.generator.count is 0; at least one event is needed", path());
     }
@@ -228,57 +233,37 @@ fn generate(
 }
 
 fn read(name: &str, bytes: &[u8], kind: &EventKind, limit: Option<usize>) -> anyhow::Result<Vec<EventInput>> {
-    let is_array = Path::new(name)
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("npy") || ending.eq_ignore_ascii_case("npz"));
-    match kind {
-        EventKind::Module if !is_array => {
-            let rows = read_events_csv(name, bytes, limit)?;
-            rows.into_iter()
-                .enumerate()
-                .map(|(row, charges)| Ok(EventInput::Module(Charges::new(charges).with_context(|| format!("{name}: event {row}"))?)))
-                .collect()
+    let module = |(event, charges)| {
+        let charges = Charges::new(charges).with_context(|| format!("{name}: event {event}"))?;
+        Ok(EventInput::Module(charges))
+    };
+    match (array(name, bytes)?, kind) {
+        (None, EventKind::Module) => read_events_csv(name, bytes, limit)?.into_iter().enumerate().map(module).collect(),
+        (Some(array), EventKind::Module) => {
+            read_events_npy(name, &array, limit)?.into_iter().enumerate().map(module).collect()
         }
-        EventKind::Module => {
-            let rows = rows(name, bytes, &[48], limit)?;
-            rows.into_iter()
-                .enumerate()
-                .map(|(row, values)| {
-                    let charges = values.try_into().map_err(|_| anyhow!("{name}: event {row}: not 48 charges"))?;
-                    Ok(EventInput::Module(Charges::new(charges).with_context(|| format!("{name}: event {row}"))?))
-                })
-                .collect()
+        (Some(array), EventKind::Tensor { shape }) => {
+            Ok(read_tensors_npy(name, &array, shape, limit)?.into_iter().map(EventInput::Tensor).collect())
         }
-        EventKind::Tensor { .. } if !is_array => {
+        (None, EventKind::Tensor { .. }) => {
             bail!("{name}: events of this design are tensors; give them as .npy or .npz")
         }
-        EventKind::Tensor { shape } => {
-            let rows = rows(name, bytes, shape, limit)?;
-            let narrow = |values: Vec<f64>| values.into_iter().map(crate::num::cast::nearest_f32).collect();
-            Ok(rows.into_iter().map(|values| EventInput::Tensor(narrow(values))).collect())
+    }
+}
+
+/// The array in a `.npy` file, or the one in a `.npz` archive (`events`, where there are several); `None` for other files.
+fn array(name: &str, bytes: &[u8]) -> anyhow::Result<Option<NpyArray>> {
+    let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    match ending.as_deref() {
+        Some("npy") => Ok(Some(NpyArray::read(name, bytes)?)),
+        Some("npz") => {
+            let names = npz_names(name, bytes)?;
+            let member = match names.as_slice() {
+                [only] => only.as_str(),
+                _ => "events",
+            };
+            Ok(Some(read_npz(name, bytes, member)?))
         }
+        _ => Ok(None),
     }
-}
-
-/// The first `limit` rows of an array `[events, ...shape]`, flattened in C order.
-fn rows(name: &str, bytes: &[u8], shape: &[usize], limit: Option<usize>) -> anyhow::Result<Vec<Vec<f64>>> {
-    let array = npy::read_array(name, bytes)?;
-    let len: usize = shape.iter().product();
-    let found = &array.shape;
-    // A trailing axis of one (gray-scale channel) may be left out; a flat row is as good as a shaped one.
-    let trimmed = shape.strip_suffix(&[1]).unwrap_or(shape);
-    let fits = found.len() > 1 && (found[1..] == *shape || found[1..] == *trimmed || found[1..] == [len]);
-    if !fits {
-        bail!("{name}: an array of shape {found:?} holds no events; needed is [events, {}]", list(shape));
-    }
-    let events = found[0].min(limit.unwrap_or(usize::MAX));
-    if events == 0 {
-        bail!("{name}: there are no events");
-    }
-    let values = array.to_f64();
-    Ok(values.chunks_exact(len).take(events).map(<[f64]>::to_vec).collect())
-}
-
-fn list(shape: &[usize]) -> String {
-    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -2,6 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+// Doc comments of arguments are the help text, which is shown as it stands.
+#![allow(clippy::doc_markdown)]
+
 mod area;
 mod events;
 mod import;
@@ -94,9 +97,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 
 /// A reader that has seen enough (`trivote info ... | head`) is no failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
 }
 
 #[cfg(test)]

@@ -9,14 +9,14 @@ macro_rules! design {
         (
             $name,
             &[
-                ("design.toml", include_bytes!(concat!("../../hw_models/", $name, "/design.toml"))),
-                ("model.h5", include_bytes!(concat!("../../hw_models/", $name, "/model.h5"))),
-            ] as Files,
+                ("design.toml", include_bytes!(concat!("../../hw_models/", $name, "/design.toml")).as_slice()),
+                ("model.h5", include_bytes!(concat!("../../hw_models/", $name, "/model.h5")).as_slice()),
+            ],
         )
     };
 }
 
-const DESIGNS: [(&str, Files); 3] = [design!("econ_t_small"), design!("econ_t_medium"), design!("econ_t_large")];
+static DESIGNS: [(&str, Files); 3] = [design!("econ_t_small"), design!("econ_t_medium"), design!("econ_t_large")];
 
 /// The shipped design of that name.
 pub fn design(name: &str) -> Option<DesignFiles> {

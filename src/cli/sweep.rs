@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::Global;
 use super::area::{AreaArguments, areas};
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
-use super::Global;
 use crate::analysis::BitRanking;
 use crate::fault::named_sites;
 use crate::hw::{BitId, Protection};
@@ -29,17 +29,17 @@ const MARKER: &str = "sweep.json";
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
-    /// Orders in which bits are protected: `oracle`, `msb`, `random`, or a CSV file with columns
+    /// Orders in which bits are protected: oracle, msb, random, or a CSV file with columns
     /// layer,tensor,index,bit,score (highest score first)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "oracle,msb,random")]
     rankings: Vec<String>,
-    /// Seed of the `random` ranking
+    /// Seed of the random ranking
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Budgets: `25%` of the cost of full TMR, `5%area` of the accelerator, `500ge`, `500lut`, or `1000bits`
+    /// Budgets: 25% of the cost of full TMR, 5%area of the accelerator, 500ge, 500lut, or 1000bits
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "5%,10%,20%,30%,50%,75%,100%")]
     budgets: Vec<Budget>,
-    /// How a chosen bit is protected: `unvoted`, `feedback` or `feedback3`, with `+flag` for error flags
+    /// How a chosen bit is protected: unvoted, feedback or feedback3, with +flag for error flags
     #[arg(long, value_name = "STYLE", default_value = "feedback")]
     style: Protection,
     #[command(flatten)]
@@ -209,4 +209,3 @@ fn scores(file: &str, text: &[u8], opened: &Opened, sites: &[BitId]) -> anyhow::
         })
         .collect()
 }
-

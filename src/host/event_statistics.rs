@@ -2,6 +2,8 @@
 //!
 //! It describes events; it neither generates nor judges them.
 
+use serde::Serialize;
+
 use super::geometry::{CELLS, Charges, centers, distances};
 use crate::num::cast;
 
@@ -15,7 +17,7 @@ pub type Quantiles = [f64; 5];
 pub const AROUND: f64 = 2.5;
 
 /// What a set of events looks like.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EventStatistics {
     /// How many events were seen.

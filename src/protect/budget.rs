@@ -157,13 +157,7 @@ mod tests {
     use super::*;
 
     fn prices() -> Prices {
-        Prices {
-            technology: "t".to_owned(),
-            unit: AreaUnit::Ge,
-            bit: 11.0,
-            registers: 660.0,
-            accelerator: 10_000.0,
-        }
+        Prices { technology: "t".to_owned(), unit: AreaUnit::Ge, bit: 11.0, registers: 660.0, accelerator: 10_000.0 }
     }
 
     #[test]

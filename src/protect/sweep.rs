@@ -139,13 +139,7 @@ mod tests {
     use crate::hw::{AreaUnit, TmrStyle};
 
     fn prices() -> Prices {
-        Prices {
-            technology: "t".to_owned(),
-            unit: AreaUnit::Ge,
-            bit: 10.0,
-            registers: 100.0,
-            accelerator: 1000.0,
-        }
+        Prices { technology: "t".to_owned(), unit: AreaUnit::Ge, bit: 10.0, registers: 100.0, accelerator: 1000.0 }
     }
 
     fn run(rankings: &[BitRanking], budgets: &[&str]) -> Sweep {

@@ -98,7 +98,11 @@ impl AreaSummary {
             AreaUnit::LutFf => {
                 let area = report.area.total();
                 let count = |value: f64| grouped(usize::try_from(cast::floor_i64(value)).unwrap_or(0));
-                format!("LUT equivalents (LUT + FF/2); {} LUT and {} FF in all", count(area.luts), count(area.flip_flops))
+                format!(
+                    "LUT equivalents (LUT + FF/2); {} LUT and {} FF in all",
+                    count(area.luts),
+                    count(area.flip_flops)
+                )
             }
         };
         format!("area on {} in {what}\n\n{by_layer}\n{by_style}", report.technology)

@@ -1,8 +1,10 @@
 //! Inference: arrays as NPZ, a summary as table and JSON.
 
+use std::io::Cursor;
+
 use serde::Serialize;
 
-use super::npz::{NpzError, NpzWriter};
+use super::npz::{NpzError, NpzWriter, Packing};
 use super::{Provenance, Side, TextTable, grouped, significant};
 use crate::campaign::{ExactSum, Inference};
 use crate::net::Network;
@@ -62,8 +64,12 @@ impl InferReport<'_> {
     pub fn table(&self) -> String {
         let provenance = Provenance::new(Vec::new(), String::new());
         let summary = self.summary(&provenance);
-        let mut table =
-            TextTable::new(&[("error", Side::Left), ("mean", Side::Right), ("median", Side::Right), ("max", Side::Right)]);
+        let mut table = TextTable::new(&[
+            ("error", Side::Left),
+            ("mean", Side::Right),
+            ("median", Side::Right),
+            ("max", Side::Right),
+        ]);
         table.row([
             self.metric.to_owned(),
             significant(summary.mean_error),
@@ -90,12 +96,12 @@ impl InferReport<'_> {
         let decoded: Vec<f32> = self.inference.iter().flat_map(|event| event.decoded.iter().copied()).collect();
         let error: Vec<f64> = self.inference.iter().map(|event| event.error).collect();
         let provenance = serde_json::to_vec(provenance).expect("strings and numbers have a JSON form");
-        let mut archive = NpzWriter::new();
-        archive.add("latent", &[events, first.latent.len()], &latent)?;
-        archive.add("codes", &[events, first.codes.len()], &codes)?;
-        archive.add("decoded", &[events, first.decoded.len()], &decoded)?;
-        archive.add("error", &[events], &error)?;
-        archive.add("provenance", &[provenance.len()], &provenance)?;
-        archive.finish()
+        let mut archive = NpzWriter::new(Cursor::new(Vec::new()), Packing::Deflated);
+        archive.add("latent", &[events, first.latent.len()], latent.as_slice())?;
+        archive.add("codes", &[events, first.codes.len()], codes.as_slice())?;
+        archive.add("decoded", &[events, first.decoded.len()], decoded.as_slice())?;
+        archive.add("error", &[events], error.as_slice())?;
+        archive.add("provenance", &[provenance.len()], provenance.as_slice())?;
+        Ok(archive.finish()?.into_inner())
     }
 }

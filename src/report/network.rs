@@ -123,7 +123,8 @@ pub fn stage_table(network: &Network) -> String {
                 format!("{} x {}{scaled}", grouped(tensor.len()), tensor.format())
             })
         };
-        let bits: usize = node.op.tensors().map(|(_, tensor)| tensor.len() * usize::from(tensor.format().width())).sum();
+        let bits: usize =
+            node.op.tensors().map(|(_, tensor)| tensor.len() * usize::from(tensor.format().width())).sum();
         table.row([
             node.name.clone(),
             operation(node),

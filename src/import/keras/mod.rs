@@ -55,6 +55,8 @@ pub struct KerasOptions<'a> {
 pub struct Imported {
     /// The part in hardware.
     pub accelerator: Network,
+    /// Whether the part in hardware is a sub-model, to be named when the file is read again.
+    pub is_sub_model: bool,
     /// The part that takes its output.
     pub off_chip: Option<FloatNetwork>,
     /// Choices made and oddities met, one sentence each, for the user.
@@ -96,7 +98,7 @@ pub fn read_keras(
             Some(decoder::build(&decoder.model.name, &steps, &weights, shape, &mut notes)?)
         }
     };
-    Ok(Imported { accelerator, off_chip, notes })
+    Ok(Imported { accelerator, is_sub_model: chosen.parent.is_some(), off_chip, notes })
 }
 
 /// The architecture's JSON, from a whole-model file or as such.
