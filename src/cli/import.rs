@@ -103,7 +103,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         model: ModelConfig {
             file: model_file.to_owned(),
             weights: weights.is_some().then(|| "weights.h5".to_owned()),
-            accelerator: imported.is_sub_model.then(|| network.name().to_owned()),
+            accelerator: arguments
+                .accelerator
+                .clone()
+                .or_else(|| imported.is_sub_model.then(|| network.name().to_owned())),
             decoder: arguments.decoder.clone().or_else(|| imported.off_chip.as_ref().map(|d| d.name().to_owned())),
             input_format: arguments.input_format.map(|format| format.to_string()),
         },

@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     writeln!(text, "\nin hardware: {}\n\n{}", network.name(), stage_table(network))?;
     writeln!(
         text,
-        "weight registers: {} kernel bits + {} bias bits = {}; fingerprint {}\n",
+        "weight registers: {} kernel bits + {} bias bits = {}\nfingerprint: {}\n",
         grouped(opened.inventory.tensor_bits(TensorKind::Kernel)),
         grouped(opened.inventory.tensor_bits(TensorKind::Bias)),
         grouped(opened.inventory.bits()),

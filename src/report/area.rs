@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Side, TextTable, fixed, grouped, percent};
+use super::{Side, TextTable, fixed, grouped, percent, whole};
 use crate::hw::{Area, AreaBreakdown, AreaError, AreaModel, AreaReport, AreaUnit, Protection, TmrStyle};
-use crate::num::cast;
 
 /// Area of a design without protection, and with all of its register bits protected alike.
 #[derive(Debug, Clone, Serialize)]
@@ -61,7 +60,7 @@ impl AreaSummary {
         ]);
         let total = report.area.total().cost();
         let mut row = |name: &str, multipliers: u64, area: &AreaBreakdown| {
-            let part = |area: Area| fixed(area.cost(), 0);
+            let part = |area: Area| whole(area.cost());
             by_layer.row([
                 name.to_owned(),
                 grouped(usize::try_from(multipliers).unwrap_or(usize::MAX)),
@@ -88,7 +87,7 @@ impl AreaSummary {
             by_style.row([
                 full.protection.clone(),
                 fixed(full.area_per_bit, 2),
-                fixed(full.area_added, 0),
+                whole(full.area_added),
                 percent(full.overhead_on_registers, 1),
                 percent(full.overhead_on_accelerator, 1),
             ]);
@@ -97,12 +96,8 @@ impl AreaSummary {
             AreaUnit::Ge => "NAND2 gate equivalents of cell area".to_owned(),
             AreaUnit::LutFf => {
                 let area = report.area.total();
-                let count = |value: f64| grouped(usize::try_from(cast::floor_i64(value)).unwrap_or(0));
-                format!(
-                    "LUT equivalents (LUT + FF/2); {} LUT and {} FF in all",
-                    count(area.luts),
-                    count(area.flip_flops)
-                )
+                let (luts, flip_flops) = (whole(area.luts), whole(area.flip_flops));
+                format!("LUT equivalents (LUT + FF/2); {luts} LUT and {flip_flops} FF in all")
             }
         };
         format!("area on {} in {what}\n\n{by_layer}\n{by_style}", report.technology)

@@ -13,4 +13,4 @@ mod table;
 
 pub use error::ReportError;
 pub use provenance::Provenance;
-pub use table::{Side, TextTable, fixed, grouped, percent, significant};
+pub use table::{Side, TextTable, fixed, grouped, percent, significant, whole};

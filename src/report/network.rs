@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Side, TextTable, grouped};
 use crate::hw::Inventory;
 use crate::net::{FloatNetwork, FloatOp, Network, Node, Op, TensorKind};
+use crate::num::Quantizer;
 
 #[derive(Serialize)]
 struct NetworkFile {
@@ -160,18 +161,24 @@ fn shape(shape: &[usize]) -> String {
 
 fn operation(node: &Node) -> String {
     match &node.op {
-        Op::Input(quantizer) => format!("input {quantizer}"),
+        Op::Input(quantizer) => format!("input, {}", short(*quantizer)),
         Op::Dense(dense) => format!("dense {}", shape(dense.kernel.shape())),
         Op::Conv2d(conv) => {
             let [rows, columns] = conv.window.stride;
             let stride = if rows == columns { rows.to_string() } else { format!("{rows}x{columns}") };
             format!("conv2d {} stride {stride}", shape(conv.kernel.shape()))
         }
-        Op::Quantize(quantizer) => format!("quantize {quantizer}"),
+        Op::Quantize(quantizer) => short(*quantizer),
         Op::Relu => "relu".to_owned(),
         Op::Reshape => "reshape".to_owned(),
         Op::ZeroPad2d(_) => "zero padding".to_owned(),
     }
+}
+
+/// A quantizer in words that a table can break between.
+fn short(quantizer: Quantizer) -> String {
+    let mode = |name: &str| name.trim_start_matches("AP_").to_owned();
+    format!("{} {} {}", quantizer.format, mode(quantizer.rounding.ap_name()), mode(quantizer.overflow.ap_name()))
 }
 
 const fn float_operation(op: &FloatOp) -> &'static str {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::oracle::quoted;
-use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
+use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant, whole};
 use crate::hw::AreaUnit;
 use crate::protect::{Prices, Sweep, SweepPoint};
 
@@ -161,12 +161,15 @@ impl SweepReport<'_> {
             ("sensitive", Side::Right),
             ("per upset", Side::Right),
         ]);
-        for point in &self.sweep.points {
+        for (position, point) in self.sweep.points.iter().enumerate() {
+            if position > 0 && self.sweep.points[position - 1].ranking != point.ranking {
+                table.gap();
+            }
             table.row([
                 point.ranking.clone(),
                 point.budget.to_string(),
                 grouped(point.bits),
-                fixed(point.area, 0),
+                whole(point.area),
                 percent(point.share_of_registers, 1),
                 percent(point.share_of_accelerator, 2),
                 significant(point.rise_remaining),
@@ -191,8 +194,8 @@ impl SweepReport<'_> {
             self.protection,
             self.prices.technology,
             fixed(self.prices.bit, 2),
-            fixed(self.prices.registers, 0),
-            fixed(self.prices.accelerator, 0),
+            whole(self.prices.registers),
+            whole(self.prices.accelerator),
         )
     }
 }

@@ -1,6 +1,11 @@
 //! Plain tables that fit a terminal, and how numbers stand in them.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+
+use crate::num::cast;
+
+/// A line below the header, nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// On which side a column's content stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +27,17 @@ impl TextTable {
     /// A table with these columns.
     pub fn new(columns: &[(&str, Side)]) -> Self {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);
         if table.width().is_none() {
             table.set_width(120);
         }
         table.set_header(columns.iter().map(|(name, side)| Cell::new(name).set_alignment(alignment(*side))));
         Self { table, sides: columns.iter().map(|(_, side)| *side).collect() }
+    }
+
+    /// Adds an empty row, to set groups of rows apart.
+    pub fn gap(&mut self) {
+        self.table.add_row([""]);
     }
 
     /// Adds a row.
@@ -64,6 +74,12 @@ pub fn grouped(value: usize) -> String {
     text
 }
 
+/// A number rounded to whole, with thousands separated.
+pub fn whole(value: f64) -> String {
+    let magnitude = usize::try_from(cast::floor_i64(value.abs() + 0.5)).unwrap_or(usize::MAX);
+    format!("{}{}", if value < 0.0 && magnitude > 0 { "-" } else { "" }, grouped(magnitude))
+}
+
 /// A number with `digits` digits after the point.
 pub fn fixed(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
@@ -96,6 +112,7 @@ mod tests {
     #[test]
     fn numbers_as_people_write_them() {
         assert_eq!([0, 999, 1000, 12_720, 1_234_567].map(grouped), ["0", "999", "1,000", "12,720", "1,234,567"]);
+        assert_eq!([0.0, -0.2, 1234.5, -98_765.4].map(whole), ["0", "0", "1,235", "-98,765"]);
         assert_eq!(fixed(-0.0001, 2), "0.00");
         assert_eq!(fixed(-0.5, 1), "-0.5");
         assert_eq!(percent(0.3333, 1), "33.3 %");

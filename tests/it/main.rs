@@ -1,7 +1,9 @@
 //! Integration tests: laws that span layers, and every command as a user runs it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::as_conversions, clippy::cast_possible_truncation)]
 
+mod cli;
 mod engine;
 mod fixed_crate;
+mod keras;
 mod layers;
 mod networks;
