@@ -58,8 +58,6 @@ fn outputs_equal_those_of_qkeras() {
     compare(&read("keras_flat.h5", None, KerasOptions::default()), &golden["flat"]);
     compare(&read("keras_flat.json", Some("keras_flat_weights.h5"), KerasOptions::default()), &golden["flat"]);
     let input_format = Some("ap_fixed<12,6,RND_CONV,SAT>".parse().unwrap());
-    compare(
-        &read("keras_blocks.h5", None, KerasOptions { input_format, ..KerasOptions::default() }),
-        &golden["blocks"],
-    );
+    let options = KerasOptions { accelerator: Some("blocks"), input_format, ..KerasOptions::default() };
+    compare(&read("keras_blocks.h5", None, options), &golden["blocks"]);
 }
