@@ -12,10 +12,12 @@ use super::graph::Config;
 use crate::num::qkeras::{Sign, Symmetry};
 use crate::num::{FormatError, MAX_WIDTH, Quantizer, cast, qkeras};
 
-/// QKeras computes `2^integer` in 32-bit integers.
+/// QKeras computes `2^integer`, and `2^bits` of a `quantized_relu`, in 32-bit integers. Negative `integer` it cannot evaluate
+/// at all; they are read as what `ap_fixed` makes of them.
 const MAX_INTEGER: i64 = 30;
 /// QKeras computes scaled weights in `f32`, which holds integers of 24 bits and a sign.
 const MAX_AUTO_BITS: u8 = 25;
+
 /// A quantizer as configured.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct QuantizerConfig {
@@ -133,8 +135,12 @@ impl QuantizerConfig {
         fields.only("qnoise_factor", 1.0)?;
         fields.only("is_quantized_clip", 1.0)?;
         fields.null("relu_upper_bound")?;
+        let bits = fields.bits()?;
+        if i64::from(bits) > MAX_INTEGER {
+            return Err(fields.refused("bits", &format!("1 to {MAX_INTEGER} for quantized_relu")));
+        }
         let (symmetric, sign, alpha) = (Symmetry::Full, Sign::Drop, Alpha::PowersOfTwo(vec![0]));
-        let config = Self { bits: fields.bits()?, integer: fields.integer()?, symmetric, sign, alpha };
+        let config = Self { bits, integer: fields.integer()?, symmetric, sign, alpha };
         config.checked(fields.at, fields.attribute)
     }
 

@@ -125,6 +125,7 @@ fn what_hardware_cannot_follow_is_refused_by_name() {
         ("alpha", json!([1e-300, 1, 1]), "alpha = [1e-300, 1, 1] is not supported"),
         ("post_training_scale", json!(0.3), "post_training_scale = 0.3 is not supported"),
         ("/9/config/activation", json!("quantized_relu(6,2,1)"), "activation.use_sigmoid = 1 is not supported"),
+        ("/9/config/activation", json!("quantized_relu(31,2)"), "supported: 1 to 30 for quantized_relu"),
         ("/9/config/activation", json!("quantized_relu(6,2,negative_slope=0.25)"), "negative_slope = 0.25"),
         ("/9/config/activation", json!("quantized_relu(6,2,relu_upper_bound=4)"), "relu_upper_bound = 4"),
         ("/9/config/activation", json!("quantized_bits(6,2,alpha='auto_po2')"), "1 or null for an activation"),
