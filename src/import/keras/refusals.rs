@@ -2,8 +2,10 @@
 //!
 //! Changes one attribute at a time of the flat fixture's architecture.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::h5::H5;
 use super::tests::{BLOCKS, FLAT, FLAT_JSON, FLAT_WEIGHTS, NESTED, options, read, source};
 use super::{Imported, KerasError, KerasOptions, read_keras};
 use crate::net::{Op, TensorKind};
@@ -267,4 +269,54 @@ fn deeply_nested_json_is_an_error() {
     let mut text = "{\"config\":".repeat(5000);
     text.push_str(&"}".repeat(5000));
     assert!(matches!(read_keras(source("m", text.as_bytes()), None, &options()), Err(KerasError::Json { .. })));
+}
+
+/// JSON pointers of all values in `value`, the root excluded.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    let children: Vec<_> = match value {
+        Value::Object(object) => object.iter().map(|(key, child)| (key.clone(), child)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
+        _ => Vec::new(),
+    };
+    for (key, child) in children {
+        let pointer = format!("{at}/{key}");
+        pointers(child, &pointer, found);
+        found.push(pointer);
+    }
+}
+
+proptest! {
+    /// Each change puts an odd value, or a value from elsewhere in the architecture, at a place of the architecture.
+    #[test]
+    fn odd_architectures_never_panic(nested: bool, changes in prop::collection::vec(any::<[u16; 2]>(), 1..5)) {
+        let odd = [
+            json!(null), json!(true), json!(-1), json!(0), json!(1 << 20), json!(i64::MAX), json!(1e308), json!(0.5),
+            json!(""), json!("same"), json!("relu"), json!("quantized_bits(32,30)"), json!("quantized_relu(30,-97)"),
+            json!([]), json!({}), json!([[]]), json!([null]), json!([null, 1 << 20, 1 << 4]), json!([1 << 20, 1 << 20]),
+            json!([-1]), json!("auto_po2"), json!("conv"),
+        ];
+        let weights = if nested { NESTED } else { FLAT_WEIGHTS };
+        let mut architecture: Value = if nested {
+            let h5 = H5::open(source("m", NESTED)).unwrap();
+            serde_json::from_str(&h5.text("", "model_config").unwrap().unwrap()).unwrap()
+        } else {
+            serde_json::from_slice(FLAT_JSON).unwrap()
+        };
+        for [place, with] in changes {
+            let mut found = Vec::new();
+            pointers(&architecture, "", &mut found);
+            let with = usize::from(with);
+            let value = match odd.get(with % (2 * odd.len())) {
+                Some(value) => value.clone(),
+                None => architecture.pointer(&found[with % found.len()]).unwrap().clone(),
+            };
+            *architecture.pointer_mut(&found[usize::from(place) % found.len()]).unwrap() = value;
+        }
+        let text = architecture.to_string();
+        for input_format in [None, "ap_fixed<16,6>".parse().ok()] {
+            let options = KerasOptions { input_format, ..options() };
+            let result = read_keras(source("m", text.as_bytes()), Some(source("w", weights)), &options);
+            let _ = result.map_err(|error| error.to_string());
+        }
+    }
 }
