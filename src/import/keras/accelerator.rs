@@ -5,7 +5,8 @@
 use super::KerasError;
 use super::config::{Attributes, Function, LayerConfig, Weighted};
 use super::graph::Step;
-use super::quantizer::{QuantizerConfig, Unquantizable};
+use super::quantizer::QuantizerConfig;
+use super::registers::Unquantizable;
 use super::shape::At;
 use super::weights::Weights;
 use crate::net::{Conv2d, Dense, NetError, Network, NetworkBuilder, NodeId, Op, TensorKind, WeightTensor};

@@ -26,7 +26,7 @@ pub enum KerasError {
         problem: String,
     },
     /// The architecture is no JSON.
-    #[error("{file}: the architecture is not valid JSON")]
+    #[error("{file}: the architecture is not valid JSON: {source}")]
     Json {
         /// The file.
         file: String,

@@ -12,6 +12,9 @@ mod error;
 mod graph;
 mod h5;
 mod quantizer;
+#[cfg(test)]
+mod refusals;
+mod registers;
 mod shape;
 #[cfg(test)]
 mod tests;
