@@ -9,3 +9,4 @@ pub mod host;
 pub mod import;
 pub mod net;
 pub mod num;
+pub mod report;

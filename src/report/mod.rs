@@ -1,0 +1,3 @@
+//! Results to files and terminals. It formats what others computed and computes nothing itself.
+
+pub mod npz;
