@@ -3,6 +3,7 @@
 //! It reads no files and draws from no global random generator; a seed gives the same events on every machine.
 
 pub mod activation;
+mod combination;
 pub mod decoder;
 pub mod emd;
 pub mod evaluator;
