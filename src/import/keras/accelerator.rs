@@ -5,7 +5,8 @@
 use super::KerasError;
 use super::config::{Attributes, Function, LayerConfig, Weighted};
 use super::graph::Step;
-use super::quantizer::{QuantizerConfig, Unquantizable};
+use super::quantizer::QuantizerConfig;
+use super::registers::Unquantizable;
 use super::shape::At;
 use super::weights::Weights;
 use crate::net::{Conv2d, Dense, NetError, Network, NetworkBuilder, NodeId, Op, TensorKind, WeightTensor};
@@ -25,35 +26,34 @@ pub(super) fn build(
     input_format: Option<Quantizer>,
     notes: &mut Vec<String>,
 ) -> Result<Network, KerasError> {
-    let mut steps = steps.iter();
-    let input = steps.next().expect("a chain starts with its input layer");
-    let Some(LayerConfig::Input(shape)) = LayerConfig::parse(input.layer)? else {
-        return Err(unsupported(input));
+    // All layers are read before the first is built: a layer that cannot be built at all is the message to begin with.
+    let configs = steps.iter().map(hardware).collect::<Result<Vec<_>, _>>()?;
+    let [LayerConfig::Input(shape), rest @ ..] = &configs[..] else {
+        return Err(unsupported(&steps[0]));
     };
-    let shape = At { layer: input.layer, shape: &shape }.sized(shape.clone())?;
-    let (register, format) = match input_format {
-        Some(format) => (input, format),
-        None => match steps.next() {
-            Some(next) if next.layer.class == "QActivation" => match LayerConfig::parse(next.layer)? {
-                Some(LayerConfig::Activation(Function::Quantizer(quantizer))) => {
-                    (next, quantizer.activation(&attributes(next), "activation")?)
-                }
-                _ => return Err(KerasError::InputFormat { layer: input.layer.name.clone() }),
-            },
-            _ => return Err(KerasError::InputFormat { layer: input.layer.name.clone() }),
-        },
+    let shape = At { layer: steps[0].layer, shape }.sized(shape.clone())?;
+    let (register, format) = match (input_format, rest) {
+        (Some(format), _) => (0, format),
+        (None, [LayerConfig::Activation(Function::Quantizer(quantizer)), ..]) => {
+            (1, quantizer.activation(&attributes(&steps[1]), "activation")?)
+        }
+        (None, _) => return Err(KerasError::InputFormat { layer: steps[0].layer.name.clone() }),
     };
-    let mut builder = Builder {
-        network: NetworkBuilder::new(name, &register.layer.name, &shape, format)?,
-        last: NodeId(0),
-        weights,
-        notes,
-    };
-    builder.last = builder.network.input();
-    for step in steps {
-        builder.step(step)?;
+    let network = NetworkBuilder::new(name, &steps[register].layer.name, &shape, format)?;
+    let mut builder = Builder { last: network.input(), network, weights, notes };
+    for (step, config) in steps.iter().zip(&configs).skip(register + 1) {
+        builder.step(step, config)?;
     }
     Ok(builder.network.finish()?)
+}
+
+/// The configuration of a layer that can stand in hardware.
+fn hardware(step: &Step<'_>) -> Result<LayerConfig, KerasError> {
+    match step.layer.class.as_str() {
+        "Dense" | "Conv2D" | "Conv2DTranspose" => None,
+        _ => LayerConfig::parse(step.layer)?,
+    }
+    .ok_or_else(|| unsupported(step))
 }
 
 struct Builder<'a> {
@@ -64,34 +64,31 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn step(&mut self, step: &Step<'_>) -> Result<(), KerasError> {
-        let Some(config) = LayerConfig::parse(step.layer)? else {
-            return Err(unsupported(step));
-        };
+    fn step(&mut self, step: &Step<'_>, config: &LayerConfig) -> Result<(), KerasError> {
         let name = step.layer.name.as_str();
         let shape = self.network.shape(self.last).to_vec();
         let at = At { layer: step.layer, shape: &shape };
         match config {
             LayerConfig::Identity => {}
-            LayerConfig::Activation(function) => self.function(step, name, &function)?,
+            LayerConfig::Activation(function) => self.function(step, name, function)?,
             LayerConfig::Flatten => self.last = self.network.reshape(name, self.last, at.flat()?)?,
             LayerConfig::Reshape(target) => {
-                self.last = self.network.reshape(name, self.last, at.reshaped(&target)?)?;
+                self.last = self.network.reshape(name, self.last, at.reshaped(target)?)?;
             }
             LayerConfig::ZeroPad2d(padding) => {
-                at.padded(padding)?;
-                self.push(name, Op::ZeroPad2d(padding))?;
+                at.padded(*padding)?;
+                self.push(name, Op::ZeroPad2d(*padding))?;
             }
             LayerConfig::Dense(weighted) => {
                 let shape = [at.features()?, weighted.units];
-                let (kernel, bias) = self.parameters(step, at, &weighted, &shape)?;
+                let (kernel, bias) = self.parameters(step, at, weighted, &shape)?;
                 self.push(name, Op::Dense(Dense { kernel, bias }))?;
                 self.function(step, &format!("{name}.activation"), &weighted.activation)?;
             }
             LayerConfig::Conv2d(weighted, slide) => {
-                let (window, _) = at.convolved(slide, weighted.units)?;
+                let (window, _) = at.convolved(*slide, weighted.units)?;
                 let shape = [slide.kernel[0], slide.kernel[1], at.map()?[2], weighted.units];
-                let (kernel, bias) = self.parameters(step, at, &weighted, &shape)?;
+                let (kernel, bias) = self.parameters(step, at, weighted, &shape)?;
                 self.push(name, Op::Conv2d(Conv2d { kernel, bias, window }))?;
                 self.function(step, &format!("{name}.activation"), &weighted.activation)?;
             }
@@ -130,9 +127,6 @@ impl Builder<'_> {
             let expected = "quantized_bits or quantized_relu (weights in hardware are fixed-point)";
             attributes(step).missing(attribute, expected)
         };
-        if matches!(step.layer.class.as_str(), "Dense" | "Conv2D") {
-            return Err(unsupported(step));
-        }
         let kernel = weighted.kernel_quantizer.as_ref().ok_or_else(|| needed("kernel_quantizer"))?;
         let kernel = self.registers(step, TensorKind::Kernel, &shape, kernel)?;
         if !weighted.use_bias {

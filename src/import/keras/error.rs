@@ -26,7 +26,7 @@ pub enum KerasError {
         problem: String,
     },
     /// The architecture is no JSON.
-    #[error("{file}: the architecture is not valid JSON")]
+    #[error("{file}: the architecture is not valid JSON: {source}")]
     Json {
         /// The file.
         file: String,
@@ -182,6 +182,17 @@ pub enum KerasError {
     InputFormat {
         /// The input layer.
         layer: String,
+    },
+    /// Weights in the layout of Keras 3, which says neither layer nor tensor.
+    #[error(
+        "{file}: its weights have no layer names (`{dataset}`), as in files named *.weights.h5; save the whole model as \
+         .h5, or the weights under a name without `.weights`"
+    )]
+    UnnamedWeights {
+        /// The weights file.
+        file: String,
+        /// The first such dataset.
+        dataset: String,
     },
     /// The weights file lacks a tensor.
     #[error("{file}: no {tensor} of layer `{layer}` in group `{group}`")]

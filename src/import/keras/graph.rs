@@ -76,7 +76,7 @@ impl Model {
         let Some(Value::Array(layers)) = config.remove("layers") else {
             return Err(malformed(file, &name, "layers", &Value::Null, "a list of layers"));
         };
-        if class == "Sequential" || !config.contains_key("output_layers") {
+        if class == "Sequential" {
             return Self::sequential(file, name, layers, config.get("build_input_shape"));
         }
         let outputs = config.remove("output_layers").unwrap_or_default();

@@ -246,6 +246,26 @@ mod tests {
     }
 
     #[test]
+    fn shapes_larger_than_the_file_are_refused() {
+        let path = "model_weights/decoder/de_dense/kernel:0";
+        let read = |shape: [u64; 2]| {
+            let mut bytes = include_bytes!("../../../tests/data/keras_nested.h5").to_vec();
+            let stored = [6_u64.to_le_bytes(), 18_u64.to_le_bytes()].concat();
+            let at: Vec<_> = (0..bytes.len() - 16).filter(|at| bytes[*at..*at + 16] == stored).collect();
+            assert!(!at.is_empty());
+            for at in at {
+                bytes[at..at + 16].copy_from_slice(&[shape[0].to_le_bytes(), shape[1].to_le_bytes()].concat());
+            }
+            let h5 = H5::open(ModelSource { name: "x.h5", bytes: &bytes }).unwrap();
+            h5.read(path).map(|tensor| tensor.values.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read([6, 18]), Ok(108));
+        assert!(read([1 << 40, 1 << 40]).unwrap_err().contains("has more than 16777216 elements"));
+        assert!(read([1 << 12, 1 << 11]).unwrap_err().contains("claims more data than the file has"));
+        assert!(read([6, 19]).is_err());
+    }
+
+    #[test]
     fn split_attributes_are_joined() {
         let bytes = file(|builder| {
             builder.set_attr("names0", AttrValue::VarLenStringArray(vec!["a".to_owned(), "b".to_owned()]));

@@ -12,7 +12,12 @@ mod error;
 mod graph;
 mod h5;
 mod quantizer;
+#[cfg(test)]
+mod refusals;
+mod registers;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use serde_json::Value;

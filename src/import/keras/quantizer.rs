@@ -1,69 +1,42 @@
-//! QKeras quantizers as a model file states them, and the registers they make of a tensor of float weights.
+//! QKeras quantizers as a model file states them (qkeras 0.9.0, `qkeras/quantizers.py`).
 //!
-//! Follows qkeras 0.9.0, `qkeras/quantizers.py`. The arithmetic of a single register is `num::qkeras`; here is what
-//! surrounds it: defaults, scales, and the search for power-of-two scales (`alpha="auto_po2"`). Quantizers that no
-//! fixed-point register can follow (stochastic rounding, float scales, binary and ternary weights) are refused.
+//! Names, defaults and forms alone; what a quantizer makes of weights is `registers`, what it means in hardware is
+//! `num::qkeras`. Quantizers that no fixed-point register can follow (stochastic rounding, float scales, binary and ternary
+//! weights) are refused.
 
 use serde_json::Value;
 
 use super::KerasError;
 use super::config::{Attributes, flag};
 use super::graph::Config;
-use crate::net::{TensorError, WeightTensor};
 use crate::num::qkeras::{Sign, Symmetry};
-use crate::num::{FormatError, MAX_WIDTH, QFormat, Quantizer, cast, qkeras};
+use crate::num::{FormatError, MAX_WIDTH, Quantizer, cast, qkeras};
 
-/// QKeras computes `2^integer` in 32-bit integers.
+/// QKeras computes `2^integer`, and `2^bits` of a `quantized_relu`, in 32-bit integers. Negative `integer` it cannot evaluate
+/// at all; they are read as what `ap_fixed` makes of them.
 const MAX_INTEGER: i64 = 30;
 /// QKeras computes scaled weights in `f32`, which holds integers of 24 bits and a sign.
 const MAX_AUTO_BITS: u8 = 25;
-/// `keras.backend.epsilon()`.
-const EPSILON: f32 = 1e-7;
-/// Rounds of the search for a power-of-two scale.
-const AUTO_ROUNDS: usize = 5;
-/// Larger weights would overflow the `f32` sums.
-const MAX_SCALED: f32 = 1e18;
-/// Relative distance from the border between two powers of two within which the order of `TensorFlow`'s `f32` sums and its
-/// logarithm, neither of which is specified, may choose the other one. Generous for sums of 2^14 terms.
-const NEAR_TIE: f32 = 2e-5;
 
 /// A quantizer as configured.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct QuantizerConfig {
-    bits: u8,
-    integer: i16,
-    symmetric: Symmetry,
-    sign: Sign,
-    alpha: Alpha,
+    pub bits: u8,
+    pub integer: i16,
+    pub symmetric: Symmetry,
+    pub sign: Sign,
+    pub alpha: Alpha,
 }
 
 /// The scale of a `quantized_bits`.
 #[derive(Debug, Clone, PartialEq)]
-enum Alpha {
+pub(super) enum Alpha {
     /// Python's `None`.
     Absent,
     /// Binary exponents: one, or one per output channel.
     PowersOfTwo(Vec<i32>),
     /// Found from the weights.
     AutoPo2,
-}
-
-/// Registers made of a float tensor, and remarks for the user.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Registers {
-    pub tensor: WeightTensor,
-    pub remarks: Vec<String>,
-}
-
-/// Why a tensor cannot be quantized.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Unquantizable {
-    /// A weight that is infinite, not a number, or too large for `f32` once scaled.
-    Value(usize),
-    /// No register of that format.
-    Format(FormatError),
-    /// The registers do not make a tensor.
-    Tensor(TensorError),
 }
 
 /// Arguments of `quantized_bits`, in order.
@@ -162,8 +135,12 @@ impl QuantizerConfig {
         fields.only("qnoise_factor", 1.0)?;
         fields.only("is_quantized_clip", 1.0)?;
         fields.null("relu_upper_bound")?;
+        let bits = fields.bits()?;
+        if i64::from(bits) > MAX_INTEGER {
+            return Err(fields.refused("bits", &format!("1 to {MAX_INTEGER} for quantized_relu")));
+        }
         let (symmetric, sign, alpha) = (Symmetry::Full, Sign::Drop, Alpha::PowersOfTwo(vec![0]));
-        let config = Self { bits: fields.bits()?, integer: fields.integer()?, symmetric, sign, alpha };
+        let config = Self { bits, integer: fields.integer()?, symmetric, sign, alpha };
         config.checked(fields.at, fields.attribute)
     }
 
@@ -200,127 +177,10 @@ impl QuantizerConfig {
         self.format().map_err(|source| format_error(at, attribute, source))
     }
 
-    fn format(&self) -> Result<Quantizer, FormatError> {
+    /// The register, its rounding and overflow, the scale apart.
+    pub fn format(&self) -> Result<Quantizer, FormatError> {
         qkeras::quantized_bits(self.bits, self.integer, self.symmetric, self.sign)
     }
-
-    /// The registers that hold `values` (C order, the last axis being the output channel).
-    pub fn registers(&self, shape: &[usize], values: &[f32]) -> Result<Registers, Unquantizable> {
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Unquantizable::Value(index));
-        }
-        let channels = shape.last().copied().unwrap_or(1);
-        let exponents = match &self.alpha {
-            Alpha::AutoPo2 => return self.auto(shape, values),
-            Alpha::Absent => vec![0; channels],
-            Alpha::PowersOfTwo(exponents) if exponents.len() == 1 => vec![exponents[0]; channels],
-            Alpha::PowersOfTwo(exponents) => exponents.clone(),
-        };
-        let quantizer = self.format().map_err(Unquantizable::Format)?;
-        let raw = values.iter().map(|value| quantizer.quantize_f64(f64::from(*value)));
-        let raw = raw.collect::<Result<Vec<_>, _>>().expect("finite, checked above");
-        let tensor = WeightTensor::with_channel_shift(shape.to_vec(), raw, quantizer.format, exponents);
-        Ok(Registers { tensor: tensor.map_err(Unquantizable::Tensor)?, remarks: Vec::new() })
-    }
-
-    /// `alpha="auto_po2"`: registers `z` in `-(2^(bits-1)-1) ..= 2^(bits-1)-1`, whatever `keep_negative` says, and a scale
-    /// `2^e` per channel: value = `z * 2^(e + integer)`.
-    fn auto(&self, shape: &[usize], values: &[f32]) -> Result<Registers, Unquantizable> {
-        let format = QFormat::signed(self.bits, self.integer.saturating_add(1)).map_err(Unquantizable::Format)?;
-        let unit = f64::from(self.integer).exp2();
-        let scaled: Vec<f32> = values.iter().map(|value| cast::nearest_f32(f64::from(*value) / unit)).collect();
-        if let Some(index) = scaled.iter().position(|value| value.abs() > MAX_SCALED) {
-            return Err(Unquantizable::Value(index));
-        }
-        let mut remarks = Vec::new();
-        if self.sign == Sign::Drop {
-            remarks.push("keep_negative = 0 has no effect with alpha = auto_po2: the registers are signed".to_owned());
-        }
-        let found = auto_po2(&scaled, shape, self.bits);
-        let step = i32::from(self.bits) - 1;
-        let shifts = found.exponents.iter().map(|exponent| exponent + step).collect();
-        for (channels, what) in [
-            (&found.silent, "all weights are 0, so the scale is QKeras' epsilon and means nothing"),
-            (&found.near_ties, "the scale lies on the border of two powers of two; TensorFlow may choose the other"),
-        ] {
-            if !channels.is_empty() {
-                remarks.push(format!("alpha = auto_po2, channels {channels:?}: {what}"));
-            }
-        }
-        let tensor = WeightTensor::with_channel_shift(shape.to_vec(), found.raw, format, shifts);
-        Ok(Registers { tensor: tensor.map_err(Unquantizable::Tensor)?, remarks })
-    }
-}
-
-/// What the search for power-of-two scales finds.
-#[derive(Debug, Clone, PartialEq)]
-struct AutoPo2 {
-    /// Integers in C order.
-    raw: Vec<i64>,
-    /// Binary exponent per channel.
-    exponents: Vec<i32>,
-    /// Channels whose weights are all 0.
-    silent: Vec<usize>,
-    /// Channels whose scale was a matter of rounding errors.
-    near_ties: Vec<usize>,
-}
-
-/// `quantized_bits.__call__` with `alpha="auto_po2"` (and `_get_scale`), on `x = weight / 2^integer`.
-///
-/// Everything is `f32` as in QKeras; a mean is summed in `f64` and rounded once, since the order of `TensorFlow`'s own
-/// sums is unspecified. The scale `s` is rounded to `2^round(log2(s))` exactly. A kernel has one scale per output
-/// channel from the start. A bias (one axis) starts with one scale for all and then has one per value, because
-/// `_get_scale` averages nothing along the only axis.
-fn auto_po2(x: &[f32], shape: &[usize], bits: u8) -> AutoPo2 {
-    let channels = shape.last().copied().unwrap_or(1);
-    let top = cast::nearest_f32(f64::from((1_u32 << (bits - 1)) - 1));
-    let per_channel = x.len() / channels.max(1);
-    let largest = |values: &mut dyn Iterator<Item = &f32>| values.fold(0.0_f32, |most, value| most.max(value.abs()));
-    let channel = |c: usize| x.iter().skip(c).step_by(channels);
-    let mut ties = vec![false; channels];
-    let mut exponents = vec![0; channels];
-    let all = largest(&mut x.iter());
-    for c in 0..channels {
-        let most = if shape.len() > 1 { largest(&mut channel(c)) } else { all };
-        (exponents[c], ties[c]) = round_log2(most * 2.0 / (top * 2.0) + EPSILON);
-    }
-    let mut z = vec![0.0_f32; x.len()];
-    for _ in 0..AUTO_ROUNDS {
-        for (index, (z, x)) in z.iter_mut().zip(x).enumerate() {
-            let scale = cast::nearest_f32(f64::from(exponents[index % channels]).exp2());
-            let level = (x.abs() / scale + 0.5).floor();
-            *z = (if level < top { level } else { top }).copysign(*x);
-        }
-        for c in 0..channels {
-            let (mut xz, mut zz) = (0.0_f64, 0.0_f64);
-            for (x, z) in channel(c).zip(z.iter().skip(c).step_by(channels)) {
-                xz += f64::from(x * z);
-                zz += f64::from(z * z);
-            }
-            let mean = |sum: f64| cast::nearest_f32(sum / cast::f64_from_count(per_channel));
-            let (exponent, tie) = round_log2(mean(xz) / (mean(zz) + EPSILON) + EPSILON);
-            exponents[c] = exponent;
-            ties[c] |= tie;
-        }
-    }
-    let numbered = |wanted: &dyn Fn(usize) -> bool| (0..channels).filter(|c| wanted(*c)).collect::<Vec<_>>();
-    AutoPo2 {
-        raw: z.iter().map(|level| cast::floor_i64(f64::from(*level))).collect(),
-        silent: numbered(&|c| channel(c).all(|value| *value == 0.0)),
-        near_ties: numbered(&|c| ties[c]),
-        exponents,
-    }
-}
-
-/// `round(log2(scale))` for a positive, finite, normal `scale`, and whether it is a near tie.
-fn round_log2(scale: f32) -> (i32, bool) {
-    let bits = scale.to_bits();
-    let exponent = i32::try_from((bits >> 23) & 0xff).expect("8 bits fit") - 127;
-    let mantissa = f32::from_bits((bits & 0x7f_ffff) | 0x3f80_0000);
-    // 24 bits squared are exact in `f64`; sqrt(2) is irrational, so there is no tie.
-    let up = f64::from(mantissa) * f64::from(mantissa) > 2.0;
-    let tie = (mantissa / std::f32::consts::SQRT_2 - 1.0).abs() < NEAR_TIE;
-    (exponent + i32::from(up), tie)
 }
 
 /// The arguments of one quantizer.

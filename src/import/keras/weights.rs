@@ -22,7 +22,11 @@ impl<'a> Weights<'a> {
     /// Looks over the file.
     pub fn open(h5: &'a H5<'a>) -> Result<Self, KerasError> {
         let root = if h5.has_group("model_weights") { "model_weights" } else { "" };
-        Ok(Self { h5, root, datasets: h5.datasets(root)? })
+        let datasets = h5.datasets(root)?;
+        if let Some(dataset) = datasets.iter().find(|path| path.contains("/vars/")) {
+            return Err(KerasError::UnnamedWeights { file: h5.name().to_owned(), dataset: dataset.clone() });
+        }
+        Ok(Self { h5, root, datasets })
     }
 
     /// Name of the file for messages.
@@ -97,4 +101,95 @@ fn names(path: &str, owner: Option<&str>, tensor: TensorKind) -> bool {
     let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
     let named = last.strip_suffix(":0").unwrap_or(last) == tensor.to_string();
     named && owner.is_none_or(|owner| before == owner || before.ends_with(&format!("/{owner}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::ModelSource;
+    use super::super::graph::Model;
+    use super::*;
+
+    /// A weights file with one value, its position, per dataset of shape `[1]`.
+    fn file(datasets: &[&str]) -> Vec<u8> {
+        fn fill(group: &mut hdf5_pure::GroupBuilder, datasets: &[(String, f32)]) {
+            let mut children: Vec<&str> = datasets.iter().map(|(path, _)| path.split('/').next().unwrap()).collect();
+            children.dedup();
+            for child in children {
+                let below = |path: &str| path.strip_prefix(child)?.strip_prefix('/').map(str::to_owned);
+                let inner: Vec<_> = datasets.iter().filter_map(|(path, value)| Some((below(path)?, *value))).collect();
+                if inner.is_empty() {
+                    let value = datasets.iter().find(|(path, _)| path == child).unwrap().1;
+                    group.create_dataset(child).with_f32_data(&[value]).with_shape(&[1]);
+                } else {
+                    let mut made = group.create_group(child);
+                    fill(&mut made, &inner);
+                    group.add_group(made.finish());
+                }
+            }
+        }
+        let value = |index| crate::num::cast::nearest_f32(crate::num::cast::f64_from_count(index));
+        let mut builder = hdf5_pure::FileBuilder::new();
+        let mut tops: Vec<&str> = datasets.iter().map(|path| path.split('/').next().unwrap()).collect();
+        tops.dedup();
+        for top in tops {
+            let below = |path: &str| path.strip_prefix(top)?.strip_prefix('/').map(str::to_owned);
+            let inner: Vec<_> =
+                datasets.iter().enumerate().filter_map(|(index, path)| Some((below(path)?, value(index)))).collect();
+            let mut group = builder.create_group(top);
+            fill(&mut group, &inner);
+            builder.add_group(group.finish());
+        }
+        builder.finish().unwrap()
+    }
+
+    /// Looks for the kernel of layer `a`, which stands in a model `m` when `nested`.
+    fn kernel(datasets: &[&str], nested: bool) -> Result<f32, String> {
+        let layer = json!({"class_name": "QDense", "config": {"name": "a"}});
+        let input = json!({"class_name": "InputLayer", "config": {"name": "i"}});
+        let inner = json!({"class_name": "Sequential", "config": {"name": "m", "layers": [input, layer]}});
+        let layers = if nested { json!([input, inner]) } else { json!([input, layer]) };
+        let model = json!({"class_name": "Sequential", "config": {"name": "net", "layers": layers}});
+        let model = Model::parse("m", model).unwrap();
+        let steps = model.steps(&[]).unwrap();
+        let bytes = file(datasets);
+        let h5 = H5::open(ModelSource { name: "w", bytes: &bytes }).unwrap();
+        let weights = Weights::open(&h5).map_err(|error| error.to_string())?;
+        let step = steps.last().unwrap();
+        weights.read(step, TensorKind::Kernel, &[1]).map(|values| values[0]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn tensors_are_found_wherever_keras_puts_them() {
+        let cases: [(&[&str], bool); 7] = [
+            (&["b/b/kernel:0", "a/a/kernel:0", "a/a/bias:0"], false),
+            (&["model_weights/x/a/kernel:0", "model_weights/a/a/kernel:0", "optimizer_weights/a/a/kernel:0"], false),
+            (&["b/kernel:0", "a/kernel", "a/bias"], false),
+            // The inner name of a layer's own group is not always that of the layer.
+            (&["b/b/kernel:0", "a/a_1/kernel:0", "a/a_1/bias:0"], false),
+            (&["n/a/kernel:0", "m/a/kernel:0", "m/b/kernel:0"], true),
+            // Saved from the inner model alone, or from a model that holds this one.
+            (&["b/b/kernel:0", "a/a/kernel:0", "aa/aa/kernel:0"], true),
+            (&["b/b/kernel:0", "outer/a/kernel:0", "outer/b/kernel:0"], false),
+        ];
+        for (datasets, nested) in cases {
+            assert_eq!(kernel(datasets, nested), Ok(1.0), "{datasets:?}");
+        }
+    }
+
+    #[test]
+    fn missing_ambiguous_and_unnamed_tensors() {
+        let cases: [(&[&str], bool, &str); 5] = [
+            (&["a/a/bias:0"], false, "w: no kernel of layer `a` in group `/a`"),
+            (&["b/b/kernel:0"], false, "w: no kernel of layer `a` in group `/`"),
+            (&["m/b/kernel:0"], true, "w: no kernel of layer `a` in group `/m`"),
+            (&["m/x/a/kernel:0", "m/y/a/kernel:0"], true, "Found `m/x/a/kernel:0`, `m/y/a/kernel:0`"),
+            (&["layers/dense/vars/0"], false, "w: its weights have no layer names (`layers/dense/vars/0`)"),
+        ];
+        for (datasets, nested, expected) in cases {
+            let message = kernel(datasets, nested).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
 }
