@@ -1,16 +1,14 @@
 //! `Decoder`: the off-chip network, evaluated in `f32`.
 //!
-//! Every layer comes down to one kernel, [`Combination`]: a sum of matrix rows, weighted by the layer's inputs, added to
+//! Every weighted layer comes down to one kernel, [`Combination`]: a sum of matrix rows, weighted by the layer's inputs, added to
 //! its bias. Each output value is summed in the order of its inputs whatever the machine, so results do not depend on
 //! threads, vector width or earlier calls; products and sums are rounded separately (no fused multiply-add). Reading
 //! networks from files is `import`'s work, their errors are measured in `evaluator`.
 
 use super::activation;
+use super::combination::{Combination, Work, positive_zero};
 use crate::net::{Activation, FloatNetwork, FloatNode, FloatOp, Window2d};
 use crate::num::{Quantizer, cast};
-
-/// Columns summed at a time: enough independent sums to hide the latency of an addition, few enough to stay in registers.
-const TILE: usize = 16;
 
 /// A [`FloatNetwork`] made ready to run.
 #[derive(Debug, Clone)]
@@ -28,10 +26,7 @@ pub struct Decoder {
 pub struct DecoderScratch {
     front: Vec<f32>,
     back: Vec<f32>,
-    /// Inputs that are not zero: matrix row and factor.
-    terms: Vec<Term>,
-    /// One result of a [`Combination`], padded to whole tiles.
-    sums: Vec<f32>,
+    work: Work,
 }
 
 impl Decoder {
@@ -82,7 +77,7 @@ impl Decoder {
     /// When `input` has not [`Decoder::input_len`] values: whoever pairs decoder and accelerator checks that.
     pub fn run<'s>(&self, input: &[f32], scratch: &'s mut DecoderScratch) -> &'s [f32] {
         assert_eq!(input.len(), self.input_len, "the decoder's input is checked against the accelerator's output");
-        let DecoderScratch { front, back, terms, sums } = scratch;
+        let DecoderScratch { front, back, work } = scratch;
         if front.len() < self.widest {
             front.resize(self.widest, 0.0);
             back.resize(self.widest, 0.0);
@@ -99,14 +94,10 @@ impl Decoder {
                     front[..len].iter_mut().for_each(|value| *value = quantized(*quantizer, *value));
                     continue;
                 }
-                Step::Dense { combination } => {
-                    collect(terms, &front[..len]);
-                    combination.run(terms, sums);
-                    back[..combination.columns].copy_from_slice(&sums[..combination.columns]);
-                }
-                Step::Conv2d { combination, map } => conv2d(combination, map, front, back, terms, sums),
-                Step::Conv2dTranspose { combination, map, bias } => {
-                    conv2d_transpose(combination, map, bias, front, back, terms, sums);
+                Step::Dense { combination } => dense(combination, &front[..len], back, work),
+                Step::Conv2d { combination, map } => conv2d(combination, map, front, back, work),
+                Step::Conv2dTranspose { combination, map, bias, windows } => {
+                    conv2d_transpose(combination, map, bias, windows, front, back, work);
                 }
                 Step::ZeroPad2d(map) => zero_pad(map, front, back),
             }
@@ -122,7 +113,7 @@ impl Decoder {
 enum Step {
     Dense { combination: Combination },
     Conv2d { combination: Combination, map: Map },
-    Conv2dTranspose { combination: Combination, map: Map, bias: Vec<f32> },
+    Conv2dTranspose { combination: Combination, map: Map, bias: Vec<f32>, windows: Windows },
     ZeroPad2d(Map),
     Activation { function: Activation, last_axis: usize },
     Quantize(Quantizer),
@@ -169,8 +160,10 @@ fn step(node: &FloatNode, input: &[usize]) -> Option<Step> {
             let (inputs, columns) = (map.input[2], window.kernel[0] * window.kernel[1] * map.output[2]);
             let rows: Vec<f32> =
                 (0..inputs).flat_map(|i| (0..columns).map(move |column| kernel[column * inputs + i])).collect();
+            let combination = Combination::new(&rows, &vec![0.0; columns]);
             Step::Conv2dTranspose {
-                combination: Combination::new(&rows, &vec![0.0; columns]),
+                windows: Windows::new(&map, combination.padded()),
+                combination,
                 map,
                 bias: bias.iter().copied().map(positive_zero).collect(),
             }
@@ -191,149 +184,105 @@ fn quantized(quantizer: Quantizer, value: f32) -> f32 {
     quantizer.quantize_f64(f64::from(value)).map_or(value, |raw| cast::nearest_f32(quantizer.format.value(raw)))
 }
 
-/// -0 as +0: a sum that starts at +0 and rounds to nearest is never -0, so that adding a product with zero changes
-/// nothing and zero inputs can be skipped.
-fn positive_zero(value: f32) -> f32 {
-    value + 0.0
-}
-
-/// One input that is not zero.
-#[derive(Debug, Clone, Copy, Default)]
-struct Term {
-    row: usize,
-    factor: f32,
-}
-
-/// Replaces `terms` by the values of `inputs` that are not zero.
-fn collect(terms: &mut Vec<Term>, inputs: &[f32]) {
-    terms.clear();
-    append(terms, 0, inputs);
-}
-
-fn append(terms: &mut Vec<Term>, first_row: usize, inputs: &[f32]) {
-    // Half of the values behind a ReLU are zero in no order, so the test must not become a branch.
-    let mut kept = terms.len();
-    terms.resize(kept + inputs.len(), Term::default());
-    for (offset, factor) in inputs.iter().enumerate() {
-        terms[kept] = Term { row: first_row + offset, factor: *factor };
-        kept += usize::from(*factor != 0.0);
-    }
-    terms.truncate(kept);
-}
-
-/// `out[column] = bias[column] + sum_row factor[row] * matrix[row, column]`, summed in the order of the terms.
+/// Which sums of a transposed convolution fall onto each output position.
 #[derive(Debug, Clone)]
-struct Combination {
-    rows: usize,
-    columns: usize,
-    /// `[tile, row, TILE]`, zeros right of the last column.
-    matrix: Vec<[f32; TILE]>,
-    /// `[tile, TILE]`.
-    bias: Vec<[f32; TILE]>,
+struct Windows {
+    /// Where in the sums the contributions begin, output position after output position.
+    sources: Vec<usize>,
+    /// Where the sources of each output position end.
+    ends: Vec<usize>,
 }
 
-impl Combination {
-    /// From a matrix `[rows, bias.len()]` in C order.
-    fn new(matrix: &[f32], bias: &[f32]) -> Self {
-        let columns = bias.len();
-        let rows = matrix.len().checked_div(columns).unwrap_or(0);
-        let tile = |values: &[f32], first: usize| {
-            std::array::from_fn(|lane| values.get(first + lane).copied().map_or(0.0, positive_zero))
-        };
-        let starts = || (0..columns).step_by(TILE);
-        Self {
-            rows,
-            columns,
-            matrix: starts()
-                .flat_map(|first| (0..rows).map(move |row| (row, first)))
-                .map(|(row, first)| tile(&matrix[row * columns..(row + 1) * columns], first))
-                .collect(),
-            bias: starts().map(|first| tile(bias, first)).collect(),
-        }
-    }
-
-    /// Writes the sums into the beginning of `sums`, padded to whole tiles.
-    fn run(&self, terms: &[Term], sums: &mut Vec<f32>) {
-        if sums.len() < self.bias.len() * TILE {
-            sums.resize(self.bias.len() * TILE, 0.0);
-        }
-        let (tiles, _) = sums.as_chunks_mut::<TILE>();
-        for (tile, (bias, out)) in self.bias.iter().zip(tiles).enumerate() {
-            let matrix = &self.matrix[tile * self.rows..(tile + 1) * self.rows];
-            let mut sum = *bias;
-            for term in terms {
-                for (sum, weight) in sum.iter_mut().zip(&matrix[term.row]) {
-                    *sum += term.factor * weight;
+impl Windows {
+    /// `stride` is the distance between the sums of two input positions.
+    fn new(map: &Map, stride: usize) -> Self {
+        let Map { input: [rows, columns, _], output: [out_rows, out_columns, out_channels], window } = map;
+        let mut sources = vec![Vec::new(); out_rows * out_columns];
+        for row in 0..*rows {
+            for column in 0..*columns {
+                for kernel_row in 0..window.kernel[0] {
+                    let Some(out_row) = window.input_row(row, kernel_row, *out_rows) else { continue };
+                    for kernel_column in 0..window.kernel[1] {
+                        if let Some(out_column) = window.input_column(column, kernel_column, *out_columns) {
+                            let tap = kernel_row * window.kernel[1] + kernel_column;
+                            sources[out_row * out_columns + out_column]
+                                .push((row * columns + column) * stride + tap * out_channels);
+                        }
+                    }
                 }
             }
-            *out = sum;
         }
+        let ends = sources.iter().scan(0, |end, sources| {
+            *end += sources.len();
+            Some(*end)
+        });
+        Self { ends: ends.collect(), sources: sources.concat() }
     }
 }
 
-fn conv2d(
-    combination: &Combination,
-    map: &Map,
-    front: &[f32],
-    back: &mut [f32],
-    terms: &mut Vec<Term>,
-    sums: &mut Vec<f32>,
-) {
+fn dense(combination: &Combination, front: &[f32], back: &mut [f32], work: &mut Work) {
+    work.clear();
+    work.append(0, front);
+    work.end_position();
+    combination.run(work);
+    back[..combination.columns].copy_from_slice(&work.sums[..combination.columns]);
+}
+
+fn conv2d(combination: &Combination, map: &Map, front: &[f32], back: &mut [f32], work: &mut Work) {
     let Map { input: [rows, columns, channels], output: [out_rows, out_columns, out_channels], window } = map;
+    work.clear();
     for out_row in 0..*out_rows {
         for out_column in 0..*out_columns {
-            terms.clear();
             for kernel_row in 0..window.kernel[0] {
                 let Some(row) = window.input_row(out_row, kernel_row, *rows) else { continue };
                 for kernel_column in 0..window.kernel[1] {
                     let Some(column) = window.input_column(out_column, kernel_column, *columns) else { continue };
                     let from = (row * columns + column) * channels;
                     let tap = kernel_row * window.kernel[1] + kernel_column;
-                    append(terms, tap * channels, &front[from..from + channels]);
+                    work.append(tap * channels, &front[from..from + channels]);
                 }
             }
-            combination.run(terms, sums);
-            let to = (out_row * out_columns + out_column) * out_channels;
-            back[to..to + out_channels].copy_from_slice(&sums[..*out_channels]);
+            work.end_position();
         }
+    }
+    combination.run(work);
+    for position in 0..out_rows * out_columns {
+        let (to, from) = (position * out_channels, position * combination.padded());
+        back[to..to + out_channels].copy_from_slice(&work.sums[from..from + out_channels]);
     }
 }
 
-/// Each input position contributes one window of products; windows are added to the bias in C order of the positions.
+/// Each input position contributes one window of sums; an output position adds its bias and what falls onto it, in C order
+/// of the input positions.
 fn conv2d_transpose(
     combination: &Combination,
     map: &Map,
     bias: &[f32],
+    windows: &Windows,
     front: &[f32],
     back: &mut [f32],
-    terms: &mut Vec<Term>,
-    sums: &mut Vec<f32>,
+    work: &mut Work,
 ) {
-    let Map { input: [rows, columns, channels], output: [out_rows, out_columns, out_channels], window } = map;
-    let [kernel_rows, kernel_columns] = window.kernel;
-    let out_row_len = out_columns * out_channels;
-    back[..out_rows * out_row_len].chunks_exact_mut((*out_channels).max(1)).for_each(|out| out.copy_from_slice(bias));
-    for row in 0..*rows {
-        for column in 0..*columns {
-            // Columns of the window that fall onto the map are neighbors, in the products as in the output.
-            let left = column * window.stride[1];
-            let first = window.padding.left.saturating_sub(left);
-            let end = kernel_columns.min((out_columns + window.padding.left).saturating_sub(left));
-            if first >= end {
-                continue;
-            }
-            let out_column = left + first - window.padding.left;
-            let run = (end - first) * out_channels;
-            let from = (row * columns + column) * channels;
-            collect(terms, &front[from..from + channels]);
-            combination.run(terms, sums);
-            for kernel_row in 0..kernel_rows {
-                let Some(out_row) = window.input_row(row, kernel_row, *out_rows) else { continue };
-                let from = (kernel_row * kernel_columns + first) * out_channels;
-                let to = out_row * out_row_len + out_column * out_channels;
-                back[to..to + run].iter_mut().zip(&sums[from..from + run]).for_each(|(out, sum)| *out += sum);
+    let [rows, columns, channels] = map.input;
+    work.clear();
+    for position in 0..rows * columns {
+        work.append(0, &front[position * channels..(position + 1) * channels]);
+        work.end_position();
+    }
+    combination.run(work);
+    let mut start = 0;
+    for (out, end) in back.chunks_exact_mut(bias.len().max(1)).zip(&windows.ends) {
+        let sources = &windows.sources[start..*end];
+        if let ([out], [bias]) = (&mut *out, bias) {
+            // One channel: the sum stays in a register.
+            *out = sources.iter().fold(*bias, |sum, source| sum + work.sums[*source]);
+        } else {
+            out.copy_from_slice(bias);
+            for source in sources {
+                out.iter_mut().zip(&work.sums[*source..]).for_each(|(out, sum)| *out += sum);
             }
         }
+        start = *end;
     }
 }
 

@@ -61,9 +61,9 @@ impl Transport {
     /// Adds a source of `mass`, perturbed by `perturbation`; all sources come before all sinks.
     ///
     /// Masses are multiples of some `grid`, and `perturbation` times the number of sources is below `grid`. The last
-    /// sink takes the sum of the perturbations. A basis with a zero flow would split off a proper part of the nodes
-    /// whose supply equals its demand; but then its number of sources would have to be zero or all of them (Orden's
-    /// perturbation), and the other part would consist of sinks alone.
+    /// sink takes the sum of the perturbations (Orden's perturbation). A basis with a zero flow would split the nodes
+    /// into two parts whose supply equals their demand. Then one part would have to contain all sources or none, which
+    /// leaves sinks alone in the other or in itself; but sinks have mass.
     pub(super) fn add_source(&mut self, mass: f64, perturbation: f64) {
         debug_assert!(self.sinks == 0 && mass > 0.0, "sources come first and have mass");
         self.sources += 1;
@@ -115,7 +115,7 @@ impl Transport {
         self.potential[source]
     }
 
-    /// Potential of a sink, at least each source's potential and at most that plus the cost between them.
+    /// Potential of a sink: at most each source's potential plus the cost between them.
     pub(super) fn sink_potential(&self, sink: usize) -> f64 {
         self.potential[self.sources + sink]
     }

@@ -119,10 +119,10 @@ impl Values<'_> {
     fn write(&self, sink: &mut impl Write) -> std::io::Result<()> {
         match self {
             Self::U8(values) => sink.write_all(values),
-            Self::I32(values) => write_batches(values, sink, |value| value.to_le_bytes()),
-            Self::I64(values) => write_batches(values, sink, |value| value.to_le_bytes()),
-            Self::F32(values) => write_batches(values, sink, |value| value.to_le_bytes()),
-            Self::F64(values) => write_batches(values, sink, |value| value.to_le_bytes()),
+            Self::I32(values) => write_batches(values, sink, i32::to_le_bytes),
+            Self::I64(values) => write_batches(values, sink, i64::to_le_bytes),
+            Self::F32(values) => write_batches(values, sink, f32::to_le_bytes),
+            Self::F64(values) => write_batches(values, sink, f64::to_le_bytes),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every command as a user runs it: what it prints, what it writes, how it fails.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -245,7 +246,7 @@ fn sweep_is_reproducible_and_ranks_as_it_should() {
     let rows = csv(std::str::from_utf8(&files[Path::new("oracle.csv")]).unwrap());
     let mut scores = String::from("layer,tensor,index,bit,score\n");
     for r in &rows {
-        scores += &format!("{},{},{},{},{}\n", r["layer"], r["tensor"], r["index"], r["bit"], r["error_rise"]);
+        writeln!(scores, "{},{},{},{},{}", r["layer"], r["tensor"], r["index"], r["bit"], r["error_rise"]).unwrap();
     }
     let own = folder.write("own.csv", scores);
     let result: Value = serde_json::from_str(&run(&[
@@ -278,7 +279,7 @@ fn budgets_in_every_unit() {
     let accelerator = asic["accelerator_area"].as_f64().unwrap();
     let expected = [1000.0, accelerator / 100.0 / per_bit, 5000.0 / per_bit, 2560.0];
     for (bits, expected) in bits.iter().zip(expected) {
-        assert_eq!(*bits, expected.floor() as u64);
+        assert_eq!(*bits as f64, expected.floor());
     }
     let fpga = result(&["--budgets", "300lut", "--technology", "xc7"]);
     assert!(fpga["points"][0]["area_added"].as_f64().unwrap() <= 300.0);

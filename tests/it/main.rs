@@ -1,5 +1,11 @@
 //! Integration tests: laws that span layers, and every command as a user runs it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::as_conversions, clippy::cast_possible_truncation)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss
+)]
 
 mod cli;
 mod engine;

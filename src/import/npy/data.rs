@@ -31,7 +31,7 @@ pub enum ConversionError {
 /// Values of an array, in C order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NpyData {
-    /// `u1`.
+    /// `u1`, and truth values (`b1`) as 0 and 1.
     U8(Vec<u8>),
     /// `i1`.
     I8(Vec<i8>),
@@ -182,7 +182,7 @@ pub(super) fn decode(dtype: &str, bytes: &[u8]) -> Option<Result<NpyData, Ragged
         _ => return None,
     };
     Some(match (&dtype[1..], big) {
-        ("u1", _) => integers!(U8, u8::from_le_bytes),
+        ("u1" | "b1", _) => integers!(U8, u8::from_le_bytes),
         ("i1", _) => integers!(I8, i8::from_le_bytes),
         ("u2", false) => integers!(U16, u16::from_le_bytes),
         ("u2", true) => integers!(U16, u16::from_be_bytes),
@@ -229,8 +229,9 @@ mod tests {
 
     #[test]
     fn every_type_in_both_byte_orders() {
-        let cases: [(&str, &[u8], NpyData); 18] = [
+        let cases: [(&str, &[u8], NpyData); 19] = [
             ("|u1", &[1, 255], NpyData::U8(vec![1, 255])),
+            ("|b1", &[1, 0], NpyData::U8(vec![1, 0])),
             ("|i1", &[1, 255], NpyData::I8(vec![1, -1])),
             ("<u2", &[1, 0, 0, 255], NpyData::U16(vec![1, 0xff00])),
             (">u2", &[1, 0, 0, 255], NpyData::U16(vec![256, 255])),

@@ -1,6 +1,6 @@
 //! NumPy arrays: `.npy` files (format 1.0, 2.0, 3.0) and members of `.npz` archives.
 //!
-//! Numbers only: no structured, boolean, complex, text or object arrays, and so no pickled data. Arrays come back in
+//! Numbers only: no structured, complex, text or object arrays, and so no pickled data. Arrays come back in
 //! C order whatever the file's order. Writing is `report`'s work.
 
 use std::io::{Cursor, Read};
@@ -51,7 +51,9 @@ pub enum NpyError {
         expected: &'static str,
     },
     /// A type of values that is not read.
-    #[error("{file}: values of type `{dtype}`; integers of 1 to 8 bytes and floats of 2, 4 or 8 bytes are read")]
+    #[error(
+        "{file}: values of type `{dtype}`; truth values, integers of 1 to 8 bytes and floats of 2, 4 or 8 bytes are read"
+    )]
     Dtype {
         /// The file.
         file: String,
@@ -258,7 +260,7 @@ mod tests {
         assert!(matches!(NpyArray::read("a.npy", &bytes), Err(NpyError::Version { major: 4, minor: 1, .. })));
         assert_eq!(
             message(typed("<c8", "(1,)", &[0; 8])),
-            "a.npy: values of type `<c8`; integers of 1 to 8 bytes and floats of 2, 4 or 8 bytes are read"
+            "a.npy: values of type `<c8`; truth values, integers of 1 to 8 bytes and floats of 2, 4 or 8 bytes are read"
         );
         assert!(matches!(typed("é", "(1,)", &[0; 8]), Err(NpyError::Dtype { .. })));
         assert!(matches!(typed("<f8", "(2,)", &[0; 15]), Err(NpyError::Length { found: 15, .. })));
