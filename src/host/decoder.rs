@@ -1,9 +1,9 @@
 //! `Decoder`: the off-chip network, evaluated in `f32`.
 //!
-//! Every weighted layer comes down to one kernel, [`Combination`]: a sum of matrix rows, weighted by the layer's inputs, added to
-//! its bias. Each output value is summed in the order of its inputs whatever the machine, so results do not depend on
-//! threads, vector width or earlier calls; products and sums are rounded separately (no fused multiply-add). Reading
-//! networks from files is `import`'s work, their errors are measured in `evaluator`.
+//! Every weighted layer comes down to one kernel: a sum of matrix rows, weighted by the layer's inputs, added to its bias.
+//! Each output value is summed in the order of its inputs whatever the machine, so results do not depend on threads,
+//! vector width or earlier calls; products and sums are rounded separately (no fused multiply-add). Reading networks from
+//! files is `import`'s work, their errors are measured in `evaluator`.
 
 use super::activation;
 use super::combination::{Combination, Work, positive_zero};
