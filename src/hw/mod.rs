@@ -3,12 +3,18 @@
 //! Every state bit has a stable address here. The layer knows nothing of faults, evaluates nothing and reads no file.
 
 mod address;
+mod area;
+mod area_model;
 mod registers;
+mod technology;
 mod tmr;
 
 #[cfg(test)]
 mod test_networks;
 
 pub use address::{BitAddress, CopyIdx, RegisterAddress};
+pub use area::{Area, AreaUnit};
+pub use area_model::{AreaBreakdown, AreaError, AreaModel, AreaReport, LayerArea, PartCounts, ProtectedBits};
 pub use registers::{BitId, Inventory, RegisterArray, RegisterError, RegisterId};
+pub use technology::{Operand, Technology, TechnologyError};
 pub use tmr::{Protection, TmrError, TmrStyle};

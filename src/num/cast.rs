@@ -26,6 +26,13 @@ pub fn id(value: usize) -> u32 {
     u32::try_from(value).expect("ids are 32 bits wide; larger networks are refused on construction")
 }
 
+/// A length or count as `u64`.
+#[inline]
+pub const fn u64_from_len(value: usize) -> u64 {
+    const { assert!(usize::BITS <= 64) };
+    value as u64
+}
+
 /// A count as `f64`; exact up to 2^53, rounded to nearest above.
 #[inline]
 pub const fn f64_from_count(value: usize) -> f64 {
