@@ -5,8 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hw::test_networks::{conv, dense, econ_t_large, econ_t_medium, econ_t_small, quantizer, without_bias};
 use crate::hw::{Inventory, TmrStyle};
-use crate::net::{NetworkBuilder, Padding2d, WeightTensor, Window2d};
-use crate::num::QFormat;
+use crate::net::{NetworkBuilder, Padding2d, Window2d};
 
 fn reuse(factor: u64) -> NonZeroU64 {
     NonZeroU64::new(factor).unwrap()
@@ -159,6 +158,21 @@ fn sizes_of_the_reference_systems() {
     assert_eq!(parts.map(|part| kilo_ge(&econ_t_small(), part)), [70.0, 940.0, 195.0, 0.0, 3.0, 5.0, 1212.0]);
     assert_eq!(parts.map(|part| kilo_ge(&econ_t_medium(), part)), [85.0, 1521.0, 424.0, 0.0, 11.0, 10.0, 2051.0]);
     assert_eq!(parts.map(|part| kilo_ge(&econ_t_large(), part)), [408.0, 7795.0, 2295.0, 0.0, 38.0, 26.0, 10562.0]);
+}
+
+#[test]
+fn triplication_weighs_more_when_multipliers_are_shared() {
+    let network = econ_t_medium();
+    let technology = Technology::shipped("osu018").unwrap();
+    let overhead = |factor| {
+        let model = AreaModel::new(&network, &technology, reuse(factor));
+        let report = model.report(&model.uniform(TmrStyle::Feedback3.into())).unwrap();
+        (1000.0 * report.overhead_on_accelerator()).round() / 10.0
+    };
+    assert_eq!([1, 2, 8, 32].map(overhead), [13.9, 23.4, 56.6, 87.5]);
+    // One multiplier per layer is the least there is.
+    let parts = parts(&network, u64::MAX);
+    assert_eq!((parts[0].1.multipliers, parts[1].1.multipliers), (1, 1));
 }
 
 /// Synthesis of a whole neuron shares and rearranges what the model adds up part by part; it came out up to 11 % larger.
