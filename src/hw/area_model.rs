@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::area::{Area, AreaUnit};
 use super::technology::{Operand, Technology};
 use super::tmr::Protection;
-use crate::net::{Conv2d, Network, Node, NodeId, Op, Signal, TensorKind};
-use crate::num::cast;
+use crate::net::{Conv2d, Network, Node, NodeId, Op, Signal, TensorKind, WeightTensor};
+use crate::num::{QFormat, cast};
 
 /// Why an area cannot be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -189,7 +189,9 @@ impl AreaModel {
                 match &node.op {
                     Op::Dense(_) | Op::Conv2d(_) => {
                         let taps = taps_per_output(network, node, &live[input.index()]);
-                        weighted(&mut layer, node, source, &taps, reuse_factor(id), technology);
+                        let datapath = Datapath { node, source, taps, reuse_factor: reuse_factor(id).get() };
+                        layer.parts = datapath.parts();
+                        layer.area = datapath.area(&layer.parts, technology);
                     }
                     op => {
                         let values = cast::f64_from_u64(count(&live[id.index()]));
@@ -309,17 +311,24 @@ fn map_shape(node: &Node) -> [usize; 3] {
     node.shape[..].try_into().expect("NetworkBuilder gives windows and padding feature maps only")
 }
 
-/// How many outputs of a weighted layer sum how many live products: `(products, outputs)`.
-fn taps_per_output(network: &Network, node: &Node, live: &[bool]) -> Vec<(u64, u64)> {
+/// `outputs` sums of `products` live products each.
+#[derive(Debug, Clone, Copy)]
+struct Taps {
+    products: u64,
+    outputs: u64,
+}
+
+/// The sums of a weighted layer, one entry per position of a convolution.
+fn taps_per_output(network: &Network, node: &Node, live: &[bool]) -> Vec<Taps> {
     match &node.op {
         Op::Conv2d(conv) => {
             let input = map_shape(network.node(node.inputs[0]));
-            let [rows, columns, outputs] = map_shape(node);
-            let outputs = cast::u64_from_len(outputs);
-            let position = |index: usize| (live_taps(conv, input, [index / columns, index % columns], live), outputs);
-            (0..rows * columns).map(position).collect()
+            let [rows, columns, channels] = map_shape(node);
+            let outputs = cast::u64_from_len(channels);
+            let products = |index: usize| live_taps(conv, input, [index / columns, index % columns], live);
+            (0..rows * columns).map(|index| Taps { products: products(index), outputs }).collect()
         }
-        _ => vec![(count(live), cast::u64_from_len(node.len()))],
+        _ => vec![Taps { products: count(live), outputs: cast::u64_from_len(node.len()) }],
     }
 }
 
@@ -338,56 +347,69 @@ fn live_taps(conv: &Conv2d, input: [usize; 3], at: [usize; 2], live: &[bool]) ->
     taps
 }
 
-fn weighted(
-    layer: &mut LayerArea,
-    node: &Node,
-    source: &Signal,
-    taps: &[(u64, u64)],
-    reuse_factor: NonZeroU64,
-    technology: &Technology,
-) {
-    let kernel = node.op.tensor(TensorKind::Kernel).expect("a weighted layer has a kernel");
-    let weight = Operand::from(kernel.format());
-    let x = Operand::from(source);
-    let accumulator = node.signal.width_bits();
-    let has_bias = node.op.tensor(TensorKind::Bias).is_some();
-    let parts = &mut layer.parts;
-    parts.register_bits = node
-        .op
-        .tensors()
-        .map(|(_, tensor)| cast::u64_from_len(tensor.len()) * u64::from(tensor.format().width()))
-        .sum();
-    parts.macs = taps.iter().map(|(products, outputs)| products * outputs).sum();
-    parts.multipliers = parts.macs.div_ceil(reuse_factor.get());
-    let outputs: u64 = taps.iter().map(|(_, outputs)| outputs).sum();
-    if reuse_factor.get() == 1 {
-        let product = product_bits(kernel.format().min_raw(), kernel.format().max_raw(), source);
-        for (products, outputs) in taps {
-            let tree = AdderTree::new(products + u64::from(has_bias), product, accumulator);
-            parts.adders += tree.adders * outputs;
-            parts.adder_bits += tree.bits * outputs;
+/// What multiplies and adds in a weighted layer.
+struct Datapath<'a> {
+    node: &'a Node,
+    source: &'a Signal,
+    taps: Vec<Taps>,
+    reuse_factor: u64,
+}
+
+impl Datapath<'_> {
+    fn parts(&self) -> PartCounts {
+        let accumulator = self.node.signal.width_bits();
+        let has_bias = self.node.op.tensor(TensorKind::Bias).is_some();
+        let macs: u64 = self.taps.iter().map(|taps| taps.products * taps.outputs).sum();
+        let outputs: u64 = self.taps.iter().map(|taps| taps.outputs).sum();
+        let bits = |tensor: &WeightTensor| cast::u64_from_len(tensor.len()) * u64::from(tensor.format().width());
+        let mut parts = PartCounts {
+            register_bits: self.node.op.tensors().map(|(_, tensor)| bits(tensor)).sum(),
+            macs,
+            multipliers: macs.div_ceil(self.reuse_factor),
+            ..PartCounts::default()
+        };
+        if self.reuse_factor == 1 {
+            let product = product_bits(self.kernel(), self.source);
+            for taps in &self.taps {
+                let tree = AdderTree::new(taps.products + u64::from(has_bias), product, accumulator);
+                parts.adders += tree.adders * taps.outputs;
+                parts.adder_bits += tree.bits * taps.outputs;
+            }
+        } else {
+            // Every product is added to an accumulator, which starts at the bias.
+            parts.adders = parts.multipliers;
+            parts.adder_bits = parts.adders * u64::from(accumulator);
+            parts.pipeline_bits = outputs * u64::from(accumulator);
+            // Bringing k operands to one place takes k - 1 two-way choices.
+            let operand_bits = u64::from(self.kernel().width()) + u64::from(self.source.width_bits());
+            let start_bits = if has_bias { parts.pipeline_bits } else { 0 };
+            parts.multiplexer_bits = (macs - parts.multipliers) * operand_bits + start_bits;
         }
-    } else {
-        // Every product is added to an accumulator, which starts at the bias.
-        parts.adders = parts.multipliers;
-        parts.adder_bits = parts.adders * u64::from(accumulator);
-        parts.pipeline_bits = outputs * u64::from(accumulator);
-        // Bringing k operands to one place takes k - 1 two-way choices.
-        let operand_bits = u64::from(weight.width_bits + x.width_bits);
-        parts.multiplexer_bits =
-            (parts.macs - parts.multipliers) * operand_bits + if has_bias { parts.pipeline_bits } else { 0 };
+        parts
     }
-    let area = &mut layer.area;
-    area.registers = technology.register_bit(Protection::NONE) * cast::f64_from_u64(parts.register_bits);
-    area.multipliers = technology.multiplier(weight, x) * cast::f64_from_u64(parts.multipliers);
-    area.adders = technology.adder_bit() * cast::f64_from_u64(parts.adder_bits);
-    area.multiplexers = technology.mux2_bit() * cast::f64_from_u64(parts.multiplexer_bits);
+
+    /// Everything but the pipeline registers, which not only weighted layers have.
+    fn area(&self, parts: &PartCounts, technology: &Technology) -> AreaBreakdown {
+        let multiplier = technology.multiplier(Operand::from(self.kernel()), Operand::from(self.source));
+        AreaBreakdown {
+            registers: technology.register_bit(Protection::NONE) * cast::f64_from_u64(parts.register_bits),
+            multipliers: multiplier * cast::f64_from_u64(parts.multipliers),
+            adders: technology.adder_bit() * cast::f64_from_u64(parts.adder_bits),
+            multiplexers: technology.mux2_bit() * cast::f64_from_u64(parts.multiplexer_bits),
+            ..AreaBreakdown::default()
+        }
+    }
+
+    fn kernel(&self) -> QFormat {
+        self.node.op.tensor(TensorKind::Kernel).expect("a weighted layer has a kernel").format()
+    }
 }
 
 /// Width of the narrowest register that holds every product of a weight and an input.
-fn product_bits(weight_low: i64, weight_high: i64, x: &Signal) -> u32 {
-    let corners = [weight_low * x.low, weight_low * x.high, weight_high * x.low, weight_high * x.high];
-    let (low, high) = corners.into_iter().fold((0, 0), |(low, high), value| (low.min(value), high.max(value)));
+fn product_bits(weight: QFormat, x: &Signal) -> u32 {
+    // In range: the network proved that the sum of all products needs at most 63 bits.
+    let corners = [weight.min_raw(), weight.max_raw()].into_iter().flat_map(|w| [w * x.low, w * x.high]);
+    let (low, high) = corners.fold((0, 0), |(low, high), value| (low.min(value), high.max(value)));
     Signal { frac_bits: 0, low, high }.width_bits()
 }
 

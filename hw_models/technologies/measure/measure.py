@@ -30,11 +30,11 @@ def top_of(designs: list[rtl.Design]) -> str:
     return "module top();\n" + "\n".join(instances) + "\nendmodule\n"
 
 
-def synthesize(designs: list[rtl.Design], technology: str, liberty: str) -> str:
-    """The report of `stat`, every module on its own."""
+def synthesize(designs: list[rtl.Design], known: list[rtl.Design], technology: str, liberty: str) -> str:
+    """The report of `stat`, every module on its own; `known` are modules that the designs may use."""
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder) / "designs.v"
-        source.write_text("".join(design.verilog for design in designs) + top_of(designs))
+        source.write_text("".join(design.verilog for design in known + designs) + top_of(designs))
         report = pathlib.Path(folder) / "stat.txt"
         read = f"read_verilog {source}; hierarchy -check -top top; setattr -mod -set keep_hierarchy 1 *; "
         # `keep` on the instances: their outputs lead nowhere.
@@ -90,8 +90,14 @@ def main() -> None:
     unit = unit_area(arguments.liberty) if arguments.technology == "osu018" else 1.0
     version = subprocess.run(["yosys", "-V"], check=True, capture_output=True, text=True).stdout.split(" (")[0]
     rows = []
+    known: list[rtl.Design] = []
+    modules: dict[str, dict[str, float]] = {}
     for group, designs in rtl.groups(arguments.technology).items():
-        modules = modules_of(synthesize(designs, arguments.technology, arguments.liberty))
+        found = modules_of(synthesize(designs, known, arguments.technology, arguments.liberty))
+        # What was synthesized before stays as it was: Yosys orders the operands of an adder by internal numbers, which
+        # decides in a large run whether the gate of a row shares the LUT of its sum.
+        modules = found | modules
+        known = [design for design in designs if design.group == "row"]
         for design in designs:
             if design.group == "parts":
                 continue
@@ -100,6 +106,8 @@ def main() -> None:
             if flip_flops != design.flip_flops:
                 sys.exit(f"{design.name}: {flip_flops:.0f} flip-flops after synthesis, not {design.flip_flops}")
             luts = sum(count for cell, count in cells.items() if cell.startswith("LUT"))
+            if design.group == "row" and luts > int(design.parameters.split("=")[1]):
+                sys.exit(f"{design.name}: {luts:.0f} LUTs, more than one per bit")
             logic = cells["area"] / unit if arguments.technology == "osu018" else luts
             rows.append([design.group, design.name, design.parameters, f"{logic:.4f}", f"{flip_flops:.0f}",
                          " ".join(f"{cell}={count:.0f}" for cell, count in sorted(cells.items()) if cell != "area")])

@@ -147,13 +147,16 @@ def row_multiplier(width_a: int, width_b: int, signs: str) -> Design:
     return Design("multiplier", name, f"signs={signs} a={width_a} b={width_b}", head + body)
 
 
-def row_parts() -> Design:
-    text = ""
+def row_parts() -> list[Design]:
+    """The rows of `row_multiplier`, one LUT per bit: the gate and the sum share it."""
+    designs = []
     for width in sorted({max(a, b) + 1 for a, b in _multiplier_points()}):
         for name, sign in (("add", "+"), ("sub", "-")):
-            text += (f"(* keep_hierarchy *) module part_row_{name}_{width}(input [{width - 1}:0] s, input [{width - 1}:0] x, "
-                     f"input on, output [{width - 1}:0] y);\n  assign y = s {sign} (x & {{{width}{{on}}}});\nendmodule\n")
-    return Design("parts", "parts", "", text)
+            module = f"part_row_{name}_{width}"
+            designs.append(Design("row", module, f"width={width}", (
+                f"(* keep_hierarchy *) module {module}(input [{width - 1}:0] s, input [{width - 1}:0] x, input on, "
+                f"output [{width - 1}:0] y);\n  assign y = s {sign} (x & {{{width}{{on}}}});\nendmodule\n")))
+    return designs
 
 
 def _multiplier_points() -> list[tuple[int, int]]:
@@ -163,8 +166,8 @@ def _multiplier_points() -> list[tuple[int, int]]:
 def multipliers(in_rows: bool) -> list[Design]:
     """The grid and the points held out; a product of two operands of one kind is measured once."""
     make = row_multiplier if in_rows else multiplier
-    designs = [make(a, b, signs) for signs in ("ss", "su", "uu") for a, b in _multiplier_points() if signs == "su" or a <= b]
-    return designs + [row_parts()] * in_rows
+    points = _multiplier_points()
+    return [make(a, b, signs) for signs in ("ss", "su", "uu") for a, b in points if signs == "su" or a <= b]
 
 
 def adders() -> list[Design]:
@@ -249,10 +252,51 @@ def quantizers() -> list[Design]:
     return designs
 
 
+NEURONS = [(8, 8, 10, "s", 2, 16), (16, 6, 12, "u", 6, 9), (25, 5, 10, "s", 2, 11)]
+"""(inputs, weight bits, input bits, input sign, bits cut off, output bits)."""
+
+
+def neuron(inputs: int, weight: int, x: int, x_sign: str, cut: int, out: int) -> Design:
+    """One output of a fully unrolled layer with all its registers: what the parts add up to is checked against it.
+
+    Weights and bias are signed with one integer bit, products start at the bias, the output is unsigned, rounded to even
+    and clipped.
+    """
+    name = f"neuron_{inputs}_{weight}_{x}{x_sign}_{cut}_{out}"
+    x_low, x_high = (-(1 << (x - 1)), (1 << (x - 1)) - 1) if x_sign == "s" else (0, (1 << x) - 1)
+    w_low, w_high = -(1 << (weight - 1)), (1 << (weight - 1)) - 1
+    products = [a * b for a in (w_low, w_high) for b in (x_low, x_high)]
+    # The bias has as many fractional bits as a weight; the input's are those below its two or three integer bits.
+    shift = x - (2 if x_sign == "s" else 3)
+    low = inputs * min(products) + (w_low << shift)
+    high = inputs * max(products) + (w_high << shift)
+    bits = max((~low).bit_length(), high.bit_length()) + 1
+    load = "".join(f"    if (load[{i}]) w{i} <= d;\n" for i in range(inputs + 1))
+    sample = "".join(f"    x{i} <= in[{x * i + x - 1}:{x * i}];\n" for i in range(inputs))
+    declare = "".join(f"  reg signed [{weight - 1}:0] w{i};\n" for i in range(inputs + 1))
+    declare += "".join(f"  reg {'signed ' if x_sign == 's' else ''}[{x - 1}:0] x{i};\n" for i in range(inputs))
+    operand = "x{}" if x_sign == "s" else "$signed({{1'b0, x{}}})"
+    sums = " + ".join(f"w{i} * {operand.format(i)}" for i in range(inputs))
+    inner = quantizer(bits, cut, out, "u", "rnd_conv", "sat")
+    body = (f"module {name}(input clk, input [{inputs}:0] load, input [{weight - 1}:0] d, input [{inputs * x - 1}:0] in, "
+            f"output reg [{out - 1}:0] q);\n{declare}"
+            f"  wire signed [{bits - 1}:0] acc = {sums} + (w{inputs} <<< {shift});\n"
+            f"  wire [{out - 1}:0] y;\n  {inner.name} round(.x(acc), .y(y));\n"
+            f"  always @(posedge clk) begin\n{load}{sample}    q <= y;\n  end\nendmodule\n")
+    return Design("neuron", name, f"inputs={inputs} weight={weight} x={x}{x_sign} cut={cut} out={out} acc={bits}",
+                  inner.verilog + "(* keep_hierarchy *) " + body, (inputs + 1) * weight + inputs * x + out)
+
+
 def groups(technology: str) -> dict[str, list[Design]]:
+    """What is synthesized together. A group may use modules of the groups before it."""
+    in_rows = technology == "xc7"
+    rows = {"rows": row_parts()} if in_rows else {}
     return {
         "registers": registers(),
         "cells": small_cells() + adders(),
         "quantizers": quantizers(),
-        "multipliers": multipliers(in_rows=technology == "xc7"),
+        **rows,
+        "multipliers": multipliers(in_rows),
+        # Yosys cannot keep whole neurons of an FPGA on carry chains, so they would say nothing about other tools.
+        **({} if in_rows else {"neurons": [neuron(*size) for size in NEURONS]}),
     }

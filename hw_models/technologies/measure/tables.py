@@ -60,7 +60,7 @@ def solve(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]
 
 
 def quantizer_terms(p: dict) -> list[int]:
-    """How often each of QUANTIZER_TERMS occurs in a measured quantizer; `hw::area` counts the same way."""
+    """How often each of QUANTIZER_TERMS occurs in a measured quantizer; `Technology::quantizer` counts the same way."""
     bits, cut, out = (int(p[key]) for key in ("in", "cut", "out"))
     kept = bits - cut
     rounds, clips = p["rounding"] != "trn", p["overflow"] != "wrap"
@@ -102,14 +102,19 @@ def multiplier_points(rows: list[dict], signs: str) -> dict[tuple[int, int], flo
 
 
 def interpolated(points: dict[tuple[int, int], float], a: int, b: int) -> float:
-    """Bilinear between the tabulated widths around (a, b), and on with the last ones beyond."""
+    """Bilinear between the tabulated widths around (a, b); beyond the last one, proportional to the width."""
+    last = rtl.WIDTHS[-1]
+    beyond = max(a / last, 1) * max(b / last, 1)
+
     def around(width: int) -> tuple[int, int]:
-        upper = next(i for i in range(1, len(rtl.WIDTHS)) if width <= rtl.WIDTHS[i] or i == len(rtl.WIDTHS) - 1)
+        upper = next(i for i in range(1, len(rtl.WIDTHS)) if width <= rtl.WIDTHS[i])
         return rtl.WIDTHS[upper - 1], rtl.WIDTHS[upper]
+
+    a, b = min(a, last), min(b, last)
     (a0, a1), (b0, b1) = around(a), around(b)
     u, v = (a - a0) / (a1 - a0), (b - b0) / (b1 - b0)
-    return ((1 - u) * ((1 - v) * points[a0, b0] + v * points[a0, b1])
-            + u * ((1 - v) * points[a1, b0] + v * points[a1, b1]))
+    return beyond * ((1 - u) * ((1 - v) * points[a0, b0] + v * points[a0, b1])
+                     + u * ((1 - v) * points[a1, b0] + v * points[a1, b1]))
 
 
 def worst_interpolation(rows: list[dict], beyond: bool) -> str:
@@ -145,7 +150,7 @@ def adder_bit(rows: list[dict]) -> tuple[float, float]:
     return value, max(abs(value * w / area - 1) for w, area in adders)
 
 
-def measured_table(technology: str, unit: str, description: str, how: str) -> str:
+def measured_table(technology: str, unit: str, description: str, how: str, structure: str) -> str:
     rows = read(technology)
     measured = f"measured: {how}, measure/results/{technology}.csv"
     lines = [
@@ -166,13 +171,13 @@ def measured_table(technology: str, unit: str, description: str, how: str) -> st
     weights, worst, rms = fit_quantizer(rows)
     count = sum(row["group"] == "quantizer" for row in rows)
     fit = f"fitted to {count} quantizers in measure/results/{technology}.csv, largest residual {worst:.1f}, rms {rms:.1f}"
-    lines += ["", "# Rounding and clipping, per bit; `hw::area` says which bits count.", "[quantizer]"]
+    lines += ["", "# Rounding and clipping, per bit; `Technology::quantizer` says which bits count.", "[quantizer]"]
     for (key, meaning), weight in zip(QUANTIZER_TERMS.items(), weights):
         lines += [f"# {meaning[0].upper()}{meaning[1:]}.", cell(key, weight, fit, 0, unit)]
     between, beyond = (worst_interpolation(rows, side) for side in (False, True))
     lines += [
         "", "# Exact product; rows and columns as `widths`. signed_unsigned: row signed, column unsigned.", "[multiplier]",
-        f'source = "{measured}, mul_*; bilinear between the widths (farthest off {between}) and beyond ({beyond})"',
+        f'source = "{measured}, mul_*, {structure}; bilinear between the widths (farthest off {between}), proportional to the width beyond ({beyond})"',
         f"widths = {rtl.WIDTHS}",
         matrix("signed_signed", multiplier_points(rows, "ss")), matrix("signed_unsigned", multiplier_points(rows, "su")),
         matrix("unsigned_unsigned", multiplier_points(rows, "uu")), "",
@@ -206,7 +211,7 @@ def sky130hd() -> str:
         cell("mux2_bit", 3.0, "area of mux2_1 over nand2_1 in sky130hd"),
         cell("relu_bit", per_bit(rows, "relu")[0] * ratio, f"{scaled}, the ratio of the multipliers"),
         cell("adder_bit", adder_bit(rows)[0] * 5.33 / 5.0, "derived: osu018.toml times 5.33 / 5.0, the ratio of the full adder cells"),
-        "", "# Rounding and clipping, per bit; `hw::area` says which bits count.", "[quantizer]",
+        "", "# Rounding and clipping, per bit; `Technology::quantizer` says which bits count.", "[quantizer]",
     ]
     for (key, meaning), weight in zip(QUANTIZER_TERMS.items(), fit_quantizer(rows)[0]):
         lines += [f"# {meaning[0].upper()}{meaning[1:]}.", cell(key, weight * ratio, f"{scaled}, the ratio of the multipliers")]
@@ -226,10 +231,11 @@ def sky130hd() -> str:
 def main() -> None:
     (TARGET / "osu018.toml").write_text(measured_table(
         "osu018", "ge", "OSU 0.18 um standard cells (Debian package qflow-tech-osu018)",
-        "Yosys 0.23, osu018_stdcells.lib, NAND2X1 = 1 GE"))
+        "Yosys 0.23, osu018_stdcells.lib, NAND2X1 = 1 GE", "carry-save tree"))
     (TARGET / "sky130hd.toml").write_text(sky130hd())
     (TARGET / "xc7.toml").write_text(measured_table(
-        "xc7", "lut_ff", "Xilinx 7-series, LUT and flip-flop counts without DSP blocks", "Yosys 0.23, synth_xilinx -family xc7 -nodsp"))
+        "xc7", "lut_ff", "Xilinx 7-series, LUTs and flip-flops, without DSP blocks", "Yosys 0.23, synth_xilinx -family xc7 -nodsp",
+        "rows of carry-chain adders"))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,39 @@ pub fn read_keras(
     Ok(Imported { accelerator, is_sub_model: chosen.parent.is_some(), off_chip, notes })
 }
 
+/// Reads the off-chip part alone, from a model file of its own.
+///
+/// `name` picks a sub-model; without it the whole model is taken. `accelerator` is the network whose output it takes. The
+/// notes are for the user, as in [`Imported`].
+///
+/// # Errors
+/// As [`read_keras`]; also when its input is not the accelerator's output.
+pub fn read_off_chip(
+    model: ModelSource<'_>,
+    weights: Option<ModelSource<'_>>,
+    name: Option<&str>,
+    accelerator: &Network,
+) -> Result<(FloatNetwork, Vec<String>), KerasError> {
+    let container = if H5::is_hdf5(model.bytes) { Some(H5::open(model)?) } else { None };
+    let root = Model::parse(model.name, architecture(model, container.as_ref())?)?;
+    let separate = weights.map(open_weights).transpose()?;
+    let weights = Weights::open(
+        separate
+            .as_ref()
+            .or(container.as_ref())
+            .ok_or_else(|| KerasError::NoWeights { file: model.name.to_owned() })?,
+    )?;
+    let mut notes = Vec::new();
+    let models = root.located();
+    let chosen = match name {
+        None => &models[0],
+        Some(_) => choose_accelerator(&root, &models, name, &mut notes)?,
+    };
+    let steps = chosen.model.steps(&chosen.path)?;
+    let network = decoder::build(&chosen.model.name, &steps, &weights, &accelerator.output().shape, &mut notes)?;
+    Ok((network, notes))
+}
+
 /// The architecture's JSON, from a whole-model file or as such.
 fn architecture(model: ModelSource<'_>, container: Option<&H5<'_>>) -> Result<Value, KerasError> {
     let json = |text: &[u8]| {
