@@ -12,9 +12,9 @@ use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
 use crate::import::design::{
     DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
-    ModelConfig,
+    ModelConfig, read_model,
 };
-use crate::import::keras::{KerasOptions, ModelSource, read_keras};
+use crate::import::keras::{KerasOptions, ModelSource};
 use crate::num::Quantizer;
 use crate::report::files::ResultFolder;
 use crate::report::network::{network_json, off_chip_table, stage_table};
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Sub-model that runs off-chip behind it [default: the one that takes its output]
     #[arg(long, value_name = "NAME")]
     decoder: Option<String>,
+    /// Model file (.h5) of the part that runs off-chip, if it is not in MODEL
+    #[arg(long, value_name = "FILE")]
+    decoder_model: Option<PathBuf>,
     /// Format of the input register, ap_ufixed<8,0> for example, if the model does not quantize its input
     #[arg(long, value_name = "FORMAT")]
     input_format: Option<Quantizer>,
@@ -61,11 +64,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("{}: cannot be read", path.display()));
     let model = read(&arguments.model)?;
     let weights = arguments.weights.as_deref().map(read).transpose()?;
-    let names =
-        (arguments.model.display().to_string(), arguments.weights.as_ref().map(|path| path.display().to_string()));
-    let imported = read_keras(
+    let decoder = arguments.decoder_model.as_deref().map(read).transpose()?;
+    let name = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let names = (arguments.model.display().to_string(), name(&arguments.weights), name(&arguments.decoder_model));
+    let imported = read_model(
         ModelSource { name: &names.0, bytes: &model },
-        names.1.as_deref().zip(weights.as_deref()).map(|(name, bytes)| ModelSource { name, bytes }),
+        source(names.1.as_deref(), weights.as_deref()),
+        source(names.2.as_deref(), decoder.as_deref()),
         &KerasOptions {
             accelerator: arguments.accelerator.as_deref(),
             decoder: arguments.decoder.as_deref(),
@@ -107,7 +112,11 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
                 .accelerator
                 .clone()
                 .or_else(|| imported.is_sub_model.then(|| network.name().to_owned())),
-            decoder: arguments.decoder.clone().or_else(|| imported.off_chip.as_ref().map(|d| d.name().to_owned())),
+            decoder: arguments.decoder.clone().or_else(|| {
+                // A decoder file of its own needs no name within it.
+                imported.off_chip.as_ref().filter(|_| decoder.is_none()).map(|decoder| decoder.name().to_owned())
+            }),
+            decoder_file: decoder.is_some().then(|| "decoder.h5".to_owned()),
             input_format: arguments.input_format.map(|format| format.to_string()),
         },
         events: EventsConfig {
@@ -130,6 +139,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     if let Some(weights) = &weights {
         folder.add("weights.h5", weights)?;
     }
+    if let Some(decoder) = &decoder {
+        folder.add("decoder.h5", decoder)?;
+    }
     folder.add("network.json", json.as_bytes())?;
     folder.add(DESIGN_FILE, toml::to_string(&config)?.as_bytes())?;
     folder.finish()?;
@@ -148,6 +160,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     writeln!(text, "written: {} (try: trivote info {0})", arguments.output.display())?;
     Ok(text)
+}
+
+fn source<'a>(name: Option<&'a str>, bytes: Option<&'a [u8]>) -> Option<ModelSource<'a>> {
+    name.zip(bytes).map(|(name, bytes)| ModelSource { name, bytes })
 }
 
 /// The last part of a path, also of `.` and `..`.

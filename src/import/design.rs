@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::keras::{self, KerasError, KerasOptions, ModelSource};
+use super::keras::{self, Imported, KerasError, KerasOptions, ModelSource};
 use crate::net::{Fingerprint, FloatNetwork, Network};
 use crate::num::{FormatError, Quantizer};
 
@@ -112,6 +112,9 @@ pub struct ModelConfig {
     /// Sub-model that runs off-chip behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder: Option<String>,
+    /// Model file of the decoder, when it is not a sub-model of `file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_file: Option<String>,
     /// Format of the input register, `ap_ufixed<8,0>` for example, when the model does not quantize its input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_format: Option<String>,
@@ -256,26 +259,26 @@ impl Design {
             .transpose()
             .map_err(|source| DesignError::InputFormat { path: path.clone(), source })?;
 
-        let model = files.read(&config.model.file)?;
-        let weights = config.model.weights.as_deref().map(|name| files.read(name)).transpose()?;
-        let options = KerasOptions {
-            accelerator: config.model.accelerator.as_deref(),
-            decoder: config.model.decoder.as_deref(),
-            input_format,
+        let parts = &config.model;
+        let mut sources = vec![(DESIGN_FILE.to_owned(), Fingerprint::of_bytes(&bytes))];
+        let mut part = |name: &String| -> Result<(String, Vec<u8>), DesignError> {
+            let bytes = files.read(name)?;
+            sources.push((name.clone(), Fingerprint::of_bytes(&bytes)));
+            Ok((files.path(name), bytes))
         };
-        let names = (files.path(&config.model.file), config.model.weights.as_deref().map(|name| files.path(name)));
-        let imported = keras::read_keras(
-            ModelSource { name: &names.0, bytes: &model },
-            names.1.as_deref().zip(weights.as_deref()).map(|(name, bytes)| ModelSource { name, bytes }),
-            &options,
+        let model = part(&parts.file)?;
+        let weights = parts.weights.as_ref().map(&mut part).transpose()?;
+        let decoder = parts.decoder_file.as_ref().map(&mut part).transpose()?;
+        let imported = read_model(
+            source(&model),
+            weights.as_ref().map(source),
+            decoder.as_ref().map(source),
+            &KerasOptions {
+                accelerator: parts.accelerator.as_deref(),
+                decoder: parts.decoder.as_deref(),
+                input_format,
+            },
         )?;
-        let mut sources = vec![
-            (DESIGN_FILE.to_owned(), Fingerprint::of_bytes(&bytes)),
-            (config.model.file.clone(), Fingerprint::of_bytes(&model)),
-        ];
-        if let (Some(name), Some(bytes)) = (&config.model.weights, &weights) {
-            sources.push((name.clone(), Fingerprint::of_bytes(bytes)));
-        }
         Ok(Self {
             config,
             files,
@@ -285,4 +288,28 @@ impl Design {
             sources,
         })
     }
+}
+
+fn source((name, bytes): &(String, Vec<u8>)) -> ModelSource<'_> {
+    ModelSource { name, bytes }
+}
+
+/// Reads a model whose decoder may lie in a file of its own; `options.decoder` then names a sub-model of that file.
+///
+/// # Errors
+/// As [`keras::read_keras`].
+pub fn read_model(
+    model: ModelSource<'_>,
+    weights: Option<ModelSource<'_>>,
+    decoder: Option<ModelSource<'_>>,
+    options: &KerasOptions<'_>,
+) -> Result<Imported, KerasError> {
+    let Some(decoder) = decoder else {
+        return keras::read_keras(model, weights, options);
+    };
+    let mut imported = keras::read_keras(model, weights, &KerasOptions { decoder: None, ..*options })?;
+    let (network, notes) = keras::read_off_chip(decoder, None, options.decoder, &imported.accelerator)?;
+    imported.off_chip = Some(network);
+    imported.notes.extend(notes);
+    Ok(imported)
 }

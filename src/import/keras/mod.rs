@@ -79,15 +79,8 @@ pub fn read_keras(
     weights: Option<ModelSource<'_>>,
     options: &KerasOptions<'_>,
 ) -> Result<Imported, KerasError> {
-    let container = if H5::is_hdf5(model.bytes) { Some(H5::open(model)?) } else { None };
-    let root = Model::parse(model.name, architecture(model, container.as_ref())?)?;
-    let separate = weights.map(open_weights).transpose()?;
-    let file = separate
-        .as_ref()
-        .or(container.as_ref())
-        .ok_or_else(|| KerasError::NoWeights { file: model.name.to_owned() })?;
-    let weights = Weights::open(file)?;
-
+    let (root, tensors) = open_model(model, weights)?;
+    let weights = Weights::open(&tensors)?;
     let mut notes = Vec::new();
     let models = root.located();
     let chosen = choose_accelerator(&root, &models, options.accelerator, &mut notes)?;
@@ -117,15 +110,8 @@ pub fn read_off_chip(
     name: Option<&str>,
     accelerator: &Network,
 ) -> Result<(FloatNetwork, Vec<String>), KerasError> {
-    let container = if H5::is_hdf5(model.bytes) { Some(H5::open(model)?) } else { None };
-    let root = Model::parse(model.name, architecture(model, container.as_ref())?)?;
-    let separate = weights.map(open_weights).transpose()?;
-    let weights = Weights::open(
-        separate
-            .as_ref()
-            .or(container.as_ref())
-            .ok_or_else(|| KerasError::NoWeights { file: model.name.to_owned() })?,
-    )?;
+    let (root, tensors) = open_model(model, weights)?;
+    let weights = Weights::open(&tensors)?;
     let mut notes = Vec::new();
     let models = root.located();
     let chosen = match name {
@@ -135,6 +121,17 @@ pub fn read_off_chip(
     let steps = chosen.model.steps(&chosen.path)?;
     let network = decoder::build(&chosen.model.name, &steps, &weights, &accelerator.output().shape, &mut notes)?;
     Ok((network, notes))
+}
+
+/// The architecture, and the file that holds its weights.
+fn open_model<'a>(model: ModelSource<'a>, weights: Option<ModelSource<'a>>) -> Result<(Model, H5<'a>), KerasError> {
+    let container = if H5::is_hdf5(model.bytes) { Some(H5::open(model)?) } else { None };
+    let root = Model::parse(model.name, architecture(model, container.as_ref())?)?;
+    let tensors = match weights {
+        Some(weights) => open_weights(weights)?,
+        None => container.ok_or_else(|| KerasError::NoWeights { file: model.name.to_owned() })?,
+    };
+    Ok((root, tensors))
 }
 
 /// The architecture's JSON, from a whole-model file or as such.
