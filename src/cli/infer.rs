@@ -15,11 +15,11 @@ use crate::report::infer::InferReport;
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
-    #[command(flatten)]
-    events: EventArguments,
     /// NPZ file to write: latent (values), codes (integers), decoded and error, a row per event
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventArguments,
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {

@@ -10,7 +10,7 @@ use clap::Args;
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::{Global, progress};
 use crate::campaign::{Oracle, OracleInput, run_oracle};
-use crate::fault::{Biases, all_sites, named_sites};
+use crate::fault::{Biases, Repeats, all_sites, named_sites};
 use crate::hw::BitId;
 use crate::import::sites::{ScoreColumn, read_sites};
 use crate::net::Fingerprint;
@@ -21,13 +21,13 @@ use crate::report::oracle::OracleReport;
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
+    /// CSV file to write, a row per bit; totals and provenance go beside it, to FILE.json
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     events: EventArguments,
     #[command(flatten)]
     sites: SiteArguments,
-    /// CSV file to write, a row per bit; totals and provenance go beside it, to FILE.json
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
 }
 
 /// The bits a verb works on.
@@ -54,13 +54,13 @@ impl SiteArguments {
     ///
     /// # Errors
     /// When the file cannot be read or names a bit that the design does not have.
-    pub fn list(&self, opened: &Opened) -> anyhow::Result<Sites> {
+    pub fn list(&self, opened: &Opened, repeats: Repeats) -> anyhow::Result<Sites> {
         if let Some(path) = &self.sites {
             let name = path.display().to_string();
             let text = fs::read(path).with_context(|| format!("{name}: cannot be read"))?;
             let rows = read_sites(&name, &text, ScoreColumn::Ignored)?;
             return Ok(Sites {
-                bits: named_sites(&opened.inventory, &name, &rows)?,
+                bits: named_sites(&opened.inventory, &name, &rows, repeats)?,
                 options: vec!["--sites".to_owned(), name.clone()],
                 source: Some((name, Fingerprint::of_bytes(&text))),
             });
@@ -98,7 +98,7 @@ pub fn flip_all(opened: &Opened, prepared: &Prepared, sites: &[BitId], global: &
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
-    let sites = arguments.sites.list(&opened)?;
+    let sites = arguments.sites.list(&opened, Repeats::Allow)?;
     let prepared = prepare(&opened, &arguments.events)?;
     let totals_file = arguments.output.as_deref().map(totals_file);
     for path in arguments.output.iter().chain(&totals_file) {

@@ -13,7 +13,7 @@ use super::area::{AreaArguments, areas};
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
 use crate::analysis::BitRanking;
-use crate::fault::named_sites;
+use crate::fault::{Repeats, named_sites};
 use crate::hw::{BitId, Protection};
 use crate::import::sites::{ScoreColumn, read_sites};
 use crate::net::Fingerprint;
@@ -42,15 +42,15 @@ pub struct Arguments {
     /// How a chosen bit is protected: unvoted, feedback or feedback3, with +flag for error flags
     #[arg(long, value_name = "STYLE", default_value = "feedback")]
     style: Protection,
+    /// Folder to write: sweep.csv, sweep.json, oracle.csv, oracle.json, and the protection plan of every point
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     area: AreaArguments,
     #[command(flatten)]
     events: EventArguments,
     #[command(flatten)]
     sites: SiteArguments,
-    /// Folder to write: sweep.csv, sweep.json, oracle.csv, oracle.json, and the protection plan of every point
-    #[arg(long, short, value_name = "DIR")]
-    output: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         bail!("--style {}: protects nothing; choose unvoted, feedback or feedback3", arguments.style);
     }
     let opened = open(&arguments.design, global)?;
-    let sites = arguments.sites.list(&opened)?;
+    let sites = arguments.sites.list(&opened, Repeats::Refuse)?;
     let prepared = prepare(&opened, &arguments.events)?;
     let areas = areas(&opened, &arguments.area)?;
     let prices = areas.prices(arguments.style)?;
@@ -197,7 +197,7 @@ fn rankings(
 /// The score of every site, in their order.
 fn scores(file: &str, text: &[u8], opened: &Opened, sites: &[BitId]) -> anyhow::Result<Vec<f64>> {
     let rows = read_sites(file, text, ScoreColumn::Required)?;
-    let bits = named_sites(&opened.inventory, file, &rows)?;
+    let bits = named_sites(&opened.inventory, file, &rows, Repeats::Refuse)?;
     let by_bit: HashMap<BitId, f64> = bits.into_iter().zip(rows.iter().filter_map(|row| row.score)).collect();
     sites
         .iter()

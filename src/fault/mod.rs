@@ -2,4 +2,4 @@
 
 mod sites;
 
-pub use sites::{Biases, SiteListError, all_sites, named_sites};
+pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};

@@ -15,6 +15,15 @@ pub enum Biases {
     Include,
 }
 
+/// Whether a list may name a bit more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// Each row is a question of its own.
+    Allow,
+    /// The rows are a set.
+    Refuse,
+}
+
 /// Why a list of sites does not belong to a design.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -56,15 +65,22 @@ pub fn all_sites(inventory: &Inventory, biases: Biases) -> Vec<BitId> {
 /// The bits named by the rows of a file, in their order.
 ///
 /// # Errors
-/// Names file and line of a bit that does not exist or stands there twice.
-pub fn named_sites(inventory: &Inventory, file: &str, rows: &[SiteRow]) -> Result<Vec<BitId>, SiteListError> {
+/// Names file and line of a bit that does not exist, or stands there twice where that is refused.
+pub fn named_sites(
+    inventory: &Inventory,
+    file: &str,
+    rows: &[SiteRow],
+    repeats: Repeats,
+) -> Result<Vec<BitId>, SiteListError> {
     let mut first_line = HashMap::new();
     let mut sites = Vec::with_capacity(rows.len());
     for row in rows {
         let unknown = |source| SiteListError::Unknown { file: file.to_owned(), line: row.line, source };
         let register = inventory.find(&row.layer, row.tensor, row.index).map_err(unknown)?;
         let bit = inventory.bit_of(register, row.bit).map_err(unknown)?;
-        if let Some(first) = first_line.insert(bit, row.line) {
+        if let Some(first) = first_line.insert(bit, row.line)
+            && repeats == Repeats::Refuse
+        {
             let site = inventory.bit_address(bit).to_string();
             return Err(SiteListError::Twice { file: file.to_owned(), line: row.line, first, site });
         }
@@ -104,7 +120,12 @@ mod tests {
         let inventory = inventory();
         let read = |text: &str| {
             let text = format!("layer,tensor,index,bit\n{text}");
-            named_sites(&inventory, "s.csv", &read_sites("s.csv", text.as_bytes(), ScoreColumn::Ignored).unwrap())
+            let rows = read_sites("s.csv", text.as_bytes(), ScoreColumn::Ignored).unwrap();
+            let once = named_sites(&inventory, "s.csv", &rows, Repeats::Refuse);
+            if let Err(SiteListError::Twice { .. }) = once {
+                assert_eq!(named_sites(&inventory, "s.csv", &rows, Repeats::Allow).unwrap().len(), rows.len());
+            }
+            once
         };
         assert_eq!(read("dense,bias,0,1\ndense,kernel,5,0\n"), Ok(vec![BitId(25), BitId(20)]));
         let cases = [
