@@ -50,7 +50,7 @@ impl AreaSummary {
         let unit = report.unit.cost_name();
         let mut by_layer = TextTable::new(&[
             ("area", Side::Left),
-            ("multipliers", Side::Right),
+            ("number of multipliers", Side::Right),
             ("registers", Side::Right),
             ("multipliers", Side::Right),
             ("adders", Side::Right),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Side, TextTable, grouped};
 use crate::hw::Inventory;
-use crate::net::{FloatNetwork, FloatOp, Network, Node, Op, TensorKind};
+use crate::net::{Activation, FloatNetwork, FloatOp, Network, Node, Op, TensorKind};
 use crate::num::Quantizer;
 
 #[derive(Serialize)]
@@ -189,7 +189,10 @@ const fn float_operation(op: &FloatOp) -> &'static str {
         FloatOp::Conv2dTranspose { .. } => "conv2d transposed",
         FloatOp::ZeroPad2d(_) => "zero padding",
         FloatOp::Reshape => "reshape",
-        FloatOp::Activation(_) => "activation",
+        FloatOp::Activation(Activation::Linear) => "linear",
+        FloatOp::Activation(Activation::Relu) => "relu",
+        FloatOp::Activation(Activation::Sigmoid) => "sigmoid",
+        FloatOp::Activation(Activation::Softmax) => "softmax",
         FloatOp::Quantize(_) => "quantize",
     }
 }

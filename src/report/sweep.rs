@@ -181,7 +181,7 @@ impl SweepReport<'_> {
         format!(
             "{} events, fault-free mean error ({}) {}\n\
              {} candidate bits: {} sensitive, summed error rise {}, {} per upset\n\
-             {} on {}: {} {unit} per bit; registers {} {unit}, accelerator {} {unit}\n\n{table}\
+             {} on {}: {} {unit} per bit; registers {} {unit}, accelerator {} {unit}\n\n{table}\n\
              rise left: summed error rise of the bits left unprotected (each flipped alone); sensitive: bits left whose flip\n\
              raises the mean error; per upset: mean error rise of one upset in a random register cell, copies included.\n",
             grouped(self.events),
