@@ -2,7 +2,7 @@
 //! deserve triple modular redundancy (TMR).
 //!
 //! The crate is built in layers; a layer uses the ones after it in this list, never the ones before:
-//! [`cli`], [`report`], [`protect`], [`campaign`], [`engine`], [`fault`], [`hw`], [`host`], [`import`], [`net`], [`num`].
+//! [`cli`], [`report`], [`protect`], [`analysis`], [`campaign`], [`engine`], [`fault`], [`hw`], [`host`], [`import`], [`net`], [`num`].
 //! `docs/architecture.md` says what each owns.
 
 pub mod analysis;

@@ -5,7 +5,7 @@ mod oracle;
 mod sum;
 mod threads;
 
-pub use infer::{Inference, infer};
+pub use infer::{ErrorSummary, Inference, infer};
 pub use oracle::{CampaignError, Event, InputError, Oracle, OracleInput, SiteOutcome, output_values, run_oracle};
 pub use sum::ExactSum;
 pub use threads::{ThreadError, with_threads};

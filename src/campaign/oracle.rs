@@ -15,17 +15,21 @@ use crate::num::{NotFinite, cast};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CampaignError {
-    /// An event whose fault-free error is no finite number.
-    #[error("event {event}: the error is {error} without any fault; the decoder overflows")]
-    GoldenNotFinite {
+    /// An event whose fault-free error cannot be added up.
+    #[error(
+        "event {event} (counted from 0): its error is {error} without any fault; errors must be numbers below 2^76"
+    )]
+    Golden {
         /// Position of the event, from 0.
         event: usize,
         /// The error.
         error: f64,
     },
-    /// A flip that makes the error no finite number.
-    #[error("event {event}: the error is {error} when `{site}` is flipped; the decoder overflows")]
-    NotFinite {
+    /// A flip whose error cannot be added up.
+    #[error(
+        "event {event} (counted from 0): its error is {error} when `{site}` is flipped; errors must be numbers below 2^76"
+    )]
+    Faulty {
         /// Position of the event, from 0.
         event: usize,
         /// The bit.
@@ -106,29 +110,32 @@ pub struct SiteOutcome {
 }
 
 /// Outcome of every site, in their order, and of no fault.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oracle {
-    /// Error of every event without a fault.
-    pub golden_errors: Vec<f64>,
-    /// Effect of every site.
-    pub outcomes: Vec<SiteOutcome>,
+    events: usize,
+    golden_sum: ExactSum,
+    outcomes: Vec<SiteOutcome>,
 }
 
 impl Oracle {
     /// Number of events.
     pub const fn events(&self) -> usize {
-        self.golden_errors.len()
+        self.events
+    }
+
+    /// Effect of every site.
+    pub fn outcomes(&self) -> &[SiteOutcome] {
+        &self.outcomes
     }
 
     /// Mean error without a fault.
     pub fn golden_mean(&self) -> f64 {
-        let sum: ExactSum = self.golden_errors.iter().copied().map(ExactSum::of).sum();
-        sum.value() / cast::f64_from_count(self.events())
+        self.golden_sum.value() / cast::f64_from_count(self.events)
     }
 
     /// Mean error with site `position` flipped, minus mean error without: what the bit costs.
     pub fn error_rise(&self, position: usize) -> f64 {
-        self.outcomes[position].rise_sum.value() / cast::f64_from_count(self.events())
+        self.outcomes[position].rise_sum.value() / cast::f64_from_count(self.events)
     }
 
     /// The error rise of every site.
@@ -138,8 +145,7 @@ impl Oracle {
 
     /// Mean error with site `position` flipped.
     pub fn mean_error(&self, position: usize) -> f64 {
-        let golden: ExactSum = self.golden_errors.iter().copied().map(ExactSum::of).sum();
-        (golden + self.outcomes[position].rise_sum).value() / cast::f64_from_count(self.events())
+        (self.golden_sum + self.outcomes[position].rise_sum).value() / cast::f64_from_count(self.events)
     }
 }
 
@@ -149,12 +155,13 @@ impl Oracle {
 /// depend on order. The result is the same with any number of threads.
 ///
 /// # Errors
-/// When an error is not finite.
+/// When an error is no number, or too large to be added up exactly.
 pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> Result<Oracle, CampaignError> {
     let changes: Vec<WeightChange> =
         input.sites.iter().map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit)).collect();
     let engine = Engine::new(input.network);
-    let none = || Ok(Partial { golden: Vec::new(), outcomes: vec![SiteOutcome::default(); changes.len()] });
+    let none =
+        || Ok(Partial { golden_sum: ExactSum::default(), outcomes: vec![SiteOutcome::default(); changes.len()] });
     let total = (0..input.events.len())
         .into_par_iter()
         .fold(none, |partial: Result<Partial, CampaignError>, event| {
@@ -163,24 +170,19 @@ pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> 
             progress(cast::u64_from_len(changes.len()));
             Ok(partial)
         })
-        .reduce(none, |a, b| Ok(a?.merge(b?)))?;
-    let mut golden_errors = vec![0.0; input.events.len()];
-    for (event, error) in total.golden {
-        golden_errors[event] = error;
-    }
-    Ok(Oracle { golden_errors, outcomes: total.outcomes })
+        .reduce(none, |a, b| Ok(a?.merge(&b?)))?;
+    Ok(Oracle { events: input.events.len(), golden_sum: total.golden_sum, outcomes: total.outcomes })
 }
 
 /// Outcomes of some of the events.
 struct Partial {
-    /// Fault-free errors by event.
-    golden: Vec<(usize, f64)>,
+    golden_sum: ExactSum,
     outcomes: Vec<SiteOutcome>,
 }
 
 impl Partial {
-    fn merge(mut self, mut other: Self) -> Self {
-        self.golden.append(&mut other.golden);
+    fn merge(mut self, other: &Self) -> Self {
+        self.golden_sum += other.golden_sum;
         for (mine, theirs) in self.outcomes.iter_mut().zip(&other.outcomes) {
             mine.changed_events += theirs.changed_events;
             mine.rise_sum += theirs.rise_sum;
@@ -202,10 +204,7 @@ fn run_event(
     let mut judge = EvaluatorScratch::default();
     let golden_output = output_values(signal, trace.output());
     let golden = input.evaluator.error(data.input(), &golden_output, &golden_output, &mut judge);
-    if !golden.is_finite() {
-        return Err(CampaignError::GoldenNotFinite { event, error: golden });
-    }
-    partial.golden.push((event, golden));
+    partial.golden_sum += ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
 
     let mut scratch = engine.scratch(&trace);
     // Many flips lead an event to the same output; each distinct one is judged once.
@@ -216,11 +215,10 @@ fn run_event(
             *rise
         } else {
             let error = input.evaluator.error(data.input(), &output_values(signal, output), &golden_output, &mut judge);
-            if !error.is_finite() {
+            let rise = ExactSum::of(error - golden).ok_or_else(|| {
                 let site = input.inventory.bit_address(input.sites[position]).to_string();
-                return Err(CampaignError::NotFinite { event, site, error });
-            }
-            let rise = ExactSum::of(error - golden);
+                CampaignError::Faulty { event, site, error }
+            })?;
             rises.insert(output.into(), rise);
             rise
         };

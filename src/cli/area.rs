@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::num::NonZeroU64;
-use std::path::Path;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -45,12 +44,19 @@ pub fn areas(opened: &Opened, arguments: &AreaArguments) -> anyhow::Result<Areas
     let mut sources = Vec::new();
     let technology = if Technology::SHIPPED.contains(&name.as_str()) {
         Technology::shipped(name)?
-    } else if Path::new(name).is_file() {
-        let text = fs::read_to_string(name).with_context(|| format!("{name}: cannot be read"))?;
-        sources.push((name.clone(), Fingerprint::of_bytes(text.as_bytes())));
-        Technology::from_toml(name, &text)?
     } else {
-        bail!("technology `{name}` is neither a file nor shipped (shipped: {})", Technology::SHIPPED.join(", "));
+        // On the command line a file is relative to where the user is, in a design to the design.
+        let (path, bytes) = match &arguments.technology {
+            None => (opened.design.files.path(name), opened.design.files.read(name).ok()),
+            Some(name) => (name.clone(), fs::read(name).ok()),
+        };
+        let Some(bytes) = bytes else {
+            let shipped = Technology::SHIPPED.join(", ");
+            bail!("technology `{name}` is neither shipped ({shipped}) nor a file that can be read ({path})");
+        };
+        let text = std::str::from_utf8(&bytes).with_context(|| format!("{path}: is not UTF-8 text"))?;
+        sources.push((path.clone(), Fingerprint::of_bytes(&bytes)));
+        Technology::from_toml(&path, text)?
     };
     let reuse_factor = match arguments.reuse_factor {
         Some(factor) => factor,
@@ -65,7 +71,15 @@ pub fn areas(opened: &Opened, arguments: &AreaArguments) -> anyhow::Result<Areas
     if arguments.reuse_factor.is_some() {
         options.extend(["--reuse-factor".to_owned(), reuse_factor.to_string()]);
     }
-    Ok(Areas { model: AreaModel::new(&opened.design.accelerator, &technology, reuse_factor), options, sources })
+    let network = &opened.design.accelerator;
+    let unrolled = AreaModel::new(network, &technology, NonZeroU64::MIN).report(&[])?;
+    let most = unrolled.layers.iter().map(|layer| layer.parts.macs).max().unwrap_or(0);
+    if reuse_factor.get() > most {
+        bail!(
+            "reuse factor {reuse_factor}: the largest layer has {most} products per event to share multipliers among"
+        );
+    }
+    Ok(Areas { model: AreaModel::new(network, &technology, reuse_factor), options, sources })
 }
 
 impl Areas {
@@ -79,6 +93,7 @@ impl Areas {
         Ok(Prices {
             technology: technology.name().to_owned(),
             unit: technology.unit(),
+            plain_bit: technology.register_bit(Protection::NONE).cost(),
             bit: technology.protection_bit(protection).cost(),
             registers: report.area.registers.cost(),
             accelerator: report.area.total().cost(),

@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
-    files::check_writable(&arguments.output)?;
+    files::check_writable(&arguments.output, [])?;
     let events = Generator::new(arguments.population, arguments.seed).events(0, arguments.count);
     let mut text = (0..CELLS).map(|cell| format!("CALQ_{cell}")).collect::<Vec<_>>().join(",");
     text.push('\n');
@@ -59,6 +59,6 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     row("share near the hottest (two cells or more)", statistics.share_around_hottest);
     row("charges that are not zero", Some(statistics.cell_charges));
     let mut text = String::new();
-    writeln!(text, "{table}written: {}", arguments.output.display())?;
+    writeln!(text, "{table}\nwritten: {}", arguments.output.display())?;
     Ok(text)
 }

@@ -8,13 +8,14 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::Global;
+use crate::host::evaluator::{self, Evaluator};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
 use crate::import::design::{
     DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
     ModelConfig, read_model,
 };
-use crate::import::keras::{KerasOptions, ModelSource};
+use crate::import::keras::{Imported, KerasOptions, ModelSource};
 use crate::num::Quantizer;
 use crate::report::files::ResultFolder;
 use crate::report::network::{network_json, off_chip_table, stage_table};
@@ -78,81 +79,44 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         },
     )?;
     let network = &imported.accelerator;
-    let is_module = network.input().shape == [8, 8, 1];
-    let kind = match arguments.event_kind {
-        Some(EventKindArgument::Hgcal) if network.input().len() != 64 => {
-            bail!("--event-kind hgcal: events are 8x8x1 images, but the network takes {:?}", network.input().shape)
-        }
-        Some(EventKindArgument::Hgcal) => EventKind::Hgcal,
-        None if is_module => EventKind::Hgcal,
-        Some(EventKindArgument::Tensor) | None => EventKind::Tensor,
-    };
-    let reconstructs = imported
-        .off_chip
-        .as_ref()
-        .is_some_and(|decoder| decoder.output().shape.iter().product::<usize>() == network.input().len());
-    let metric = arguments.metric.unwrap_or(match kind {
-        EventKind::Hgcal if reconstructs => ErrorMetric::Emd,
-        EventKind::Tensor if reconstructs => ErrorMetric::Mse,
-        _ => ErrorMetric::Deviation,
-    });
-
+    let (kind, metric) = judged_by(arguments, &imported)?;
     let model_file = match arguments.model.extension().and_then(|ending| ending.to_str()) {
         Some("json") => "model.json",
         _ => "model.h5",
     };
-    let config = DesignConfig {
-        format: DESIGN_VERSION,
-        name: arguments.name.clone().unwrap_or_else(|| folder_name(&arguments.output)),
-        description: String::new(),
-        model: ModelConfig {
-            file: model_file.to_owned(),
-            weights: weights.is_some().then(|| "weights.h5".to_owned()),
-            accelerator: arguments
-                .accelerator
-                .clone()
-                .or_else(|| imported.is_sub_model.then(|| network.name().to_owned())),
-            decoder: arguments.decoder.clone().or_else(|| {
-                // A decoder file of its own needs no name within it.
-                imported.off_chip.as_ref().filter(|_| decoder.is_none()).map(|decoder| decoder.name().to_owned())
-            }),
-            decoder_file: decoder.is_some().then(|| "decoder.h5".to_owned()),
-            input_format: arguments.input_format.map(|format| format.to_string()),
-        },
-        events: EventsConfig {
-            kind,
-            file: None,
-            generator: (kind == EventKind::Hgcal).then(|| GeneratorConfig {
-                population: "mixture".to_owned(),
-                seed: 1,
-                count: 2000,
-            }),
-        },
-        metric: MetricConfig { error: metric.to_string() },
-        hardware: HardwareConfig::default(),
-    };
+    let parts = Parts { model_file, has_weights: weights.is_some(), has_decoder: decoder.is_some() };
+    let config = config(arguments, &imported, (kind, metric), &parts);
     let inventory = Inventory::new(network)?;
+    let shape = network.input().shape.clone();
+    let judged = match kind {
+        EventKind::Hgcal => evaluator::EventKind::Module,
+        EventKind::Tensor => evaluator::EventKind::Tensor { shape },
+    };
+    Evaluator::new(imported.off_chip.as_ref(), metric, judged, network.output().len())?;
+    if !global.quiet {
+        for note in &imported.notes {
+            eprintln!("note: {note}");
+        }
+    }
     let json = network_json(network, imported.off_chip.as_ref(), &inventory);
 
-    let folder = ResultFolder::new(&arguments.output, DESIGN_FILE)?;
-    folder.add(model_file, &model)?;
+    // A design is edited by hand, so an existing one is never replaced.
+    let mut folder = ResultFolder::new(&arguments.output, |_| false)?;
+    folder.add(model_file, model);
     if let Some(weights) = &weights {
-        folder.add("weights.h5", weights)?;
+        folder.add("weights.h5", weights.as_slice());
     }
     if let Some(decoder) = &decoder {
-        folder.add("decoder.h5", decoder)?;
+        folder.add("decoder.h5", decoder.as_slice());
     }
-    folder.add("network.json", json.as_bytes())?;
-    folder.add(DESIGN_FILE, toml::to_string(&config)?.as_bytes())?;
+    folder.add("network.json", json.as_bytes());
+    folder.add(DESIGN_FILE, toml::to_string(&config)?);
     folder.finish()?;
 
     if global.json {
         return Ok(json);
     }
     let mut text = String::new();
-    for note in &imported.notes {
-        writeln!(text, "note: {note}")?;
-    }
     writeln!(text, "in hardware: {}\n\n{}", network.name(), stage_table(network))?;
     match &imported.off_chip {
         Some(decoder) => writeln!(text, "off-chip: {}\n\n{}", decoder.name(), off_chip_table(decoder))?,
@@ -170,4 +134,75 @@ fn source<'a>(name: Option<&'a str>, bytes: Option<&'a [u8]>) -> Option<ModelSou
 fn folder_name(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.file_name().map_or_else(|| "design".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// What an event is, and how an output is judged: as asked, or what fits.
+fn judged_by(arguments: &Arguments, imported: &Imported) -> anyhow::Result<(EventKind, ErrorMetric)> {
+    let is_module = imported.accelerator.input().shape == [8, 8, 1];
+    let kind = match arguments.event_kind {
+        Some(EventKindArgument::Hgcal) if imported.accelerator.input().len() != 64 => {
+            bail!(
+                "--event-kind hgcal: events are 8x8x1 images, but the network takes {:?}",
+                imported.accelerator.input().shape
+            )
+        }
+        Some(EventKindArgument::Hgcal) => EventKind::Hgcal,
+        None if is_module => EventKind::Hgcal,
+        Some(EventKindArgument::Tensor) | None => EventKind::Tensor,
+    };
+    let reconstructs = imported
+        .off_chip
+        .as_ref()
+        .is_some_and(|decoder| decoder.output().shape.iter().product::<usize>() == imported.accelerator.input().len());
+    let metric = arguments.metric.unwrap_or(match kind {
+        EventKind::Hgcal if reconstructs => ErrorMetric::Emd,
+        EventKind::Tensor if reconstructs => ErrorMetric::Mse,
+        _ => ErrorMetric::Deviation,
+    });
+    Ok((kind, metric))
+}
+
+/// Files that become parts of the design folder.
+struct Parts {
+    model_file: &'static str,
+    has_weights: bool,
+    has_decoder: bool,
+}
+
+fn config(
+    arguments: &Arguments,
+    imported: &Imported,
+    (kind, metric): (EventKind, ErrorMetric),
+    parts: &Parts,
+) -> DesignConfig {
+    DesignConfig {
+        format: DESIGN_VERSION,
+        name: arguments.name.clone().unwrap_or_else(|| folder_name(&arguments.output)),
+        description: String::new(),
+        model: ModelConfig {
+            file: parts.model_file.to_owned(),
+            weights: parts.has_weights.then(|| "weights.h5".to_owned()),
+            accelerator: arguments
+                .accelerator
+                .clone()
+                .or_else(|| imported.is_sub_model.then(|| imported.accelerator.name().to_owned())),
+            decoder: arguments.decoder.clone().or_else(|| {
+                // A decoder file of its own needs no name within it.
+                imported.off_chip.as_ref().filter(|_| !parts.has_decoder).map(|decoder| decoder.name().to_owned())
+            }),
+            decoder_file: parts.has_decoder.then(|| "decoder.h5".to_owned()),
+            input_format: arguments.input_format.map(|format| format.to_string()),
+        },
+        events: EventsConfig {
+            kind,
+            file: None,
+            generator: (kind == EventKind::Hgcal).then(|| GeneratorConfig {
+                population: "mixture".to_owned(),
+                seed: 1,
+                count: 2000,
+            }),
+        },
+        metric: MetricConfig { error: metric.to_string() },
+        hardware: HardwareConfig::default(),
+    }
 }

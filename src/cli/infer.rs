@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 
 use super::Global;
 use super::inputs::{DesignArgument, EventArguments, open, prepare};
-use crate::campaign::infer;
+use crate::campaign::{ErrorSummary, infer};
 use crate::report::files;
 use crate::report::infer::InferReport;
 
@@ -26,13 +27,14 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let prepared = prepare(&opened, &arguments.events)?;
     if let Some(path) = &arguments.output {
-        files::check_writable(path)?;
+        files::check_writable(path, prepared.sources.iter().map(|(name, _)| name.as_str()))?;
     }
     let inference = infer(&opened.design.accelerator, &prepared.evaluator, &prepared.events)?;
     let mut provenance = opened.provenance("infer", Vec::new());
     prepared.record(&mut provenance);
     let report = InferReport {
         inference: &inference,
+        errors: ErrorSummary::of(&inference).context("there are no events")?,
         network: &opened.design.accelerator,
         metric: prepared.evaluator.metric().name(),
     };
@@ -45,7 +47,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let mut text = format!("{}: {}", opened.name(), report.table());
     if let Some(path) = &arguments.output {
-        writeln!(text, "written: {}", path.display())?;
+        writeln!(text, "\nwritten: {}", path.display())?;
     }
     Ok(text)
 }

@@ -73,10 +73,16 @@ pub struct Opened {
 pub fn open(argument: &DesignArgument, global: &Global) -> anyhow::Result<Opened> {
     let named = &argument.design;
     let path = Path::new(named);
-    let design = if path.exists() {
+    let is_design = path.join(design::DESIGN_FILE).is_file()
+        || (path.is_file() && path.file_name().is_some_and(|name| name == design::DESIGN_FILE));
+    let design = if is_design {
         Design::open(path)?
     } else if let Some(files) = shipped::design(named) {
         Design::read(files).with_context(|| format!("shipped design `{named}`"))?
+    } else if path.is_file() {
+        bail!("`{named}` is no design; make one of a model with `trivote import {named} -o DIR`");
+    } else if path.exists() {
+        bail!("design `{named}`: there is no {} in it; `trivote import` makes one", design::DESIGN_FILE);
     } else {
         bail!(
             "design `{named}`: there is no such folder, and no shipped design of that name (shipped: {})",

@@ -102,7 +102,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let prepared = prepare(&opened, &arguments.events)?;
     let totals_file = arguments.output.as_deref().map(totals_file);
     for path in arguments.output.iter().chain(&totals_file) {
-        files::check_writable(path)?;
+        let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
+        files::check_writable(path, inputs)?;
     }
     let oracle = flip_all(&opened, &prepared, &sites.bits, global)?;
 
@@ -125,8 +126,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         return Ok(json);
     }
     let mut text = report.tables();
-    if let Some(path) = &arguments.output {
-        writeln!(text, "written: {}", path.display())?;
+    if let (Some(path), Some(totals)) = (&arguments.output, &totals_file) {
+        writeln!(text, "\nwritten: {} (a row per bit), {} (totals)", path.display(), totals.display())?;
     }
     Ok(text)
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use serde_json::json;
 
 use super::Global;
 use super::area::{AreaArguments, areas};
@@ -14,16 +15,13 @@ use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
 use crate::analysis::BitRanking;
 use crate::fault::{Repeats, named_sites};
-use crate::hw::{BitId, Protection};
+use crate::hw::{BitId, Protection, TmrError};
 use crate::import::sites::{ScoreColumn, read_sites};
 use crate::net::Fingerprint;
 use crate::protect::{Budget, Candidates, ProtectionPlan, SweepInput, sweep};
 use crate::report::files::ResultFolder;
 use crate::report::oracle::OracleReport;
-use crate::report::sweep::{SweepReport, plan_file};
-
-/// File that every result folder of a sweep contains.
-const MARKER: &str = "sweep.json";
+use crate::report::sweep::{SweepReport, is_sweep_file, plan_file};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -31,16 +29,16 @@ pub struct Arguments {
     design: DesignArgument,
     /// Orders in which bits are protected: oracle, msb, random, or a CSV file with columns
     /// layer,tensor,index,bit,score (highest score first)
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "oracle,msb,random")]
-    rankings: Vec<String>,
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "oracle,msb,random", value_parser = ranking)]
+    rankings: Vec<RankingName>,
     /// Seed of the random ranking
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Budgets: 25% of the cost of full TMR, 5%area of the accelerator, 500ge, 500lut, or 1000bits
+    /// Budgets: 25% of the cost of protecting every candidate bit, 5%area of the accelerator, 500ge, 500lut, or 1000bits
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "5%,10%,20%,30%,50%,75%,100%")]
     budgets: Vec<Budget>,
     /// How a chosen bit is protected: unvoted, feedback or feedback3, with +flag for error flags
-    #[arg(long, value_name = "STYLE", default_value = "feedback")]
+    #[arg(long, value_name = "STYLE", default_value = "feedback", value_parser = style)]
     style: Protection,
     /// Folder to write: sweep.csv, sweep.json, oracle.csv, oracle.json, and the protection plan of every point
     #[arg(long, short, value_name = "DIR")]
@@ -54,9 +52,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
-    if arguments.style.copies() == 1 {
-        bail!("--style {}: protects nothing; choose unvoted, feedback or feedback3", arguments.style);
-    }
     let opened = open(&arguments.design, global)?;
     let sites = arguments.sites.list(&opened, Repeats::Refuse)?;
     let prepared = prepare(&opened, &arguments.events)?;
@@ -68,7 +63,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let mut sources = Vec::new();
     let chosen = rankings(arguments, &opened, &sites.bits, &mut sources)?;
-    let folder = arguments.output.as_deref().map(|path| ResultFolder::new(path, MARKER)).transpose()?;
+    let folder = arguments.output.as_deref().map(|path| ResultFolder::new(path, is_sweep_file)).transpose()?;
 
     let oracle = flip_all(&opened, &prepared, &sites.bits, global)?;
     let rises = oracle.error_rises();
@@ -84,7 +79,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         })
         .collect();
     let result = sweep(&SweepInput {
-        candidates: Candidates { error_rises: &rises, other_bits: opened.inventory.bits() - rises.len() },
+        candidates: Candidates { error_rises: &rises },
         rankings: &rankings,
         budgets: &arguments.budgets,
         prices: &prices,
@@ -106,9 +101,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         metric: prepared.evaluator.metric().name(),
         events: oracle.events(),
         golden_mean: oracle.golden_mean(),
+        other_bits: opened.inventory.bits() - rises.len(),
     };
     let json = report.json(&provenance);
-    if let Some(folder) = folder {
+    if let Some(mut folder) = folder {
         let oracle_report = OracleReport {
             network: &opened.design.accelerator,
             inventory: &opened.inventory,
@@ -116,16 +112,24 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
             oracle: &oracle,
             metric: prepared.evaluator.metric().name(),
         };
-        folder.add("oracle.csv", oracle_report.csv().as_bytes())?;
-        folder.add("oracle.json", oracle_report.json(&provenance).as_bytes())?;
-        folder.add("sweep.csv", report.csv().as_bytes())?;
+        folder.add("oracle.csv", oracle_report.csv());
+        folder.add("oracle.json", oracle_report.json(&provenance));
+        folder.add("sweep.csv", report.csv());
         let fingerprint = opened.design.accelerator.fingerprint();
         for point in &result.points {
             let bits = point.chosen.iter_ones().map(|position| sites.bits[position]);
             let plan = ProtectionPlan::uniform(&opened.inventory, bits, arguments.style);
-            folder.add(&plan_file(point), plan.to_json(&opened.inventory, opened.name(), fingerprint).as_bytes())?;
+            let origin = json!({
+                "ranking": point.ranking,
+                "budget": point.budget.to_string(),
+                "provenance": serde_json::to_value(&provenance)?,
+            });
+            folder.add(
+                &plan_file(&point.ranking, point.budget),
+                plan.to_json(&opened.inventory, opened.name(), fingerprint, origin),
+            );
         }
-        folder.add(MARKER, json.as_bytes())?;
+        folder.add("sweep.json", json.as_bytes());
         folder.finish()?;
     }
     if global.json {
@@ -142,8 +146,9 @@ impl Arguments {
     /// The options that are this verb's own, in canonical form.
     fn canonical(&self) -> Vec<String> {
         let budgets: Vec<String> = self.budgets.iter().map(ToString::to_string).collect();
+        let rankings: Vec<&str> = self.rankings.iter().map(RankingName::text).collect();
         [
-            ("--rankings", self.rankings.join(",")),
+            ("--rankings", rankings.join(",")),
             ("--seed", self.seed.to_string()),
             ("--budgets", budgets.join(",")),
             ("--style", self.style.to_string()),
@@ -154,6 +159,46 @@ impl Arguments {
     }
 }
 
+/// A ranking as asked for.
+#[derive(Debug, Clone)]
+enum RankingName {
+    Oracle,
+    Msb,
+    Random,
+    File(PathBuf, String),
+}
+
+impl RankingName {
+    /// As the user wrote it.
+    fn text(&self) -> &str {
+        match self {
+            Self::Oracle => "oracle",
+            Self::Msb => "msb",
+            Self::Random => "random",
+            Self::File(_, text) => text,
+        }
+    }
+}
+
+fn ranking(text: &str) -> Result<RankingName, String> {
+    match text {
+        "oracle" => Ok(RankingName::Oracle),
+        "msb" => Ok(RankingName::Msb),
+        "random" => Ok(RankingName::Random),
+        file if Path::new(file).is_file() => Ok(RankingName::File(PathBuf::from(file), file.to_owned())),
+        _ => Err("is neither oracle, msb, random nor a file".to_owned()),
+    }
+}
+
+fn style(text: &str) -> Result<Protection, String> {
+    let protection: Protection = text.parse().map_err(|error: TmrError| error.to_string())?;
+    if protection.copies() == 1 {
+        return Err("protects nothing; choose unvoted, feedback or feedback3".to_owned());
+    }
+    Ok(protection)
+}
+
+/// A ranking ready to be made.
 enum Ranking {
     Oracle,
     Msb,
@@ -161,34 +206,37 @@ enum Ranking {
     Scores(String, Vec<f64>),
 }
 
+/// Reads the score files, and checks that every point of the sweep has a plan file of its own.
 fn rankings(
     arguments: &Arguments,
     opened: &Opened,
     sites: &[BitId],
     sources: &mut Vec<(String, Fingerprint)>,
 ) -> anyhow::Result<Vec<Ranking>> {
-    let mut names = Vec::new();
+    let mut taken = HashMap::new();
     let mut rankings = Vec::new();
     for asked in &arguments.rankings {
-        let (name, ranking) = match asked.as_str() {
-            "oracle" => (asked.clone(), Ranking::Oracle),
-            "msb" => (asked.clone(), Ranking::Msb),
-            "random" => (asked.clone(), Ranking::Random),
-            file => {
-                let path = PathBuf::from(file);
-                if !path.exists() {
-                    bail!("ranking `{file}` is neither oracle, msb, random nor a file");
-                }
-                let text = fs::read(&path).with_context(|| format!("{file}: cannot be read"))?;
-                sources.push((file.to_owned(), Fingerprint::of_bytes(&text)));
-                let name = path.file_stem().map_or_else(|| file.to_owned(), |stem| stem.to_string_lossy().into_owned());
-                (name.clone(), Ranking::Scores(name, scores(file, &text, opened, sites)?))
+        let ranking = match asked {
+            RankingName::Oracle => Ranking::Oracle,
+            RankingName::Msb => Ranking::Msb,
+            RankingName::Random => Ranking::Random,
+            RankingName::File(path, text) => {
+                let bytes = fs::read(path).with_context(|| format!("{text}: cannot be read"))?;
+                sources.push((text.clone(), Fingerprint::of_bytes(&bytes)));
+                let name = path.file_stem().map_or_else(|| text.clone(), |stem| stem.to_string_lossy().into_owned());
+                Ranking::Scores(name, scores(text, &bytes, opened, sites)?)
             }
         };
-        if names.contains(&name) {
-            bail!("two rankings are named `{name}`; name each once");
+        let name = match &ranking {
+            Ranking::Scores(name, _) => name,
+            _ => asked.text(),
+        };
+        for budget in &arguments.budgets {
+            let point = format!("ranking `{}` at budget {budget}", asked.text());
+            if let Some(other) = taken.insert(plan_file(name, *budget).to_lowercase(), point.clone()) {
+                bail!("{other} and {point} would have plan files of one name; leave one out, or rename a score file");
+            }
         }
-        names.push(name);
         rankings.push(ranking);
     }
     Ok(rankings)

@@ -7,6 +7,7 @@ use std::fmt;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
+use super::lines::line_of;
 use super::npy::{ConversionError, NpyArray, NpyError};
 
 /// Trigger cells of a module.
@@ -257,13 +258,6 @@ pub fn read_tensors_npy(
             }
         })
         .collect()
-}
-
-/// The line of a record: the CSV reader's position is before the empty lines that it skips.
-fn line_of(text: &[u8], start: &csv::Position) -> u64 {
-    let from = usize::try_from(start.byte()).unwrap_or(text.len()).min(text.len());
-    let skipped = text[from..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-    (start.line()..).nth(skipped.filter(|byte| **byte == b'\n').count()).unwrap_or(start.line())
 }
 
 /// The column of each cell.

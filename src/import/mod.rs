@@ -7,5 +7,6 @@
 pub mod design;
 pub mod events;
 pub mod keras;
+mod lines;
 pub mod npy;
 pub mod sites;

@@ -2,6 +2,7 @@
 //!
 //! Only reads: whether a design has such bits is `hw`'s knowledge, so every row keeps its line number.
 
+use super::lines::line_of;
 use crate::net::TensorKind;
 use crate::num::BitIdx;
 
@@ -40,6 +41,14 @@ pub enum SiteError {
         text: String,
         /// What should stand there.
         expected: &'static str,
+    },
+    /// A column that stands there twice.
+    #[error("{file}: line 1: column `{column}` stands there twice")]
+    DuplicateColumn {
+        /// The file.
+        file: String,
+        /// The column.
+        column: &'static str,
     },
     /// No row below the header.
     #[error("{file}: there is no row below the header")]
@@ -88,6 +97,9 @@ pub fn read_sites(file: &str, text: &[u8], score: ScoreColumn) -> Result<Vec<Sit
         needed.push("score");
     }
     let column = |name: &'static str| {
+        if header.iter().filter(|field| *field == name).count() > 1 {
+            return Err(SiteError::DuplicateColumn { file: file.to_owned(), column: name });
+        }
         header.iter().position(|field| field == name).ok_or_else(|| SiteError::MissingColumn {
             file: file.to_owned(),
             column: name,
@@ -100,7 +112,7 @@ pub fn read_sites(file: &str, text: &[u8], score: ScoreColumn) -> Result<Vec<Sit
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(csv_error)?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |start| line_of(text, start));
         let cell = |column: &'static str, at: usize, expected: &'static str| SiteError::Cell {
             file: file.to_owned(),
             line,
@@ -169,6 +181,8 @@ mod tests {
             (&format!("{head}a,kernel,0,0,0\na,weights,0,0,0\n"), "line 3, column `tensor`: `weights` is not"),
             (&format!("{head}a,kernel,-1,0,0\n"), "line 2, column `index`: `-1` is not"),
             (&format!("{head}a,kernel,1,999,0\n"), "line 2, column `bit`: `999` is not"),
+            (&format!("{head}\n\na,kernel,0,0,0\n\na,kernel,x,0,0\n"), "line 6, column `index`"),
+            ("layer,layer,tensor,index,bit,score\n", "line 1: column `layer` stands there twice"),
             (&format!("{head}a,kernel,1,0,nan\n"), "line 2, column `score`: `nan` is not"),
         ];
         for (text, expected) in cases {

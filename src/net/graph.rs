@@ -554,7 +554,8 @@ fn accumulate(
     let shift = |frac: i32| u32::try_from(frac_bits - frac).expect("frac_bits is the largest");
     let align: Vec<Align> = (0..channels)
         .map(|channel| Align {
-            product: shift(product_frac(channel)),
+            // An input that is always zero has no product to shift, however far its point lies.
+            product: if (x.low, x.high) == (0, 0) { 0 } else { shift(product_frac(channel)) },
             bias: shift(bias_frac(channel).unwrap_or(frac_bits)),
         })
         .collect();

@@ -76,6 +76,8 @@ pub struct Prices {
     pub technology: String,
     /// Its unit.
     pub unit: AreaUnit,
+    /// Area of one register bit without protection.
+    pub plain_bit: f64,
     /// Area added by protecting one bit.
     pub bit: f64,
     /// Area of all weight and bias registers without protection.
@@ -157,7 +159,14 @@ mod tests {
     use super::*;
 
     fn prices() -> Prices {
-        Prices { technology: "t".to_owned(), unit: AreaUnit::Ge, bit: 11.0, registers: 660.0, accelerator: 10_000.0 }
+        Prices {
+            technology: "t".to_owned(),
+            unit: AreaUnit::Ge,
+            plain_bit: 6.0,
+            bit: 11.0,
+            registers: 660.0,
+            accelerator: 10_000.0,
+        }
     }
 
     #[test]

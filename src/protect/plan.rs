@@ -1,6 +1,7 @@
 //! `ProtectionPlan`: the protection of every register bit of a design, and its file.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::hw::{BitId, Inventory, Protection, TmrStyle};
 use crate::net::{Fingerprint, TensorKind};
@@ -80,6 +81,12 @@ pub struct ProtectionPlan {
     bits: Vec<Protection>,
 }
 
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlanFile {
@@ -87,6 +94,9 @@ struct PlanFile {
     version: u32,
     design: String,
     fingerprint: String,
+    /// How the plan came about, for people and for running it again; not read.
+    #[serde(default)]
+    origin: Value,
     legend: String,
     arrays: Vec<ArrayFile>,
 }
@@ -132,11 +142,11 @@ impl ProtectionPlan {
         counts
     }
 
-    /// The plan as the text of a file.
+    /// The plan as the text of a file; `origin` says how it came about.
     ///
     /// # Panics
     /// When `inventory` is of another design.
-    pub fn to_json(&self, inventory: &Inventory, design: &str, fingerprint: Fingerprint) -> String {
+    pub fn to_json(&self, inventory: &Inventory, design: &str, fingerprint: Fingerprint, origin: Value) -> String {
         assert_eq!(self.bits.len(), inventory.bits(), "a plan is used with its own design");
         let arrays = inventory.arrays().iter().map(|array| {
             let letters: Vec<char> = array.bit_ids().map(|bit| letter(self.of(bit))).collect();
@@ -155,6 +165,7 @@ impl ProtectionPlan {
             version: VERSION,
             design: design.to_owned(),
             fingerprint: fingerprint.to_string(),
+            origin,
             legend: LEGEND.to_owned(),
             arrays: arrays.collect(),
         };
@@ -169,11 +180,13 @@ impl ProtectionPlan {
     /// When the text is no plan, or one for other registers than these.
     pub fn from_json(file: &str, text: &str, inventory: &Inventory, own: Fingerprint) -> Result<Self, PlanError> {
         let name = || file.to_owned();
-        let plan: PlanFile = serde_json::from_str(text)
-            .map_err(|error| PlanError::Syntax { file: name(), reason: error.to_string() })?;
-        if plan.format != FORMAT || plan.version != VERSION {
-            return Err(PlanError::Version { file: name(), format: plan.format, version: plan.version });
+        let syntax = |error: serde_json::Error| PlanError::Syntax { file: name(), reason: error.to_string() };
+        // A later version may have other fields, so its number is looked at first.
+        let Header { format, version } = serde_json::from_str(text).map_err(syntax)?;
+        if format != FORMAT || version != VERSION {
+            return Err(PlanError::Version { file: name(), format, version });
         }
+        let plan: PlanFile = serde_json::from_str(text).map_err(syntax)?;
         if plan.fingerprint != own.to_string() {
             return Err(PlanError::OtherDesign {
                 file: name(),
@@ -257,7 +270,7 @@ mod tests {
         let mut plan = ProtectionPlan::uniform(&inventory, [BitId(0), BitId(5)], TmrStyle::Feedback.into());
         plan.bits[8] = Protection { style: TmrStyle::Feedback3, error_flag: true };
         plan.bits[9] = TmrStyle::Unvoted.into();
-        let text = plan.to_json(&inventory, "n", network.fingerprint());
+        let text = plan.to_json(&inventory, "n", network.fingerprint(), Value::Null);
         assert!(text.contains("\"f...\"") && text.contains("\".f..\"") && text.contains("\"Tu.\""), "{text}");
         assert_eq!(ProtectionPlan::from_json("p", &text, &inventory, network.fingerprint()), Ok(plan.clone()));
         assert_eq!(plan.counts().values().sum::<usize>(), 4);
@@ -267,12 +280,13 @@ mod tests {
     fn foreign_and_broken_plans_are_refused() {
         let network = network(3);
         let inventory = Inventory::new(&network).unwrap();
-        let text = ProtectionPlan::none(&inventory).to_json(&inventory, "n", network.fingerprint());
+        let text = ProtectionPlan::none(&inventory).to_json(&inventory, "n", network.fingerprint(), Value::Null);
         let refuse = |text: &str| {
             ProtectionPlan::from_json("p.json", text, &inventory, network.fingerprint()).unwrap_err().to_string()
         };
         assert!(refuse("{").contains("p.json: is no protection plan"));
-        assert!(refuse(&text.replace("\"version\": 1", "\"version\": 2")).contains("version 2; needed"));
+        let later = text.replace("\"version\": 1", "\"version\": 2, \"novelty\": 0");
+        assert!(refuse(&later).contains("version 2; needed"));
         assert!(refuse(&text.replace("dense", "other")).contains("expected dense.kernel[0..2]: ap_fixed<4,1>"));
         assert!(refuse(&text.replacen("....", "...x", 1)).contains("dense.kernel[0]: `...x` is not 4 letters"));
         assert!(refuse(&text.replacen("....", "...", 1)).contains("`...` is not 4 letters"));

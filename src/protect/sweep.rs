@@ -4,6 +4,7 @@ use bitvec::vec::BitVec;
 
 use super::budget::{Budget, BudgetError, Prices};
 use crate::analysis::BitRanking;
+use crate::campaign::ExactSum;
 use crate::hw::Protection;
 use crate::num::cast;
 
@@ -12,8 +13,6 @@ use crate::num::cast;
 pub struct Candidates<'a> {
     /// Mean error with the bit flipped minus mean error without.
     pub error_rises: &'a [f64],
-    /// Register bits of the design that are no candidates and stay unprotected.
-    pub other_bits: usize,
 }
 
 /// What a sweep is asked.
@@ -40,7 +39,7 @@ pub struct Unprotected {
     pub rise: f64,
     /// Candidates whose flip raises the mean error.
     pub sensitive: usize,
-    /// Mean error rise of one upset that strikes a register cell at random.
+    /// Mean error rise of one upset that strikes one of them at random.
     pub mean_rise_per_upset: f64,
 }
 
@@ -66,8 +65,8 @@ pub struct SweepPoint {
     pub share_removed: f64,
     /// Bits left unprotected whose flip raises the mean error.
     pub sensitive_remaining: usize,
-    /// Mean error rise of one upset that strikes a register cell at random: every copy of a protected bit is a cell, and
-    /// no single copy matters.
+    /// Mean error rise of one upset that strikes a cell of the candidates at random: every copy of a protected bit is a
+    /// cell, and no single copy matters.
     pub mean_rise_per_upset: f64,
     /// Positions (among the sites) of the bits protected.
     pub chosen: BitVec,
@@ -94,13 +93,12 @@ pub struct Sweep {
 /// When a ranking is not over these candidates.
 pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, BudgetError> {
     let rises = input.candidates.error_rises;
-    let all_bits = rises.len() + input.candidates.other_bits;
-    let total: f64 = rises.iter().sum();
+    let total = sum(rises.iter());
     let unprotected = Unprotected {
         bits: rises.len(),
         rise: total,
         sensitive: rises.iter().filter(|rise| **rise > 0.0).count(),
-        mean_rise_per_upset: total / cast::f64_from_count(all_bits),
+        mean_rise_per_upset: total / cast::f64_from_count(rises.len()),
     };
     let mut points = Vec::with_capacity(input.rankings.len() * input.budgets.len());
     for ranking in input.rankings {
@@ -111,9 +109,9 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, BudgetError> {
             for position in &ranking.order()[..bits] {
                 chosen.set(*position, true);
             }
-            let rise_remaining: f64 = chosen.iter_zeros().map(|position| rises[position]).sum();
+            let rise_remaining = sum(chosen.iter_zeros().map(|position| &rises[position]));
             let copies = usize::from(input.protection.copies());
-            let cells = all_bits - bits + bits * copies;
+            let cells = rises.len() - bits + bits * copies;
             let area = input.prices.bit * cast::f64_from_count(bits);
             points.push(SweepPoint {
                 ranking: ranking.name().to_owned(),
@@ -133,19 +131,32 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, BudgetError> {
     Ok(Sweep { unprotected, points })
 }
 
+/// A sum that does not depend on the order of the bits.
+fn sum<'a>(rises: impl Iterator<Item = &'a f64>) -> f64 {
+    let exact: ExactSum = rises.map(|rise| ExactSum::of(*rise).expect("an oracle's rises can be added up")).sum();
+    exact.value()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hw::{AreaUnit, TmrStyle};
 
     fn prices() -> Prices {
-        Prices { technology: "t".to_owned(), unit: AreaUnit::Ge, bit: 10.0, registers: 100.0, accelerator: 1000.0 }
+        Prices {
+            technology: "t".to_owned(),
+            unit: AreaUnit::Ge,
+            plain_bit: 6.0,
+            bit: 10.0,
+            registers: 100.0,
+            accelerator: 1000.0,
+        }
     }
 
     fn run(rankings: &[BitRanking], budgets: &[&str]) -> Sweep {
         let budgets: Vec<Budget> = budgets.iter().map(|text| text.parse().unwrap()).collect();
         sweep(&SweepInput {
-            candidates: Candidates { error_rises: &RISES, other_bits: 6 },
+            candidates: Candidates { error_rises: &RISES },
             rankings,
             budgets: &budgets,
             prices: &prices(),
@@ -160,14 +171,15 @@ mod tests {
     fn points_add_up() {
         let oracle = BitRanking::by_score("oracle", &RISES);
         let result = run(&[oracle], &["0%", "25%", "50%", "100%"]);
-        let expected = Unprotected { bits: 4, rise: 4.0, sensitive: 2, mean_rise_per_upset: 0.4 };
+        let expected = Unprotected { bits: 4, rise: 4.0, sensitive: 2, mean_rise_per_upset: 1.0 };
         assert_eq!(result.unprotected, expected);
         let of = |f: fn(&SweepPoint) -> f64| result.points.iter().map(f).collect::<Vec<_>>();
         assert_eq!(of(|p| p.rise_remaining), [4.0, -1.0, -2.0, 0.0]);
         assert_eq!(of(|p| p.share_removed), [0.0, 1.25, 1.5, 1.0]);
         assert_eq!(of(|p| p.area), [0.0, 10.0, 20.0, 40.0]);
         assert_eq!(of(|p| p.share_of_accelerator), [0.0, 0.01, 0.02, 0.04]);
-        assert_eq!(of(|p| p.mean_rise_per_upset), [0.4, -1.0 / 12.0, -2.0 / 14.0, 0.0]);
+        assert_eq!(of(|p| p.mean_rise_per_upset), [1.0, -1.0 / 6.0, -2.0 / 8.0, 0.0]);
+        assert!(result.points[3].rise_remaining.is_sign_positive(), "no -0 in files");
         let sensitive: Vec<usize> = result.points.iter().map(|p| p.sensitive_remaining).collect();
         assert_eq!(sensitive, [2, 1, 0, 0]);
         assert_eq!(result.points[1].chosen.iter_ones().collect::<Vec<_>>(), [2]);

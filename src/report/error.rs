@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum ReportError {
     /// The system refused.
-    #[error("{path}: cannot be written: {source}")]
+    #[error("{path}: cannot be written")]
     Write {
         /// File or folder.
         path: String,
@@ -18,12 +18,30 @@ pub enum ReportError {
         /// The path.
         path: String,
     },
+    /// A file stands where a folder should.
+    #[error("{path}: is a file; name a folder")]
+    IsFile {
+        /// The path.
+        path: String,
+    },
+    /// The output would replace an input.
+    #[error("{path}: is one of the files read; name another")]
+    IsInput {
+        /// The path.
+        path: String,
+    },
+    /// The result folder would replace the folder worked in.
+    #[error("{path}: is the working folder or one above it; name a folder of its own")]
+    WorkingFolder {
+        /// The path.
+        path: String,
+    },
     /// Something else stands where a result folder should.
-    #[error("{path}: exists and is no earlier result (it has no {marker}); name another folder or remove it first")]
+    #[error("{path}: exists and holds `{foreign}`, which is no part of such a result; name another folder")]
     Occupied {
         /// The path.
         path: String,
-        /// File that a result of this kind contains.
-        marker: &'static str,
+        /// A file that would be lost.
+        foreign: String,
     },
 }

@@ -1,171 +1,239 @@
-//! Writing results so that no half-written file ever stands under a result's name.
+//! Writing results so that no half-written file ever stands under a result's name, and nothing that is not ours is lost.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use super::ReportError;
 
-/// The folder that a path lies in; the current one for a bare name.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// The error of the system without the temporary names we work under.
+fn failed(path: &Path) -> impl Fn(io::Error) -> ReportError + '_ {
+    |source| ReportError::Write { path: path.display().to_string(), source: source.kind().into() }
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> ReportError + '_ {
-    |source| ReportError::Write { path: path.display().to_string(), source }
+/// The nearest folder above `path` that exists.
+fn existing_parent(path: &Path) -> &Path {
+    path.ancestors().skip(1).find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"))
+}
+
+/// Where `path` really leads: symbolic links followed, `.` and `..` resolved, also where its last parts do not exist yet.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    if let Ok(found) = absolute.canonicalize() {
+        return Ok(found);
+    }
+    let parent = existing_parent(&absolute);
+    let rest = absolute.strip_prefix(parent).unwrap_or(&absolute);
+    Ok(parent.canonicalize()?.join(rest))
 }
 
 /// Fails now if a file could not be written at `path` later: long work should not end in a typing error.
 ///
 /// # Errors
-/// When the folder does not exist or is not writable, or `path` is a folder.
-pub fn check_writable(path: &Path) -> Result<(), ReportError> {
-    if path.is_dir() {
-        return Err(ReportError::IsFolder { path: path.display().to_string() });
+/// When the folder does not exist or is not writable, when `path` is a folder, or one of the files the work reads.
+pub fn check_writable<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a str>) -> Result<(), ReportError> {
+    let name = || path.display().to_string();
+    let target = resolve(path).map_err(failed(path))?;
+    if target.is_dir() {
+        return Err(ReportError::IsFolder { path: name() });
     }
-    NamedTempFile::new_in(parent(path)).map(drop).map_err(failed(path))
+    if inputs.into_iter().any(|input| Path::new(input).canonicalize().is_ok_and(|input| input == target)) {
+        return Err(ReportError::IsInput { path: name() });
+    }
+    if target.exists() && !target.is_file() {
+        return Ok(());
+    }
+    let parent = target.parent().unwrap_or(Path::new("/"));
+    NamedTempFile::new_in(parent).map(drop).map_err(failed(path))
 }
 
-/// Writes `bytes` to `path`, replacing what was there in one step.
+/// Writes `bytes` to `path`, replacing what was there in one step; a symbolic link is followed, a device written to.
 ///
 /// # Errors
 /// When the file cannot be written; `path` is then as it was.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let write = || {
-        let mut file = NamedTempFile::new_in(parent(path))?;
+        let target = resolve(path)?;
+        if target.exists() && !target.is_file() {
+            return fs::OpenOptions::new().write(true).open(&target)?.write_all(bytes);
+        }
+        let parent = target.parent().unwrap_or(Path::new("/"));
+        let mut file = permissive(&mut Builder::new()).tempfile_in(parent)?;
         file.write_all(bytes)?;
-        publish(file.as_file())?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.persist(&target).map_err(|error| error.error)?;
         Ok(())
     };
     write().map_err(failed(path))
 }
 
-/// Temporary files are private to the user; results are as readable as any file the user makes.
+/// Temporary files are private to the user; results are as readable as the user's umask makes them.
 #[cfg(unix)]
-fn publish(file: &fs::File) -> io::Result<()> {
+fn permissive<'a, 'b, 'c>(builder: &'c mut Builder<'a, 'b>) -> &'c mut Builder<'a, 'b> {
     use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+    builder.permissions(fs::Permissions::from_mode(0o666))
 }
 
 #[cfg(not(unix))]
-fn publish(_: &fs::File) -> io::Result<()> {
-    Ok(())
+fn permissive<'a, 'b, 'c>(builder: &'c mut Builder<'a, 'b>) -> &'c mut Builder<'a, 'b> {
+    builder
 }
 
 /// A folder of results that appears complete or not at all.
 ///
-/// Files are collected beside the target and moved there by [`ResultFolder::finish`]. An earlier result of the same kind is
-/// replaced; any other folder that is not empty is left alone, with an error.
+/// Files are collected in memory and written by [`ResultFolder::finish`], beside the target, then moved there in one step.
+/// What stood there before is replaced only if every file of it is one that such a result consists of.
 #[derive(Debug)]
 pub struct ResultFolder {
+    /// As the user wrote it.
+    named: PathBuf,
     target: PathBuf,
-    marker: &'static str,
-    staging: TempDir,
+    files: Vec<(String, Vec<u8>)>,
 }
 
 impl ResultFolder {
-    /// Starts a folder that will stand at `target`; `marker` is a file that every result of this kind contains.
+    /// Starts a folder that will stand at `path`. `owns` tells, of a file name relative to the folder, whether an earlier
+    /// result of this kind may have written it.
     ///
     /// # Errors
-    /// When `target` cannot be made, or holds something else than such a result.
-    pub fn new(target: &Path, marker: &'static str) -> Result<Self, ReportError> {
-        if target.exists() {
-            let occupied = !target.is_dir()
-                || (!target.join(marker).is_file() && fs::read_dir(target).map_err(failed(target))?.next().is_some());
-            if occupied {
-                return Err(ReportError::Occupied { path: target.display().to_string(), marker });
+    /// When the folder cannot be made, holds something else, or is the working folder or one above it.
+    pub fn new(path: &Path, owns: fn(&Path) -> bool) -> Result<Self, ReportError> {
+        let target = resolve(path).map_err(failed(path))?;
+        let name = || path.display().to_string();
+        if std::env::current_dir().is_ok_and(|current| current.canonicalize().unwrap_or(current).starts_with(&target)) {
+            return Err(ReportError::WorkingFolder { path: name() });
+        }
+        if target.exists() && !target.is_dir() {
+            return Err(ReportError::IsFile { path: name() });
+        }
+        if target.is_dir() {
+            let foreign = files_below(&target).map_err(failed(path))?.into_iter().find(|file| !owns(file));
+            if let Some(foreign) = foreign {
+                return Err(ReportError::Occupied { path: name(), foreign: foreign.display().to_string() });
             }
         }
-        let staging =
-            tempfile::Builder::new().prefix(".trivote-").tempdir_in(parent(target)).map_err(failed(target))?;
-        Ok(Self { target: target.to_owned(), marker, staging })
+        TempDir::new_in(existing_parent(&target)).map(drop).map_err(failed(path))?;
+        Ok(Self { named: path.to_owned(), target, files: Vec::new() })
     }
 
     /// Adds a file; `name` may contain folders.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn add(&self, name: &str, bytes: &[u8]) -> Result<(), ReportError> {
-        let path = self.staging.path().join(name);
-        fs::create_dir_all(parent(&path)).map_err(failed(&path))?;
-        fs::write(&path, bytes).map_err(failed(&path))
+    pub fn add(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.files.push((name.to_owned(), bytes.into()));
     }
 
-    /// Moves the complete folder to its place.
+    /// Writes the folder and moves it to its place.
     ///
     /// # Errors
-    /// When it cannot be moved.
+    /// When it cannot be written or moved; what stood there before then still does.
     pub fn finish(self) -> Result<(), ReportError> {
-        let move_all = || {
-            let staged = self.staging.keep();
-            if !staged.join(self.marker).is_file() {
-                unreachable!("a result folder contains its marker {}", self.marker);
+        let write = || {
+            let parent = existing_parent(&self.target);
+            let staging = Builder::new().prefix(".trivote-").tempdir_in(parent)?;
+            let complete = staging.path().join("complete");
+            fs::create_dir(&complete)?;
+            for (name, bytes) in &self.files {
+                let path = complete.join(name);
+                fs::create_dir_all(path.parent().unwrap_or(&complete))?;
+                fs::write(&path, bytes)?;
             }
-            readable(&staged)?;
+            if let Some(parent) = self.target.parent() {
+                fs::create_dir_all(parent)?;
+            }
             if self.target.exists() {
-                fs::remove_dir_all(&self.target)?;
+                let earlier = staging.path().join("earlier");
+                fs::rename(&self.target, &earlier)?;
+                // Back with the earlier result, should the new one not get into its place.
+                fs::rename(&complete, &self.target).or_else(|error| fs::rename(&earlier, &self.target).and(Err(error)))
+            } else {
+                fs::rename(&complete, &self.target)
             }
-            fs::rename(&staged, &self.target)
         };
-        move_all().map_err(failed(&self.target))
+        write().map_err(failed(&self.named))
     }
 }
 
-#[cfg(unix)]
-fn readable(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &Path) -> io::Result<()> {
-    Ok(())
+/// Every file below `folder`, relative to it; a link counts as a file.
+fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                waiting.push(entry.path());
+            } else {
+                found.push(entry.path().strip_prefix(folder).map_or_else(|_| entry.path(), Path::to_owned));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn owns(path: &Path) -> bool {
+        path == Path::new("result.json") || path.starts_with("plans")
+    }
+
+    fn write(target: &Path, files: &[(&str, &str)]) {
+        let mut folder = ResultFolder::new(target, owns).unwrap();
+        for (name, text) in files {
+            folder.add(name, *text);
+        }
+        folder.finish().unwrap();
+    }
+
     #[test]
     fn a_folder_appears_whole_and_replaces_only_its_own_kind() {
         let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("out");
-        let folder = ResultFolder::new(&target, "manifest.json").unwrap();
-        folder.add("manifest.json", b"{}").unwrap();
-        folder.add("plans/a.json", b"1").unwrap();
-        assert!(!target.exists());
-        folder.finish().unwrap();
+        let target = root.path().join("new/out");
+        write(&target, &[("result.json", "1"), ("plans/a.json", "1")]);
         assert_eq!(fs::read(target.join("plans/a.json")).unwrap(), b"1");
-
-        let folder = ResultFolder::new(&target, "manifest.json").unwrap();
-        folder.add("manifest.json", b"{2}").unwrap();
-        folder.finish().unwrap();
+        write(&target, &[("result.json", "2")]);
         assert!(!target.join("plans").exists(), "nothing stale stays");
+        assert_eq!(fs::read(target.join("result.json")).unwrap(), b"2");
+        assert_eq!(fs::read_dir(root.path().join("new")).unwrap().count(), 1, "no staging folder stays");
 
-        let dropped = ResultFolder::new(&target, "manifest.json").unwrap();
-        dropped.add("manifest.json", b"{3}").unwrap();
-        drop(dropped);
-        assert_eq!(fs::read(target.join("manifest.json")).unwrap(), b"{2}");
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no staging folder stays");
+        drop(ResultFolder::new(&target, owns).unwrap());
+        assert_eq!(fs::read(target.join("result.json")).unwrap(), b"2", "unfinished work changes nothing");
 
-        fs::create_dir(root.path().join("mine")).unwrap();
-        fs::write(root.path().join("mine/thesis.tex"), b"x").unwrap();
-        let refused = ResultFolder::new(&root.path().join("mine"), "manifest.json");
-        assert!(matches!(refused, Err(ReportError::Occupied { .. })));
+        fs::write(target.join("thesis.tex"), "x").unwrap();
+        let refused = ResultFolder::new(&target, owns).unwrap_err().to_string();
+        assert!(refused.contains("thesis.tex"), "{refused}");
+        assert!(matches!(ResultFolder::new(&target.join("result.json"), owns), Err(ReportError::IsFile { .. })));
+        for path in [".", "..", "/"] {
+            let refused = ResultFolder::new(Path::new(path), owns);
+            assert!(matches!(refused, Err(ReportError::WorkingFolder { .. })), "{path}");
+        }
     }
 
     #[test]
     fn a_file_replaces_in_one_step() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a.csv");
-        check_writable(&path).unwrap();
+        check_writable(&path, []).unwrap();
         write_file(&path, b"1").unwrap();
         write_file(&path, b"2").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"2");
-        assert!(matches!(check_writable(root.path()), Err(ReportError::IsFolder { .. })));
-        assert!(matches!(check_writable(&root.path().join("no/such/a.csv")), Err(ReportError::Write { .. })));
+        assert!(matches!(check_writable(root.path(), []), Err(ReportError::IsFolder { .. })));
+        assert!(matches!(check_writable(&root.path().join("no/such/a.csv"), []), Err(ReportError::Write { .. })));
+        let input = path.to_str().unwrap();
+        assert!(matches!(check_writable(&path, [input]), Err(ReportError::IsInput { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, link) = (root.path().join("file"), root.path().join("link"));
+        fs::write(&file, "1").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_file(&link, b"2").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"2");
+        assert!(link.is_symlink());
     }
 }

@@ -110,7 +110,7 @@ impl OracleReport<'_> {
                 place.to_string(),
                 tensor.value(index).to_string(),
                 faulty.to_string(),
-                self.oracle.outcomes[position].changed_events.to_string(),
+                self.oracle.outcomes()[position].changed_events.to_string(),
                 self.oracle.mean_error(position).to_string(),
                 self.oracle.error_rise(position).to_string(),
             ];
@@ -178,7 +178,7 @@ impl OracleReport<'_> {
         for (position, bit) in self.sites.iter().enumerate() {
             let (register, place) = self.inventory.locate_bit(*bit);
             let (array, _) = self.inventory.locate(register);
-            let (changed, rise) = (self.oracle.outcomes[position].changed_events, self.oracle.error_rise(position));
+            let (changed, rise) = (self.oracle.outcomes()[position].changed_events, self.oracle.error_rise(position));
             all.add(changed, rise);
             for (layer, tensor, totals) in &mut arrays {
                 if *layer == array.layer && *tensor == array.tensor {

@@ -1,11 +1,14 @@
 //! The sweep: a table for people, CSV and JSON for machines.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::oracle::quoted;
 use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant, whole};
 use crate::hw::AreaUnit;
-use crate::protect::{Prices, Sweep, SweepPoint};
+use crate::num::cast;
+use crate::protect::{Budget, Prices, Sweep, SweepPoint};
 
 /// A sweep with what its numbers mean.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +25,8 @@ pub struct SweepReport<'a> {
     pub events: usize,
     /// Fault-free mean error.
     pub golden_mean: f64,
+    /// Register bits of the design that are no candidates: not flipped, not protected, in no figure but the areas.
+    pub other_bits: usize,
 }
 
 #[derive(Serialize)]
@@ -43,6 +48,7 @@ struct File<'a> {
 #[derive(Serialize)]
 struct Start {
     candidate_bits: usize,
+    other_register_bits: usize,
     rise: f64,
     sensitive_bits: usize,
     mean_rise_per_upset: f64,
@@ -76,18 +82,25 @@ impl<'a> Point<'a> {
             share_removed: point.share_removed.is_finite().then_some(point.share_removed),
             sensitive_remaining: point.sensitive_remaining,
             mean_rise_per_upset: point.mean_rise_per_upset,
-            plan: plan_file(point),
+            plan: plan_file(&point.ranking, point.budget),
         }
     }
 }
 
-/// Where in a result folder the plan of a point stands.
-pub fn plan_file(point: &SweepPoint) -> String {
+/// Where in a result folder the plan of a ranking at a budget stands.
+///
+/// Rankings that differ only in signs that file names should not have share a name; whoever names rankings checks that.
+pub fn plan_file(ranking: &str, budget: Budget) -> String {
     let safe = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
     };
-    let budget = point.budget.to_string().replace('%', "pct");
-    format!("plans/{}-{}.json", safe(&point.ranking), safe(&budget))
+    format!("plans/{}-{}.json", safe(ranking), safe(&budget.to_string().replace('%', "pct")))
+}
+
+/// Whether a file of this name, relative to a result folder, belongs to a sweep.
+pub fn is_sweep_file(path: &Path) -> bool {
+    let is_plan = path.parent() == Some(Path::new("plans")) && path.extension().is_some_and(|ending| ending == "json");
+    is_plan || ["sweep.csv", "sweep.json", "oracle.csv", "oracle.json"].iter().any(|name| path == Path::new(name))
 }
 
 impl SweepReport<'_> {
@@ -134,6 +147,7 @@ impl SweepReport<'_> {
             accelerator_area: self.prices.accelerator,
             unprotected: Start {
                 candidate_bits: start.bits,
+                other_register_bits: self.other_bits,
                 rise: start.rise,
                 sensitive_bits: start.sensitive,
                 mean_rise_per_upset: start.mean_rise_per_upset,
@@ -178,12 +192,21 @@ impl SweepReport<'_> {
                 significant(point.mean_rise_per_upset),
             ]);
         }
+        let per_bit = |area: f64| fixed(area, 2);
+        let sensitive = cast::f64_from_count(start.sensitive);
+        let other = match self.other_bits {
+            0 => String::new(),
+            bits => format!(" ({} other register bits are not looked at)", grouped(bits)),
+        };
         format!(
             "{} events, fault-free mean error ({}) {}\n\
-             {} candidate bits: {} sensitive, summed error rise {}, {} per upset\n\
-             {} on {}: {} {unit} per bit; registers {} {unit}, accelerator {} {unit}\n\n{table}\n\
-             rise left: summed error rise of the bits left unprotected (each flipped alone); sensitive: bits left whose flip\n\
-             raises the mean error; per upset: mean error rise of one upset in a random register cell, copies included.\n",
+             {} candidate bits{other}: {} sensitive, summed error rise {}, {} per upset\n\
+             {} on {}: a protected bit takes {} {unit} instead of {}; full TMR of the candidates +{} {unit}\n\
+             without protection: registers {} {unit}, accelerator {} {unit}; all sensitive bits would take {} of full TMR\n\n\
+             {table}\n\
+             rise left: summed error rise of the bits left unprotected, each flipped alone (below zero: they lower the error)\n\
+             sensitive: bits left whose flip raises the mean error; +% reg, +% acc: of all registers, of the accelerator\n\
+             per upset: mean error rise of one upset in a random cell of the candidates, copies included\n",
             grouped(self.events),
             self.metric,
             significant(self.golden_mean),
@@ -193,9 +216,12 @@ impl SweepReport<'_> {
             significant(start.mean_rise_per_upset),
             self.protection,
             self.prices.technology,
-            fixed(self.prices.bit, 2),
+            per_bit(self.prices.plain_bit + self.prices.bit),
+            per_bit(self.prices.plain_bit),
+            whole(self.prices.bit * cast::f64_from_count(start.bits)),
             whole(self.prices.registers),
             whole(self.prices.accelerator),
+            percent(sensitive / cast::f64_from_count(start.bits), 1),
         )
     }
 }

@@ -8,7 +8,10 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use trivote::hw::{Inventory, TmrStyle};
+use trivote::import::design::Design;
 use trivote::import::npy::read_npz;
+use trivote::protect::ProtectionPlan;
 
 use super::keras::data;
 
@@ -82,6 +85,10 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn csv(text: &str) -> Vec<BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(Result::unwrap).collect()
+}
+
+fn shipped(name: &str) -> Design {
+    Design::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("hw_models").join(name)).unwrap()
 }
 
 fn header() -> String {
@@ -174,9 +181,8 @@ fn oracle_rows_are_complete_and_sites_restrict_them() {
         let weight = step * 2.0_f64.powi(width - 1 - number("bit") as i32);
         assert_eq!((number("golden") - number("faulty")).abs(), weight, "{row:?}");
         assert!((number("mean_error") - golden - number("error_rise")).abs() < 1e-12);
-        assert_eq!(
-            number("changed_events") == 0.0,
-            number("error_rise") == 0.0 && row["mean_error"] == golden.to_string()
+        assert!(
+            number("changed_events") > 0.0 || (row["error_rise"] == "0" && row["mean_error"] == golden.to_string())
         );
     }
 
@@ -234,16 +240,29 @@ fn sweep_is_reproducible_and_ranks_as_it_should() {
         assert_eq!(left(ranking, "100%"), 0.0);
         assert_eq!(left(ranking, "0%"), left("oracle", "0%"));
     }
+    let rows = csv(std::str::from_utf8(&files[Path::new("oracle.csv")]).unwrap());
+    let network = shipped("econ_t_medium").accelerator;
+    let inventory = Inventory::new(&network).unwrap();
     for point in &points {
-        let plan: Value = serde_json::from_slice(&files[Path::new(&point["plan"])]).unwrap();
-        let letters =
-            plan["arrays"].as_array().unwrap().iter().flat_map(|array| array["registers"].as_array().unwrap());
-        let protected: usize = letters.map(|register| register.as_str().unwrap().matches('f').count()).sum();
-        assert_eq!(protected.to_string(), point["bits_protected"]);
+        let text = std::str::from_utf8(&files[Path::new(&point["plan"])]).unwrap();
+        let plan = ProtectionPlan::from_json(&point["plan"], text, &inventory, network.fingerprint()).unwrap();
+        let protected = |row: &BTreeMap<String, String>| {
+            let address = format!("{}.{}[{}].bit[{}]", row["layer"], row["tensor"], row["index"], row["bit"]);
+            plan.of(inventory.resolve_bit(&address.parse().unwrap()).unwrap()).style == TmrStyle::Feedback
+        };
+        let (kept, left): (Vec<_>, Vec<_>) = rows.iter().partition(|row| protected(row));
+        assert_eq!(kept.len().to_string(), point["bits_protected"]);
+        assert_eq!(plan.counts().values().sum::<usize>(), kept.len(), "no bias bit is protected");
+        let rise = |row: &&BTreeMap<String, String>| row["error_rise"].parse::<f64>().unwrap();
+        let least_kept = kept.iter().map(rise).fold(f64::INFINITY, f64::min);
+        let most_left = left.iter().map(rise).fold(f64::NEG_INFINITY, f64::max);
+        assert!(point["ranking"] != "oracle" || least_kept >= most_left, "{point:?}");
+        let remaining: f64 = left.iter().map(rise).sum();
+        assert!((remaining - point["rise_remaining"].parse::<f64>().unwrap()).abs() < 1e-9);
+        assert!(point["rise_remaining"] != "-0", "no -0 in files");
     }
 
     // The oracle's rows are scores too: ranked by them, the sweep says the same as by the oracle itself.
-    let rows = csv(std::str::from_utf8(&files[Path::new("oracle.csv")]).unwrap());
     let mut scores = String::from("layer,tensor,index,bit,score\n");
     for r in &rows {
         writeln!(scores, "{},{},{},{},{}", r["layer"], r["tensor"], r["index"], r["bit"], r["error_rise"]).unwrap();
@@ -318,6 +337,81 @@ fn an_imported_model_is_a_design() {
 }
 
 #[test]
+fn outputs_never_replace_what_is_not_theirs() {
+    let folder = Folder::new();
+    let design = folder.path("design");
+    let model = data("keras_nested.h5").to_str().unwrap().to_owned();
+    run(&["import", &model, "-o", &design]);
+    let before = tree(Path::new(&design));
+    let error = fail(1, &["import", &model, "-o", &design]);
+    assert!(error.contains("design.toml"), "{error}");
+    assert_eq!(tree(Path::new(&design)), before);
+
+    // The folder one works in, by its short name.
+    let output = Command::new(env!("CARGO_BIN_EXE_trivote"))
+        .args(["sweep", "econ_t_small", "--limit", "1", "-o", "."])
+        .current_dir(&design)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(tree(Path::new(&design)), before);
+
+    let sites = folder.write("sites.csv", "layer,tensor,index,bit\nencoded_vector,kernel,0,0\n");
+    let error = fail(1, &["oracle", "econ_t_small", "--limit", "1", "--sites", &sites, "-o", &sites]);
+    assert!(error.contains("one of the files read"), "{error}");
+
+    // A sweep replaces an earlier sweep, and leaves no plan of that one behind.
+    let out = folder.path("out");
+    let sweep = |budgets: &str| run(&["sweep", "econ_t_small", "--limit", "1", "--budgets", budgets, "-o", &out]);
+    sweep("10%,20%");
+    sweep("30%");
+    let plans = fs::read_dir(format!("{out}/plans")).unwrap().count();
+    assert_eq!(plans, 3);
+    fs::write(format!("{out}/plans/notes.txt"), "mine").unwrap();
+    let error = fail(1, &["sweep", "econ_t_small", "--limit", "1", "-o", &out]);
+    assert!(error.contains("notes.txt"), "{error}");
+    assert_eq!(folder.names(), ["design", "out", "sites.csv"]);
+}
+
+/// What the shipped designs do, to the last digit of a latent word. `TRIVOTE_BLESS=1 cargo test` writes the files anew; look
+/// at the difference before keeping it.
+#[test]
+fn shipped_designs_do_what_they_did() {
+    let folder = Folder::new();
+    for design in ["econ_t_small", "econ_t_medium", "econ_t_large"] {
+        let layers: Vec<String> =
+            shipped(design).accelerator.nodes().iter().filter(|n| n.fan_in() > 0).map(|n| n.name.clone()).collect();
+        let mut text = String::from("layer,tensor,index,bit\n");
+        for layer in &layers {
+            for (index, bit) in [(0, 0), (1, 1), (17, 0), (42, 2), (70, 3), (71, 4)] {
+                writeln!(text, "{layer},kernel,{index},{bit}").unwrap();
+            }
+            writeln!(text, "{layer},bias,3,0").unwrap();
+        }
+        let sites = folder.write("sites.csv", text);
+        let (table, arrays) = (folder.path("rows.csv"), folder.path("out.npz"));
+        run(&["oracle", design, "--limit", "40", "--sites", &sites, "-o", &table]);
+        run(&["infer", design, "--limit", "3", "-o", &arrays]);
+        let bytes = fs::read(&arrays).unwrap();
+        let codes = read_npz("out.npz", &bytes, "codes").unwrap().data().to_f64().unwrap();
+        let mut found = format!("codes of the first three events: {codes:?}\n");
+        for row in csv(&fs::read_to_string(&table).unwrap()) {
+            // Eight digits: square roots and exponentials of the host may differ in the last ones between machines.
+            let rise: f64 = row["error_rise"].parse().unwrap();
+            let [layer, tensor, index, bit] = ["layer", "tensor", "index", "bit"].map(|name| &row[name]);
+            let (golden, faulty, changed) = (&row["golden"], &row["faulty"], &row["changed_events"]);
+            writeln!(found, "{layer}.{tensor}[{index}].bit[{bit}]: {golden} -> {faulty}, {changed} events, {rise:.8}")
+                .unwrap();
+        }
+        let path = data(&format!("{design}.golden.txt"));
+        if std::env::var_os("TRIVOTE_BLESS").is_some() {
+            fs::write(&path, &found).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), found, "{design}");
+    }
+}
+
+#[test]
 fn wrong_input_is_named_and_nothing_is_written() {
     let folder = Folder::new();
     let out = folder.path("out");
@@ -337,7 +431,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         ["keras_golden.json", "keras_nested.h5", "keras_blocks.h5"].map(|name| data(name).to_str().unwrap().to_owned());
     let before = folder.names();
 
-    let cases: [(&[&str], i32, &[&str]); 22] = [
+    let cases: [(&[&str], i32, &[&str]); 26] = [
         (&["import", "no_such.h5"], 1, &["no_such.h5", "cannot be read"]),
         (&["import", &truncated], 1, &["truncated.h5"]),
         (&["import", &golden_model], 1, &["keras_golden.json"]),
@@ -351,11 +445,15 @@ fn wrong_input_is_named_and_nothing_is_written() {
         (&["sweep", "econ_t_small", "--events", &text], 1, &["text.csv", "line 2", "CALQ_5", "many"]),
         (&["oracle", "econ_t_small", "--sites", &site], 1, &["site.csv", "line 2", "256", "0 to 255"]),
         (&["sweep", "econ_t_small", "--rankings", &scores], 1, &["scores.csv", "en_dense_0.kernel[0].bit[1]"]),
-        (&["sweep", "econ_t_small", "--rankings", "hesian"], 1, &["hesian", "oracle, msb, random"]),
+        (&["sweep", "econ_t_small", "--rankings", "hesian"], 2, &["hesian", "oracle, msb, random"]),
         (&["sweep", "econ_t_small", "--budgets", "101%"], 2, &["101%", "0 % and 100 %"]),
         (&["sweep", "econ_t_small", "--budgets", "99999bits"], 1, &["99999", "10240"]),
         (&["sweep", "econ_t_small", "--budgets", "5lut"], 1, &["lut", "osu018"]),
-        (&["sweep", "econ_t_small", "--style", "none"], 1, &["none", "feedback3"]),
+        (&["sweep", "econ_t_small", "--style", "none"], 2, &["none", "feedback3"]),
+        (&["sweep", "econ_t_small", "--budgets", "5%,5%tmr"], 1, &["5%", "one name"]),
+        (&["sweep", "econ_t_small", "--reuse-factor", "9999"], 1, &["9999", "1024 products"]),
+        (&["import", &nested_model, "--metric", "emd"], 1, &["emd", "decoder"]),
+        (&["sweep", &nested_model], 1, &["keras_nested.h5", "trivote import"]),
         (&["sweep", "econ_t_tiny"], 1, &["econ_t_tiny", "econ_t_small"]),
         (&["sweep", &broken], 1, &["design.toml", "colour"]),
         (&["sweep", "econ_t_small", "--limit", "0"], 2, &["--limit"]),
@@ -370,6 +468,10 @@ fn wrong_input_is_named_and_nothing_is_written() {
         }
         assert_eq!(folder.names(), before, "{arguments:?} left something behind");
     }
+
+    // Errors say a thing once.
+    let error = fail(1, &["infer", &broken]);
+    assert_eq!(error.matches("design.toml").count(), 1, "{error}");
 
     let mine = folder.path("mine");
     fs::create_dir(&mine).unwrap();

@@ -18,19 +18,41 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The layers that a source text names through `crate::`, also inside `use crate::{...}`.
+/// The first parts of all paths that start with `crate::` (or that many `super::` from the layer's own folder), also inside
+/// nested groups: `use crate::{hw::{A, B}, net}` names `hw` and `net`.
 fn named_layers(text: &str) -> Vec<String> {
     let mut named = Vec::new();
     for (start, _) in text.match_indices("crate::") {
         let rest = &text[start + "crate::".len()..];
-        let span = if rest.starts_with('{') { &rest[1..rest.find('}').unwrap_or(rest.len())] } else { rest };
-        let paths: Vec<&str> = if rest.starts_with('{') { span.split(',').collect() } else { vec![span] };
-        for path in paths {
-            let head: String = path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            named.push(head);
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 1;
+            let mut head = String::new();
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 || (depth == 1 && c == ',') {
+                    named.extend(first_part(&head));
+                    head.clear();
+                } else {
+                    head.push(c);
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else {
+            named.extend(first_part(rest));
         }
     }
     named
+}
+
+fn first_part(path: &str) -> Option<String> {
+    let part: String = path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    (!part.is_empty()).then_some(part)
 }
 
 #[test]
@@ -38,6 +60,11 @@ fn a_layer_names_only_layers_below_it() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut violations = Vec::new();
     let mut checked = 0;
+    for entry in fs::read_dir(&source).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = LAYERS.contains(&name.as_str()) || name == "lib.rs" || name == "main.rs";
+        assert!(known, "src/{name} is no layer");
+    }
     for (rank, layer) in LAYERS.iter().enumerate() {
         let folder = source.join(layer);
         if !folder.exists() {
@@ -47,7 +74,13 @@ fn a_layer_names_only_layers_below_it() {
         rust_files(&folder, &mut files);
         for file in files {
             checked += 1;
-            for named in named_layers(&fs::read_to_string(&file).unwrap()) {
+            let text = fs::read_to_string(&file).unwrap();
+            // From two folders down `super::super::super` would leave the layer unseen.
+            let climbs = text.contains("super::super::super::");
+            if climbs {
+                violations.push(format!("{}: leaves its layer by super", file.display()));
+            }
+            for named in named_layers(&text) {
                 match LAYERS.iter().position(|l| *l == named) {
                     Some(other) if other < rank => violations.push(format!("{}: names `{named}`", file.display())),
                     _ => {}
@@ -87,6 +120,7 @@ fn exact_layers_do_no_input_or_output() {
 
 #[test]
 fn the_finder_sees_grouped_and_plain_paths() {
-    let text = "use crate::{net::Network, num::cast};\nuse crate::hw;\nlet x = crate::engine::Engine::new(n);";
+    let text = "use crate::{net::{Network, Op}, num::cast};\nuse crate::hw;\nlet x = crate::engine::Engine::new(n);";
     assert_eq!(named_layers(text), ["net", "num", "hw", "engine"]);
+    assert_eq!(named_layers("use crate::{\n    hw::{BitId},\n    report::X,\n};"), ["hw", "report"]);
 }
