@@ -20,8 +20,12 @@ pub struct AreaArguments {
     #[arg(long, value_name = "NAME")]
     technology: Option<String>,
     /// Times each multiplier is used per event; 1 is fully unrolled [default: the design's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = reuse_factor)]
     reuse_factor: Option<NonZeroU64>,
+}
+
+fn reuse_factor(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "a whole number from 1 is needed; 1 is fully unrolled".to_owned())
 }
 
 /// Area of a design in a technology.

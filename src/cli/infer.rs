@@ -27,7 +27,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let prepared = prepare(&opened, &arguments.events)?;
     if let Some(path) = &arguments.output {
-        files::check_writable(path, prepared.sources.iter().map(|(name, _)| name.as_str()))?;
+        let own_files = opened.own_files();
+        let inputs = prepared.sources.iter().map(|(name, _)| name.as_str());
+        files::check_writable(path, inputs.chain(own_files.iter().map(String::as_str)))?;
     }
     let inference = infer(&opened.design.accelerator, &prepared.evaluator, &prepared.events)?;
     let mut provenance = opened.provenance("infer", Vec::new());

@@ -13,7 +13,7 @@ use crate::host::generator::{Generator, Population};
 use crate::host::geometry::Charges;
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
-use crate::import::design::{self, Design};
+use crate::import::design::{self, Design, DesignFiles};
 use crate::import::events::{read_events_csv, read_events_npy, read_tensors_npy};
 use crate::import::npy::{NpyArray, npz_names, read_npz};
 use crate::net::Fingerprint;
@@ -102,6 +102,17 @@ impl Opened {
     /// Name of the design.
     pub fn name(&self) -> &str {
         &self.design.config.name
+    }
+
+    /// Files of the design on disk: no output may replace them.
+    pub fn own_files(&self) -> Vec<String> {
+        match &self.design.files {
+            DesignFiles::Shipped(_) => Vec::new(),
+            files @ DesignFiles::Folder(_) => {
+                let listed = self.design.sources.iter().map(|(name, _)| files.path(name));
+                listed.chain([files.path("network.json")]).collect()
+            }
+        }
     }
 
     /// Provenance of verb with its options, naming the design and the files read.

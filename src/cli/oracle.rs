@@ -101,9 +101,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let sites = arguments.sites.list(&opened, Repeats::Allow)?;
     let prepared = prepare(&opened, &arguments.events)?;
     let totals_file = arguments.output.as_deref().map(totals_file);
+    let own_files = opened.own_files();
     for path in arguments.output.iter().chain(&totals_file) {
         let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
-        files::check_writable(path, inputs)?;
+        files::check_writable(path, inputs.chain(own_files.iter().map(String::as_str)))?;
     }
     let oracle = flip_all(&opened, &prepared, &sites.bits, global)?;
 

@@ -49,9 +49,9 @@ impl AreaSummary {
         let report = &self.unprotected;
         let unit = report.unit.cost_name();
         let mut by_layer = TextTable::new(&[
-            ("area", Side::Left),
-            ("number of multipliers", Side::Right),
-            ("registers", Side::Right),
+            ("layer", Side::Left),
+            ("multipliers", Side::Right),
+            ("area of registers", Side::Right),
             ("multipliers", Side::Right),
             ("adders", Side::Right),
             ("other", Side::Right),

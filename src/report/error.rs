@@ -37,7 +37,7 @@ pub enum ReportError {
         path: String,
     },
     /// Something else stands where a result folder should.
-    #[error("{path}: exists and holds `{foreign}`, which is no part of such a result; name another folder")]
+    #[error("{path}: exists and holds `{foreign}`, which would be lost; name another folder, or remove it first")]
     Occupied {
         /// The path.
         path: String,

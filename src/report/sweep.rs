@@ -192,7 +192,7 @@ impl SweepReport<'_> {
                 significant(point.mean_rise_per_upset),
             ]);
         }
-        let per_bit = |area: f64| fixed(area, 2);
+        let per_bit = |area: f64| fixed(area, 3);
         let sensitive = cast::f64_from_count(start.sensitive);
         let other = match self.other_bits {
             0 => String::new(),

@@ -1,6 +1,6 @@
 //! Plain tables that fit a terminal, and how numbers stand in them.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::num::cast;
 
@@ -32,6 +32,12 @@ impl TextTable {
             table.set_width(120);
         }
         table.set_header(columns.iter().map(|(name, side)| Cell::new(name).set_alignment(alignment(*side))));
+        for (column, (_, side)) in table.column_iter_mut().zip(columns) {
+            // A number is never broken; where the terminal is too narrow the line runs over.
+            if *side == Side::Right {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         Self { table, sides: columns.iter().map(|(_, side)| *side).collect() }
     }
 

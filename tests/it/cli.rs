@@ -343,8 +343,16 @@ fn outputs_never_replace_what_is_not_theirs() {
     let model = data("keras_nested.h5").to_str().unwrap().to_owned();
     run(&["import", &model, "-o", &design]);
     let before = tree(Path::new(&design));
+    let events = folder.path("events.csv");
+    run(&["events", "-n", "2", "-o", &events]);
     let error = fail(1, &["import", &model, "-o", &design]);
     assert!(error.contains("design.toml"), "{error}");
+    assert_eq!(tree(Path::new(&design)), before);
+
+    for file in ["model.h5", "design.toml", "network.json"] {
+        let error = fail(1, &["oracle", &design, "--events", &events, "-o", &format!("{design}/{file}")]);
+        assert!(error.contains("one of the files read"), "{error}");
+    }
     assert_eq!(tree(Path::new(&design)), before);
 
     // The folder one works in, by its short name.
@@ -370,7 +378,7 @@ fn outputs_never_replace_what_is_not_theirs() {
     fs::write(format!("{out}/plans/notes.txt"), "mine").unwrap();
     let error = fail(1, &["sweep", "econ_t_small", "--limit", "1", "-o", &out]);
     assert!(error.contains("notes.txt"), "{error}");
-    assert_eq!(folder.names(), ["design", "out", "sites.csv"]);
+    assert_eq!(folder.names(), ["design", "events.csv", "out", "sites.csv"]);
 }
 
 /// What the shipped designs do, to the last digit of a latent word. `TRIVOTE_BLESS=1 cargo test` writes the files anew; look
@@ -433,7 +441,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
 
     let cases: [(&[&str], i32, &[&str]); 26] = [
         (&["import", "no_such.h5"], 1, &["no_such.h5", "cannot be read"]),
-        (&["import", &truncated], 1, &["truncated.h5"]),
+        (&["import", &truncated], 1, &["truncated.h5", "is truncated"]),
         (&["import", &golden_model], 1, &["keras_golden.json"]),
         (&["import", &nested_model, "--accelerator", "x"], 1, &["`x`", "encoder"]),
         (&["import", &blocks_model, "--accelerator", "blocks"], 1, &["--input-format"]),

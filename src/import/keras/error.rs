@@ -42,6 +42,16 @@ pub enum KerasError {
         /// The file.
         file: String,
     },
+    /// The file ends early.
+    #[error("{file}: is truncated: it says it has {expected} bytes, but {found} are there")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// Bytes stated in the file.
+        expected: u64,
+        /// Bytes there are.
+        found: u64,
+    },
     /// JSON was given without weights.
     #[error("{file}: holds the architecture alone; give the HDF5 file of its weights too")]
     NoWeights {

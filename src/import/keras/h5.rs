@@ -40,13 +40,16 @@ impl<'a> H5<'a> {
 
     /// Opens a file held in memory.
     pub fn open(source: ModelSource<'a>) -> Result<Self, KerasError> {
+        let found = u64::try_from(source.bytes.len()).unwrap_or(u64::MAX);
+        if let Some(expected) = stated_len(source.bytes).filter(|expected| *expected > found) {
+            return Err(KerasError::Truncated { file: source.name.to_owned(), expected, found });
+        }
         let file = File::from_bytes(source.bytes.to_vec()).map_err(|problem| KerasError::Hdf5 {
             file: source.name.to_owned(),
             object: "the file".to_owned(),
             problem: problem.to_string(),
         })?;
-        let bytes = u64::try_from(source.bytes.len()).unwrap_or(u64::MAX);
-        Ok(Self { name: source.name, bytes, file })
+        Ok(Self { name: source.name, bytes: found, file })
     }
 
     /// Name of the file for messages.
@@ -196,6 +199,20 @@ fn f32_from_half(bits: u16) -> f32 {
         31 => f32::NAN,
         exponent => sign * (fraction + 1024.0) * (f32::from(exponent) - 25.0).exp2(),
     }
+}
+
+/// Length of the file by its superblock (end-of-file address; HDF5 file format specification 3.0, section II.A), if that has
+/// addresses of 8 bytes at offset 0, as files of h5py and Keras do.
+fn stated_len(bytes: &[u8]) -> Option<u64> {
+    let size_of_offsets = |at: usize| bytes.get(at).copied() == Some(8);
+    let end_of_file = match bytes.get(8)? {
+        0 if size_of_offsets(13) => 40,
+        1 if size_of_offsets(13) => 44,
+        2 | 3 if size_of_offsets(9) => 28,
+        _ => return None,
+    };
+    let address = bytes.get(end_of_file..end_of_file + 8)?;
+    Some(u64::from_le_bytes(address.try_into().expect("eight bytes")))
 }
 
 #[cfg(test)]
