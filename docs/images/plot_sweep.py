@@ -1,4 +1,4 @@
-"""Draws what protection buys: sweep.csv of `trivote sweep ... -o DIR` -> SVG.
+"""Draws what protection buys: sweep.json of `trivote sweep ... -o DIR` -> SVG.
 
     python3 docs/images/plot_sweep.py DIR/sweep.json docs/images/tradeoff.svg
 

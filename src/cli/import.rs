@@ -42,7 +42,8 @@ pub struct Arguments {
     /// What an event is [default: hgcal for an 8x8x1 input, otherwise tensor]
     #[arg(long, value_name = "KIND")]
     event_kind: Option<EventKindArgument>,
-    /// Error of an event: emd, telescope, mse or deviation [default: the first of these that fits]
+    /// Error of an event: emd, telescope, mse or deviation [default: emd for hgcal and mse for tensor
+    /// events if a decoder gives as many values as went in, otherwise deviation]
     #[arg(long, value_name = "NAME")]
     metric: Option<ErrorMetric>,
     /// Name of the design [default: name of the folder]

@@ -342,17 +342,6 @@ impl Network {
         self.iter().find(|(_, node)| node.name == name).map(|(id, _)| id)
     }
 
-    /// The nodes that read each node's output, by node.
-    pub fn consumers(&self) -> Vec<Vec<NodeId>> {
-        let mut consumers = vec![Vec::new(); self.nodes.len()];
-        for (id, node) in self.iter() {
-            for input in &node.inputs {
-                consumers[input.index()].push(id);
-            }
-        }
-        consumers
-    }
-
     /// The network with register `index` of a tensor holding `raw`: the straightforward model of a fault.
     ///
     /// # Errors
