@@ -201,9 +201,10 @@ fn run_event(
     let data = &input.events[event];
     let trace = engine.trace(data.codes());
     let signal = input.network.output().signal;
-    let mut judge = EvaluatorScratch::default();
+    let mut memory = EvaluatorScratch::default();
     let golden_output = output_values(signal, trace.output());
-    let golden = input.evaluator.error(data.input(), &golden_output, &golden_output, &mut judge);
+    let mut judge = input.evaluator.judge(data.input(), &golden_output, &mut memory);
+    let golden = judge.golden();
     partial.golden_sum += ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
 
     let mut scratch = engine.scratch(&trace);
@@ -214,7 +215,7 @@ fn run_event(
         let rise = if let Some(rise) = rises.get(output) {
             *rise
         } else {
-            let error = input.evaluator.error(data.input(), &output_values(signal, output), &golden_output, &mut judge);
+            let error = judge.error(&output_values(signal, output));
             let rise = ExactSum::of(error - golden).ok_or_else(|| {
                 let site = input.inventory.bit_address(input.sites[position]).to_string();
                 CampaignError::Faulty { event, site, error }
