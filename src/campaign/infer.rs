@@ -3,7 +3,8 @@
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 
 use super::ExactSum;
-use super::oracle::{CampaignError, Event, output_values};
+use super::event::Event;
+use super::oracle::{CampaignError, output_values};
 use crate::engine::Engine;
 use crate::host::evaluator::{Evaluator, EvaluatorScratch};
 use crate::net::Network;

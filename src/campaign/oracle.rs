@@ -1,15 +1,25 @@
-//! The exhaustive oracle: the exact effect of every single-bit flip on every event.
+//! The exhaustive oracle: the exact effect of every single-bit flip on every event, as work that can be cut into pieces.
+//!
+//! The work is a list of *tiles*, each an event times some of the sites. A run does the tiles of its shard in order and
+//! keeps a [`Tally`]; tallies add up exactly, so where a run stops, how it is sharded and on how many threads it runs
+//! cannot be seen in the result. It reads no clock and writes no file: when to stop and what to keep is `cli`'s business.
 
-use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+use rayon::prelude::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 
-use super::ExactSum;
+use super::event::{DistinctEvent, Event, distinct_events};
+use super::tally::{Shard, SiteOutcome, Tally};
+use super::{ExactSum, Oracle};
 use crate::engine::{Engine, WeightChange};
-use crate::host::evaluator::{Evaluator, EvaluatorScratch, EventInput};
+use crate::host::evaluator::{Evaluator, EvaluatorScratch};
 use crate::hw::{BitId, Inventory};
-use crate::net::{Network, Signal};
-use crate::num::{NotFinite, cast};
+use crate::net::{Fingerprint, FingerprintBuilder, Network, Signal};
+use crate::num::cast;
+
+/// Most sites of a tile: a large network then has work for many threads even with few events.
+const SITES_PER_TILE: usize = 65_536;
 
 /// Why a campaign cannot be completed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -39,52 +49,6 @@ pub enum CampaignError {
     },
 }
 
-/// One event as the campaigns need it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    input: EventInput,
-    codes: Vec<i64>,
-}
-
-/// An input value that is infinite or not a number.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("value {index} of the network input: {source}")]
-pub struct InputError {
-    /// C-order index in the input.
-    index: usize,
-    /// What is wrong.
-    source: NotFinite,
-}
-
-impl Event {
-    /// Quantizes an event into the input register of `network`.
-    ///
-    /// # Errors
-    /// When a value is infinite or not a number.
-    ///
-    /// # Panics
-    /// When the event has another number of values than the input: shapes are checked when a design meets its events.
-    pub fn new(network: &Network, input: EventInput) -> Result<Self, InputError> {
-        let quantizer = network.input_quantizer();
-        let values = input.network_input();
-        assert_eq!(values.len(), network.input().len(), "input length");
-        let codes = values.into_iter().enumerate().map(|(index, value)| {
-            quantizer.quantize_f64(f64::from(value)).map_err(|source| InputError { index, source })
-        });
-        Ok(Self { codes: codes.collect::<Result<_, _>>()?, input })
-    }
-
-    /// What the host compares the output with.
-    pub const fn input(&self) -> &EventInput {
-        &self.input
-    }
-
-    /// Raw values of the accelerator's input register.
-    pub fn codes(&self) -> &[i64] {
-        &self.codes
-    }
-}
-
 /// What an oracle is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct OracleInput<'a> {
@@ -100,134 +64,218 @@ pub struct OracleInput<'a> {
     pub sites: &'a [BitId],
 }
 
-/// What flipping one bit does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SiteOutcome {
-    /// Events whose accelerator output differs from the fault-free one.
-    pub changed_events: u32,
-    /// Sum over events of error with the flip minus error without.
-    pub rise_sum: ExactSum,
-}
-
-/// Outcome of every site, in their order, and of no fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Oracle {
-    events: usize,
-    golden_sum: ExactSum,
-    outcomes: Vec<SiteOutcome>,
-}
-
-impl Oracle {
-    /// Number of events.
-    pub const fn events(&self) -> usize {
-        self.events
+impl OracleInput<'_> {
+    /// Number of (bit, event) pairs.
+    pub const fn pairs(&self) -> u64 {
+        cast::u64_from_len(self.sites.len()) * cast::u64_from_len(self.events.len())
     }
 
-    /// Effect of every site.
-    pub fn outcomes(&self) -> &[SiteOutcome] {
-        &self.outcomes
-    }
-
-    /// Mean error without a fault.
-    pub fn golden_mean(&self) -> f64 {
-        self.golden_sum.value() / cast::f64_from_count(self.events)
-    }
-
-    /// Mean error with site `position` flipped, minus mean error without: what the bit costs.
-    pub fn error_rise(&self, position: usize) -> f64 {
-        self.outcomes[position].rise_sum.value() / cast::f64_from_count(self.events)
-    }
-
-    /// The error rise of every site.
-    pub fn error_rises(&self) -> Vec<f64> {
-        (0..self.outcomes.len()).map(|position| self.error_rise(position)).collect()
-    }
-
-    /// Mean error with site `position` flipped.
-    pub fn mean_error(&self, position: usize) -> f64 {
-        (self.golden_sum + self.outcomes[position].rise_sum).value() / cast::f64_from_count(self.events)
+    /// What decides the oracle, for telling whether pieces of work belong together: version, accelerator, decoder,
+    /// metric, events and sites, whatever files they came from.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut hash = FingerprintBuilder::new("trivote oracle 1");
+        hash.text(env!("CARGO_PKG_VERSION"));
+        hash.part(self.network.fingerprint());
+        hash.part(self.evaluator.fingerprint());
+        hash.numbers([cast::i64_from_len(self.events.len())].into_iter());
+        for event in self.events {
+            event.add_to(&mut hash);
+        }
+        hash.numbers(self.sites.iter().map(|site| i64::from(site.0)));
+        hash.finish()
     }
 }
 
 /// Flips every site in every event. `progress` is told the number of (site, event) pairs done since it was last told.
 ///
-/// Exact and deterministic: integers in the accelerator, one fixed-order evaluation per distinct output, sums that do not
-/// depend on order. The result is the same with any number of threads.
+/// Exact and deterministic: integers in the accelerator, outputs judged by the values they have and not by the way that
+/// led there, sums that do not depend on order. The result is the same with any number of threads.
 ///
 /// # Errors
 /// When an error is no number, or too large to be added up exactly.
 pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> Result<Oracle, CampaignError> {
-    let changes: Vec<WeightChange> =
-        input.sites.iter().map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit)).collect();
-    let engine = Engine::new(input.network);
-    let none =
-        || Ok(Partial { golden_sum: ExactSum::default(), outcomes: vec![SiteOutcome::default(); changes.len()] });
-    let total = (0..input.events.len())
-        .into_par_iter()
-        .fold(none, |partial: Result<Partial, CampaignError>, event| {
-            let mut partial = partial?;
-            run_event(input, &engine, &changes, event, &mut partial)?;
-            progress(cast::u64_from_len(changes.len()));
-            Ok(partial)
-        })
-        .reduce(none, |a, b| Ok(a?.merge(&b?)))?;
-    Ok(Oracle { events: input.events.len(), golden_sum: total.golden_sum, outcomes: total.outcomes })
+    let mut run = OracleRun::new(*input, Shard::WHOLE);
+    run.advance(run.tiles(), progress)?;
+    Ok(Oracle::new(input.events.len(), run.into_tally()))
 }
 
-/// Outcomes of some of the events.
-struct Partial {
-    golden_sum: ExactSum,
-    outcomes: Vec<SiteOutcome>,
+/// An oracle at work.
+#[derive(Debug)]
+pub struct OracleRun<'a> {
+    input: OracleInput<'a>,
+    engine: Engine<'a>,
+    changes: Vec<WeightChange>,
+    events: Vec<DistinctEvent>,
+    shard: Shard,
+    tally: Tally,
+    workers: Vec<Worker>,
 }
 
-impl Partial {
-    fn merge(mut self, other: &Self) -> Self {
-        self.golden_sum += other.golden_sum;
-        for (mine, theirs) in self.outcomes.iter_mut().zip(&other.outcomes) {
-            mine.changed_events += theirs.changed_events;
-            mine.rise_sum += theirs.rise_sum;
+impl<'a> OracleRun<'a> {
+    /// Work of `shard`, none of it done.
+    pub fn new(input: OracleInput<'a>, shard: Shard) -> Self {
+        let tally = Tally::new(input.sites.len());
+        let workers = (0..rayon::current_num_threads()).map(|_| Worker::new(input.sites.len())).collect();
+        Self {
+            changes: input
+                .sites
+                .iter()
+                .map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit))
+                .collect(),
+            engine: Engine::new(input.network),
+            events: distinct_events(input.events),
+            input,
+            shard,
+            tally,
+            workers,
         }
+    }
+
+    /// Goes on where another run of the same work stopped.
+    ///
+    /// # Panics
+    /// When `tally` is of other work: whoever keeps tallies compares fingerprints.
+    #[must_use]
+    pub fn resume(mut self, tally: Tally) -> Self {
+        assert_eq!(tally.outcomes().len(), self.input.sites.len(), "a tally of the same sites");
+        assert!(tally.tiles_done() <= self.tiles(), "a tally of the same events and shard");
+        self.tally = tally;
         self
     }
+
+    /// Number of tiles of this shard.
+    pub fn tiles(&self) -> u64 {
+        let all = cast::u64_from_len(self.events.len()) * self.chunks();
+        self.shard.share_of(all)
+    }
+
+    /// Number of (site, event) pairs in the tiles done so far, and in all tiles of this shard.
+    pub fn pairs(&self) -> (u64, u64) {
+        let sum = |tiles: Range<u64>| tiles.map(|tile| self.pairs_of(tile)).sum();
+        (sum(0..self.tally.tiles_done()), sum(0..self.tiles()))
+    }
+
+    /// Whether all tiles are done.
+    pub fn is_done(&self) -> bool {
+        self.tally.tiles_done() == self.tiles()
+    }
+
+    /// What is known so far.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// What is known at the end.
+    pub fn into_tally(self) -> Tally {
+        self.tally
+    }
+
+    /// Does the next `tiles` tiles, or all that are left. `progress` is told the pairs done since it was last told.
+    ///
+    /// # Errors
+    /// As [`run_oracle`]; of several errors that of the first tile.
+    pub fn advance(&mut self, tiles: u64, progress: &(impl Fn(u64) + Sync)) -> Result<(), CampaignError> {
+        let start = self.tally.tiles_done();
+        let end = start.saturating_add(tiles).min(self.tiles());
+        let mut workers = std::mem::take(&mut self.workers);
+        // Tiles are handed out in order, and whoever has one finishes it. So all before a failed one get done, and the
+        // first failure is the same however the threads take turns.
+        let (next, failed) = (AtomicU64::new(start), AtomicBool::new(false));
+        let this = &*self;
+        workers.par_iter_mut().with_max_len(1).for_each(|worker| {
+            while worker.failure.is_none() && !failed.load(Ordering::Relaxed) {
+                let tile = next.fetch_add(1, Ordering::Relaxed);
+                if tile >= end {
+                    break;
+                }
+                if let Err(error) = this.run_tile(tile, worker) {
+                    worker.failure = Some((tile, error));
+                    failed.store(true, Ordering::Relaxed);
+                } else {
+                    progress(this.pairs_of(tile));
+                }
+            }
+        });
+        let first = workers.iter_mut().filter_map(|worker| worker.failure.take()).min_by_key(|(tile, _)| *tile);
+        if let Some((_, error)) = first {
+            return Err(error);
+        }
+        for worker in &mut workers {
+            self.tally.absorb(&mut worker.tally);
+        }
+        self.tally.set_tiles_done(end);
+        self.workers = workers;
+        Ok(())
+    }
+
+    /// Tiles per event.
+    const fn chunks(&self) -> u64 {
+        cast::u64_from_len(self.input.sites.len().div_ceil(SITES_PER_TILE))
+    }
+
+    /// Event and sites of a tile of this shard.
+    fn tile(&self, tile: u64) -> (DistinctEvent, Range<usize>) {
+        let number = self.shard.tile(tile);
+        let event = self.events[cast::index_of_word(number / self.chunks())];
+        let first = cast::index_of_word(number % self.chunks()) * SITES_PER_TILE;
+        (event, first..self.input.sites.len().min(first + SITES_PER_TILE))
+    }
+
+    fn pairs_of(&self, tile: u64) -> u64 {
+        let (event, sites) = self.tile(tile);
+        cast::u64_from_len(sites.len()) * u64::from(event.count)
+    }
+
+    fn run_tile(&self, tile: u64, worker: &mut Worker) -> Result<(), CampaignError> {
+        let (DistinctEvent { first: event, count }, sites) = self.tile(tile);
+        let Worker { tally, evaluator, .. } = worker;
+        let data = &self.input.events[event];
+        let trace = self.engine.trace(data.codes());
+        let signal = self.input.network.output().signal;
+        let golden_output = output_values(signal, trace.output());
+        let mut judge = self.input.evaluator.judge(data.input(), &golden_output, evaluator);
+        let golden = judge.golden();
+        let golden_sum = ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
+        if sites.start == 0 {
+            tally.add_golden(golden_sum.times(count));
+        }
+
+        let mut scratch = self.engine.scratch(&trace);
+        // Many flips lead an event to the same output; each distinct one is judged once.
+        let mut rises: std::collections::HashMap<Box<[i64]>, ExactSum> = std::collections::HashMap::new();
+        for position in sites {
+            let change = &self.changes[position];
+            let Some(output) = self.engine.evaluate(&mut scratch, std::slice::from_ref(change)) else { continue };
+            let rise = if let Some(rise) = rises.get(output) {
+                *rise
+            } else {
+                let error = judge.error(&output_values(signal, output));
+                let rise = ExactSum::of(error - golden).ok_or_else(|| {
+                    let site = self.input.inventory.bit_address(self.input.sites[position]).to_string();
+                    CampaignError::Faulty { event, site, error }
+                })?;
+                let rise = rise.times(count);
+                rises.insert(output.into(), rise);
+                rise
+            };
+            tally.add(position, SiteOutcome { changed_events: count, rise_sum: rise });
+        }
+        Ok(())
+    }
 }
 
-fn run_event(
-    input: &OracleInput<'_>,
-    engine: &Engine<'_>,
-    changes: &[WeightChange],
-    event: usize,
-    partial: &mut Partial,
-) -> Result<(), CampaignError> {
-    let data = &input.events[event];
-    let trace = engine.trace(data.codes());
-    let signal = input.network.output().signal;
-    let mut memory = EvaluatorScratch::default();
-    let golden_output = output_values(signal, trace.output());
-    let mut judge = input.evaluator.judge(data.input(), &golden_output, &mut memory);
-    let golden = judge.golden();
-    partial.golden_sum += ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
+/// What one thread works with, kept from tile to tile.
+#[derive(Debug)]
+struct Worker {
+    tally: Tally,
+    evaluator: EvaluatorScratch,
+    failure: Option<(u64, CampaignError)>,
+}
 
-    let mut scratch = engine.scratch(&trace);
-    // Many flips lead an event to the same output; each distinct one is judged once.
-    let mut rises: HashMap<Box<[i64]>, ExactSum> = HashMap::new();
-    for (position, change) in changes.iter().enumerate() {
-        let Some(output) = engine.evaluate(&mut scratch, std::slice::from_ref(change)) else { continue };
-        let rise = if let Some(rise) = rises.get(output) {
-            *rise
-        } else {
-            let error = judge.error(&output_values(signal, output));
-            let rise = ExactSum::of(error - golden).ok_or_else(|| {
-                let site = input.inventory.bit_address(input.sites[position]).to_string();
-                CampaignError::Faulty { event, site, error }
-            })?;
-            rises.insert(output.into(), rise);
-            rise
-        };
-        let outcome = &mut partial.outcomes[position];
-        outcome.changed_events += 1;
-        outcome.rise_sum += rise;
+impl Worker {
+    fn new(sites: usize) -> Self {
+        Self { tally: Tally::new(sites), evaluator: EvaluatorScratch::default(), failure: None }
     }
-    Ok(())
 }
 
 /// What the host receives: the real values of the output words.

@@ -36,6 +36,25 @@ impl ExactSum {
         })
     }
 
+    /// The sum of `count` terms like this one.
+    #[must_use]
+    pub fn times(self, count: u32) -> Self {
+        Self { coarse: self.coarse * i128::from(count), fine: self.fine * i128::from(count) }
+    }
+
+    /// The sum as four words for files: coarse part, fine part, each low word first.
+    pub fn to_words(self) -> [i64; 4] {
+        let [a, b] = words(self.coarse);
+        let [c, d] = words(self.fine);
+        [a, b, c, d]
+    }
+
+    /// The sum that [`ExactSum::to_words`] gave.
+    #[must_use]
+    pub fn from_words([a, b, c, d]: [i64; 4]) -> Self {
+        Self { coarse: integer([a, b]), fine: integer([c, d]) }
+    }
+
     /// The sum as the nearest `f64` (within one unit of its last place from 2^16 up).
     pub fn value(self) -> f64 {
         const APART: i32 = FINE_BITS - COARSE_BITS;
@@ -49,6 +68,19 @@ impl ExactSum {
         let scaled = |part: i128, bits: i32| cast::f64_from_i128(part) * f64::from(-bits).exp2();
         scaled(coarse, COARSE_BITS) + scaled(fine, FINE_BITS)
     }
+}
+
+/// Low and high half of an integer in two's complement.
+fn words(integer: i128) -> [i64; 2] {
+    let mut words = [0; 2];
+    for (word, bytes) in words.iter_mut().zip(integer.to_le_bytes().as_chunks::<8>().0) {
+        *word = i64::from_le_bytes(*bytes);
+    }
+    words
+}
+
+fn integer([low, high]: [i64; 2]) -> i128 {
+    (i128::from(high) << 64) | i128::from(low.cast_unsigned())
 }
 
 impl Add for ExactSum {
@@ -106,6 +138,8 @@ mod tests {
             terms.rotate_left(by);
             terms.reverse();
             prop_assert_eq!(forward, sum(&terms));
+            prop_assert_eq!(ExactSum::from_words(forward.to_words()), forward);
+            prop_assert_eq!(forward + forward + forward, forward.times(3));
             let plain: f64 = terms.iter().sum();
             prop_assert!((forward.value() - plain).abs() <= 1e-6);
         }

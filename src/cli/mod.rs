@@ -6,11 +6,13 @@
 #![allow(clippy::doc_markdown)]
 
 mod area;
+mod checkpoint;
 mod events;
 mod import;
 mod infer;
 mod info;
 mod inputs;
+mod merge;
 mod oracle;
 mod progress;
 mod shipped;
@@ -59,6 +61,8 @@ enum Verb {
     Infer(infer::Arguments),
     /// Flip every bit of the weight registers, one at a time, and measure the error exactly
     Oracle(oracle::Arguments),
+    /// Put the shards of an oracle together
+    Merge(merge::Arguments),
     /// Show what each area budget for selective TMR buys, for several rankings of the bits
     Sweep(sweep::Arguments),
     /// Generate synthetic events of HGCal modules as CSV
@@ -86,6 +90,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Info(arguments) => info::run(arguments, global),
         Verb::Infer(arguments) => infer::run(arguments, global),
         Verb::Oracle(arguments) => oracle::run(arguments, global),
+        Verb::Merge(arguments) => merge::run(arguments, global),
         Verb::Sweep(arguments) => sweep::run(arguments, global),
         Verb::Events(arguments) => events::run(arguments, global),
     };

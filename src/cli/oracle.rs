@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
+use super::Global;
+use super::checkpoint::{BitBar, Checkpoint, complete};
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
-use super::{Global, progress};
-use crate::campaign::{Oracle, OracleInput, run_oracle};
+use crate::campaign::{Oracle, OracleInput, OracleRun, Shard, run_oracle};
 use crate::fault::{Biases, Repeats, all_sites, named_sites};
 use crate::hw::BitId;
 use crate::import::sites::{ScoreColumn, read_sites};
 use crate::net::Fingerprint;
-use crate::report::files;
 use crate::report::oracle::OracleReport;
+use crate::report::partial::{Manifest, PartialOracle};
+use crate::report::{SiteTable, files};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -28,6 +30,12 @@ pub struct Arguments {
     events: EventArguments,
     #[command(flatten)]
     sites: SiteArguments,
+    /// Do part i of n only, and write it to FILE (.npz) for `trivote merge`: part i of n is written i/n
+    #[arg(long, value_name = "i/n", requires = "output", help_heading = "Long work")]
+    shard: Option<Shard>,
+    /// Go on where an interrupted run of the same command stopped; it left FILE.checkpoint
+    #[arg(long, requires = "output", help_heading = "Long work")]
+    resume: bool,
 }
 
 /// The bits a verb works on.
@@ -79,47 +87,102 @@ impl SiteArguments {
 /// # Errors
 /// When an error is not finite.
 pub fn flip_all(opened: &Opened, prepared: &Prepared, sites: &[BitId], global: &Global) -> anyhow::Result<Oracle> {
-    let pairs = u64::try_from(sites.len())? * u64::try_from(prepared.events.len())?;
-    let bar = progress::bar(pairs, "(bit, event) pairs", global.quiet);
-    bar.set_message("oracle");
-    let oracle = run_oracle(
-        &OracleInput {
-            network: &opened.design.accelerator,
-            inventory: &opened.inventory,
-            evaluator: &prepared.evaluator,
-            events: &prepared.events,
-            sites,
-        },
-        &|done| bar.inc(done),
-    );
-    bar.finish_and_clear();
+    let input = oracle_input(opened, prepared, sites);
+    let bar = BitBar::new(&input, (0, input.pairs()), global);
+    let oracle = run_oracle(&input, &|pairs| bar.add(pairs));
+    bar.finish();
     Ok(oracle?)
+}
+
+fn oracle_input<'a>(opened: &'a Opened, prepared: &'a Prepared, sites: &'a [BitId]) -> OracleInput<'a> {
+    OracleInput {
+        network: &opened.design.accelerator,
+        inventory: &opened.inventory,
+        evaluator: &prepared.evaluator,
+        events: &prepared.events,
+        sites,
+    }
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let sites = arguments.sites.list(&opened, Repeats::Allow)?;
     let prepared = prepare(&opened, &arguments.events)?;
-    let totals_file = arguments.output.as_deref().map(totals_file);
+    let checkpoint = arguments.output.as_deref().map(Checkpoint::of);
+    let totals_file = arguments.output.as_deref().filter(|_| arguments.shard.is_none()).map(totals_file);
     let own_files = opened.own_files();
-    for path in arguments.output.iter().chain(&totals_file) {
+    let checkpoint_file = checkpoint.as_ref().map(Checkpoint::path);
+    for path in arguments.output.as_deref().into_iter().chain(totals_file.as_deref()).chain(checkpoint_file) {
         let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
         files::check_writable(path, inputs.chain(own_files.iter().map(String::as_str)))?;
     }
-    let oracle = flip_all(&opened, &prepared, &sites.bits, global)?;
 
     let mut provenance = opened.provenance("oracle", sites.options);
     prepared.record(&mut provenance);
     provenance.inputs.extend(sites.source.map(|(name, hash)| (name, hash.to_string())));
-    let report = OracleReport {
-        network: &opened.design.accelerator,
-        inventory: &opened.inventory,
-        sites: &sites.bits,
-        oracle: &oracle,
-        metric: prepared.evaluator.metric().name(),
+    let input = oracle_input(&opened, &prepared, &sites.bits);
+    let shard = arguments.shard.unwrap_or(Shard::WHOLE);
+    let mut run = OracleRun::new(input, shard);
+    let table = SiteTable::new(input.network, input.inventory, input.sites);
+    let mut part = PartialOracle {
+        manifest: Manifest {
+            format: Manifest::current_format(),
+            work: input.fingerprint().to_string(),
+            shard: shard.to_string(),
+            tiles_done: 0,
+            tiles: run.tiles(),
+            metric: prepared.evaluator.metric().name().to_owned(),
+            events: input.events.len(),
+            arrays: table.arrays.clone(),
+            provenance,
+        },
+        sites: table,
+        tally: run.tally().clone(),
     };
-    let json = report.json(&provenance);
-    if let (Some(path), Some(totals)) = (&arguments.output, &totals_file) {
+    if let Some(checkpoint) = &checkpoint {
+        match checkpoint.load(arguments.resume, &part)? {
+            Some(tally) => run = run.resume(tally),
+            None if arguments.resume && !global.quiet => {
+                eprintln!("note: there is no {}; starting from the beginning", checkpoint.path().display());
+            }
+            None => {}
+        }
+    }
+    let bar = BitBar::new(&input, run.pairs(), global);
+    match &checkpoint {
+        Some(checkpoint) => complete(&mut run, checkpoint, &part, &bar)?,
+        None => run.advance(run.tiles(), &|pairs| bar.add(pairs))?,
+    }
+    bar.finish();
+    part.manifest.tiles_done = part.manifest.tiles;
+    part.tally = run.into_tally();
+    let text = match (&arguments.output, arguments.shard) {
+        (Some(path), Some(shard)) => {
+            files::write_file(path, &part.to_bytes()?)?;
+            let manifest = serde_json::to_string_pretty(&part.manifest)?;
+            if global.json {
+                format!("{manifest}\n")
+            } else {
+                format!("written: {} (shard {shard}; `trivote merge` makes the result of all shards)\n", path.display())
+            }
+        }
+        (output, _) => finish(&part, output.as_deref(), global)?,
+    };
+    checkpoint.iter().for_each(Checkpoint::remove);
+    Ok(text)
+}
+
+/// Writes and shows the result of a completed oracle.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn finish(part: &PartialOracle, output: Option<&Path>, global: &Global) -> anyhow::Result<String> {
+    let manifest = &part.manifest;
+    let oracle = Oracle::new(manifest.events, part.tally.clone());
+    let report = OracleReport { sites: &part.sites, oracle: &oracle, metric: &manifest.metric };
+    let json = report.json(&manifest.provenance);
+    let totals = output.map(totals_file);
+    if let (Some(path), Some(totals)) = (output, &totals) {
         files::write_file(totals, json.as_bytes())?;
         files::write_file(path, report.csv().as_bytes())?;
     }
@@ -127,14 +190,14 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         return Ok(json);
     }
     let mut text = report.tables();
-    if let (Some(path), Some(totals)) = (&arguments.output, &totals_file) {
+    if let (Some(path), Some(totals)) = (output, &totals) {
         writeln!(text, "\nwritten: {} (a row per bit), {} (totals)", path.display(), totals.display())?;
     }
     Ok(text)
 }
 
 /// `FILE.json` for `FILE`.
-fn totals_file(path: &Path) -> PathBuf {
+pub fn totals_file(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".json");
     PathBuf::from(name)

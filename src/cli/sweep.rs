@@ -19,6 +19,7 @@ use crate::hw::{BitId, Protection, TmrError};
 use crate::import::sites::{ScoreColumn, read_sites};
 use crate::net::Fingerprint;
 use crate::protect::{Budget, Candidates, ProtectionPlan, SweepInput, sweep};
+use crate::report::SiteTable;
 use crate::report::files::ResultFolder;
 use crate::report::oracle::OracleReport;
 use crate::report::sweep::{SweepReport, is_sweep_file, plan_file};
@@ -105,13 +106,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     };
     let json = report.json(&provenance);
     if let Some(mut folder) = folder {
-        let oracle_report = OracleReport {
-            network: &opened.design.accelerator,
-            inventory: &opened.inventory,
-            sites: &sites.bits,
-            oracle: &oracle,
-            metric: prepared.evaluator.metric().name(),
-        };
+        let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites.bits);
+        let oracle_report = OracleReport { sites: &table, oracle: &oracle, metric: prepared.evaluator.metric().name() };
         folder.add("oracle.csv", oracle_report.csv());
         folder.add("oracle.json", oracle_report.json(&provenance));
         folder.add("sweep.csv", report.csv());

@@ -8,7 +8,7 @@ use super::emd::{Emd, EmdScratch};
 use super::geometry::{self, CELLS, Charges, PIXELS};
 use super::loss;
 use super::metric::{EMPTY_OUTPUT, ErrorMetric};
-use crate::net::FloatNetwork;
+use crate::net::{Fingerprint, FingerprintBuilder, FloatNetwork};
 
 /// What an event is, as far as shapes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +126,7 @@ pub struct Evaluator {
     kind: EventKind,
     output_len: usize,
     emd: Emd,
+    fingerprint: Fingerprint,
 }
 
 /// Working memory of an [`Evaluator`]; after the first call none allocates. One per thread.
@@ -149,6 +150,12 @@ impl Evaluator {
         kind: EventKind,
         output_len: usize,
     ) -> Result<Self, EvaluatorError> {
+        let mut fingerprint = FingerprintBuilder::new("trivote evaluator 1");
+        fingerprint.text(metric.name());
+        fingerprint.text(&format!("{kind:?}"));
+        if let Some(network) = decoder {
+            fingerprint.part(network.fingerprint());
+        }
         let name = decoder.map(|network| network.name().to_owned());
         let decoder = decoder.map(Decoder::new);
         if let (Some(decoder), Some(name)) = (&decoder, &name)
@@ -167,7 +174,12 @@ impl Evaluator {
         }
         let distances = geometry::distances().into_iter().flatten().collect();
         let emd = Emd::new(distances, CELLS).expect("the distances of the module's cells are finite and enough");
-        Ok(Self { decoder, metric, kind, output_len, emd })
+        Ok(Self { decoder, metric, kind, output_len, emd, fingerprint: fingerprint.finish() })
+    }
+
+    /// Fingerprint of what decides its judgment: metric, kind of events, parameters of the decoder.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// The metric of [`Evaluator::error`].

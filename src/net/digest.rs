@@ -1,10 +1,11 @@
-//! A fingerprint of a network: what its registers and its arithmetic are, whatever file it came from.
+//! Fingerprints: what the registers and the arithmetic of a network are, whatever file it came from.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Network, Op, WeightTensor};
+use super::{FloatNetwork, FloatOp, Network, Op, Padding2d, WeightTensor, Window2d};
+use crate::num::cast::i64_from_len;
 
 /// SHA-256 over everything that decides what the accelerator computes: names, operations, shapes, formats, weights.
 ///
@@ -29,12 +30,11 @@ impl Fingerprint {
 impl Network {
     /// The network's fingerprint. The name of the network itself does not enter, so a renamed copy keeps its plans.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut hash = Hasher(Sha256::new());
-        hash.text("trivote network 1");
+        let mut hash = FingerprintBuilder::new("trivote network 1");
         for node in self.nodes() {
             hash.text(&node.name);
             hash.numbers(node.inputs.iter().map(|id| i64::from(id.0)));
-            hash.numbers(node.shape.iter().map(|axis| crate::num::cast::i64_from_len(*axis)));
+            hash.lengths(&node.shape);
             match &node.op {
                 Op::Input(quantizer) => hash.text(&format!("input {quantizer}")),
                 Op::Quantize(quantizer) => hash.text(&format!("quantize {quantizer}")),
@@ -55,31 +55,120 @@ impl Network {
                 hash.tensor(tensor);
             }
         }
-        Fingerprint(hash.0.finalize().into())
+        hash.finish()
     }
 }
 
-/// Feeds fields with their lengths, so that no two different sequences of fields feed the same bytes.
-struct Hasher(Sha256);
+impl FloatNetwork {
+    /// Fingerprint of what the network computes; names do not enter.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut hash = FingerprintBuilder::new("trivote float network 1");
+        for node in self.nodes() {
+            hash.lengths(&[node.input]);
+            hash.lengths(&node.shape);
+            match &node.op {
+                FloatOp::Input => hash.text("input"),
+                FloatOp::Reshape => hash.text("reshape"),
+                FloatOp::Dense { kernel, bias } => {
+                    hash.text("dense");
+                    hash.parameters(kernel);
+                    hash.parameters(bias);
+                }
+                FloatOp::Conv2d { kernel, bias, window } => {
+                    hash.text("conv2d");
+                    hash.window(window);
+                    hash.parameters(kernel);
+                    hash.parameters(bias);
+                }
+                FloatOp::Conv2dTranspose { kernel, bias, window } => {
+                    hash.text("conv2d transposed");
+                    hash.window(window);
+                    hash.parameters(kernel);
+                    hash.parameters(bias);
+                }
+                FloatOp::ZeroPad2d(padding) => {
+                    hash.text("zero_pad2d");
+                    hash.padding(*padding);
+                }
+                FloatOp::Activation(activation) => hash.text(&format!("activation {activation:?}")),
+                FloatOp::Quantize(quantizer) => hash.text(&format!("quantize {quantizer}")),
+            }
+        }
+        hash.finish()
+    }
+}
 
-impl Hasher {
-    fn text(&mut self, text: &str) {
-        self.numbers([crate::num::cast::i64_from_len(text.len())].into_iter());
+/// Collects the fields of a [`Fingerprint`], each with its length, so that no two different sequences give the same bytes.
+#[derive(Debug, Clone)]
+pub struct FingerprintBuilder(Sha256);
+
+impl FingerprintBuilder {
+    /// Begins a fingerprint; `purpose` sets it apart from fingerprints of other things.
+    pub fn new(purpose: &str) -> Self {
+        let mut builder = Self(Sha256::new());
+        builder.text(purpose);
+        builder
+    }
+
+    /// Adds a text.
+    pub fn text(&mut self, text: &str) {
+        self.lengths(&[text.len()]);
         self.0.update(text.as_bytes());
     }
 
-    fn numbers(&mut self, numbers: impl ExactSizeIterator<Item = i64>) {
-        self.0.update(crate::num::cast::i64_from_len(numbers.len()).to_le_bytes());
+    /// Adds whole numbers.
+    pub fn numbers(&mut self, numbers: impl ExactSizeIterator<Item = i64>) {
+        self.length(numbers.len());
         for number in numbers {
             self.0.update(number.to_le_bytes());
         }
     }
 
+    /// Adds numbers, bit for bit.
+    pub fn floats(&mut self, numbers: impl ExactSizeIterator<Item = f64>) {
+        self.length(numbers.len());
+        for number in numbers {
+            self.0.update(number.to_bits().to_le_bytes());
+        }
+    }
+
+    /// Adds the fingerprint of a part.
+    pub fn part(&mut self, part: Fingerprint) {
+        self.0.update(part.0);
+    }
+
+    /// The fingerprint of all that was added.
+    pub fn finish(self) -> Fingerprint {
+        Fingerprint(self.0.finalize().into())
+    }
+
+    fn length(&mut self, length: usize) {
+        self.0.update(i64_from_len(length).to_le_bytes());
+    }
+
+    fn lengths(&mut self, lengths: &[usize]) {
+        self.numbers(lengths.iter().map(|length| i64_from_len(*length)));
+    }
+
     fn tensor(&mut self, tensor: &WeightTensor) {
         self.text(&tensor.format().to_string());
-        self.numbers(tensor.shape().iter().map(|axis| crate::num::cast::i64_from_len(*axis)));
+        self.lengths(tensor.shape());
         self.numbers(tensor.channel_shift().iter().map(|shift| i64::from(*shift)));
         self.numbers(tensor.raw().iter().copied());
+    }
+
+    fn window(&mut self, window: &Window2d) {
+        self.lengths(&window.kernel);
+        self.lengths(&window.stride);
+        self.padding(window.padding);
+    }
+
+    fn padding(&mut self, padding: Padding2d) {
+        self.lengths(&[padding.top, padding.bottom, padding.left, padding.right]);
+    }
+
+    fn parameters(&mut self, values: &[f32]) {
+        self.floats(values.iter().copied().map(f64::from));
     }
 }
 

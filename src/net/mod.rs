@@ -9,7 +9,7 @@ mod float;
 mod graph;
 mod tensor;
 
-pub use digest::Fingerprint;
+pub use digest::{Fingerprint, FingerprintBuilder};
 pub use float::{Activation, FloatError, FloatNetwork, FloatNode, FloatOp};
 pub use graph::{
     Align, Conv2d, Dense, NetError, Network, NetworkBuilder, Node, NodeId, Op, Padding2d, Signal, Window2d,

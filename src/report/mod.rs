@@ -7,10 +7,13 @@ pub mod infer;
 pub mod network;
 pub mod npz;
 pub mod oracle;
+pub mod partial;
 mod provenance;
+mod sites;
 pub mod sweep;
 mod table;
 
 pub use error::ReportError;
 pub use provenance::Provenance;
+pub use sites::{SiteRow, SiteTable};
 pub use table::{Side, TextTable, fixed, grouped, percent, significant, whole};

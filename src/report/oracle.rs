@@ -2,21 +2,16 @@
 
 use serde::Serialize;
 
-use super::{Provenance, Side, TextTable, grouped, percent, significant};
+use super::{Provenance, Side, SiteTable, TextTable, grouped, percent, significant};
 use crate::campaign::Oracle;
-use crate::hw::{BitId, Inventory};
-use crate::net::{Network, TensorKind};
+use crate::net::TensorKind;
 use crate::num::cast;
 
 /// An oracle with what its sites are called.
 #[derive(Debug, Clone, Copy)]
 pub struct OracleReport<'a> {
-    /// The accelerator.
-    pub network: &'a Network,
-    /// Its registers.
-    pub inventory: &'a Inventory,
     /// The bits flipped.
-    pub sites: &'a [BitId],
+    pub sites: &'a SiteTable,
     /// What that did.
     pub oracle: &'a Oracle,
     /// Name of the error measured.
@@ -92,24 +87,15 @@ impl OracleReport<'_> {
     /// zero where nothing changes). Numbers have as many digits as it takes to read back the same number.
     pub fn csv(&self) -> String {
         let mut text = String::from("layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise\n");
-        for (position, bit) in self.sites.iter().enumerate() {
-            let (register, place) = self.inventory.locate_bit(*bit);
-            let (array, index) = self.inventory.locate(register);
-            let tensor = self
-                .network
-                .node(array.node)
-                .op
-                .tensor(array.tensor)
-                .expect("the inventory lists the network's tensors");
-            let raw = tensor.raw()[index];
-            let faulty = tensor.value_of(index, tensor.format().flip(raw, place));
+        for (position, site) in self.sites.sites.iter().enumerate() {
+            let (layer, tensor) = &self.sites.arrays[site.array];
             let row = [
-                quoted(&array.layer),
-                array.tensor.to_string(),
-                index.to_string(),
-                place.to_string(),
-                tensor.value(index).to_string(),
-                faulty.to_string(),
+                quoted(layer),
+                tensor.to_string(),
+                site.index.to_string(),
+                site.bit.to_string(),
+                site.golden.to_string(),
+                site.faulty.to_string(),
                 self.oracle.outcomes()[position].changed_events.to_string(),
                 self.oracle.mean_error(position).to_string(),
                 self.oracle.error_rise(position).to_string(),
@@ -168,24 +154,14 @@ impl OracleReport<'_> {
     #[expect(clippy::type_complexity, reason = "three small lists, taken apart at once")]
     fn totals(&self) -> (Totals, Vec<(String, TensorKind, Totals)>, Vec<(u8, Totals)>) {
         let mut all = Totals::default();
-        let mut arrays: Vec<(String, TensorKind, Totals)> = self
-            .inventory
-            .arrays()
-            .iter()
-            .map(|array| (array.layer.clone(), array.tensor, Totals::default()))
-            .collect();
-        let mut positions: Vec<(u8, Totals)> = (0..32).map(|bit| (bit, Totals::default())).collect();
-        for (position, bit) in self.sites.iter().enumerate() {
-            let (register, place) = self.inventory.locate_bit(*bit);
-            let (array, _) = self.inventory.locate(register);
+        let mut arrays: Vec<(String, TensorKind, Totals)> =
+            self.sites.arrays.iter().map(|(layer, tensor)| (layer.clone(), *tensor, Totals::default())).collect();
+        let mut positions: Vec<(u8, Totals)> = (0..=u8::MAX).map(|bit| (bit, Totals::default())).collect();
+        for (position, site) in self.sites.sites.iter().enumerate() {
             let (changed, rise) = (self.oracle.outcomes()[position].changed_events, self.oracle.error_rise(position));
             all.add(changed, rise);
-            for (layer, tensor, totals) in &mut arrays {
-                if *layer == array.layer && *tensor == array.tensor {
-                    totals.add(changed, rise);
-                }
-            }
-            positions[usize::from(place.0)].1.add(changed, rise);
+            arrays[site.array].2.add(changed, rise);
+            positions[usize::from(site.bit)].1.add(changed, rise);
         }
         arrays.retain(|(_, _, totals)| totals.bits > 0);
         positions.retain(|(_, totals)| totals.bits > 0);
