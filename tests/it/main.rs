@@ -13,3 +13,4 @@ mod fixed_crate;
 mod keras;
 mod layers;
 mod networks;
+mod oracle;
