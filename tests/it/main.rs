@@ -12,5 +12,6 @@ mod engine;
 mod fixed_crate;
 mod keras;
 mod layers;
+mod long_work;
 mod networks;
 mod oracle;

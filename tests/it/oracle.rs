@@ -41,7 +41,8 @@ fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
         for (event, (golden_output, golden_error)) in input.events.iter().zip(&golden) {
             let output = output_values(signal, &reference::output(&network, event.codes()));
             if output != *golden_output {
-                let error = input.evaluator.error(event.input(), &output, golden_output, &mut EvaluatorScratch::default());
+                let error =
+                    input.evaluator.error(event.input(), &output, golden_output, &mut EvaluatorScratch::default());
                 outcome.changed_events += 1;
                 outcome.rise_sum += ExactSum::of(error - golden_error).unwrap();
             }
