@@ -1,11 +1,9 @@
 //! The exhaustive oracle: the exact effect of every single-bit flip on every event.
 
-use std::collections::HashMap;
-
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::ExactSum;
-use crate::engine::{Engine, WeightChange};
+use crate::engine::{Engine, FlipPlan, OutputId, OutputSet, Scratch, Trace, WeightChange};
 use crate::host::evaluator::{Evaluator, EvaluatorScratch, EventInput};
 use crate::hw::{BitId, Inventory};
 use crate::net::{Network, Signal};
@@ -160,16 +158,23 @@ pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> 
     let changes: Vec<WeightChange> =
         input.sites.iter().map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit)).collect();
     let engine = Engine::new(input.network);
+    let plan = engine.flips(&changes);
     let none =
         || Ok(Partial { golden_sum: ExactSum::default(), outcomes: vec![SiteOutcome::default(); changes.len()] });
     let total = (0..input.events.len())
         .into_par_iter()
-        .fold(none, |partial: Result<Partial, CampaignError>, event| {
-            let mut partial = partial?;
-            run_event(input, &engine, &changes, event, &mut partial)?;
-            progress(cast::u64_from_len(changes.len()));
-            Ok(partial)
-        })
+        .fold(
+            || (none(), Workspace::new(&engine)),
+            |(partial, mut workspace): (Result<Partial, CampaignError>, _), event| {
+                let partial = partial.and_then(|mut partial| {
+                    run_event(input, &engine, &plan, event, &mut workspace, &mut partial)?;
+                    progress(cast::u64_from_len(changes.len()));
+                    Ok(partial)
+                });
+                (partial, workspace)
+            },
+        )
+        .map(|(partial, _)| partial)
         .reduce(none, |a, b| Ok(a?.merge(&b?)))?;
     Ok(Oracle { events: input.events.len(), golden_sum: total.golden_sum, outcomes: total.outcomes })
 }
@@ -191,41 +196,85 @@ impl Partial {
     }
 }
 
+/// What one thread works with, event after event; after the first events nothing is allocated.
+struct Workspace {
+    trace: Trace,
+    scratch: Scratch,
+    /// The distinct faulty outputs of the event.
+    outputs: OutputSet,
+    /// Which site leads to which.
+    changed: Vec<(usize, OutputId)>,
+    /// What each costs, or the error that cannot be added up.
+    rises: Vec<Result<ExactSum, f64>>,
+    golden_output: Vec<f32>,
+    output: Vec<f32>,
+    memory: EvaluatorScratch,
+}
+
+impl Workspace {
+    fn new(engine: &Engine<'_>) -> Self {
+        Self {
+            trace: engine.empty_trace(),
+            scratch: engine.scratch(),
+            outputs: OutputSet::default(),
+            changed: Vec::new(),
+            rises: Vec::new(),
+            golden_output: Vec::new(),
+            output: Vec::new(),
+            memory: EvaluatorScratch::default(),
+        }
+    }
+}
+
 fn run_event(
     input: &OracleInput<'_>,
     engine: &Engine<'_>,
-    changes: &[WeightChange],
+    plan: &FlipPlan,
     event: usize,
+    workspace: &mut Workspace,
     partial: &mut Partial,
 ) -> Result<(), CampaignError> {
+    let Workspace { trace, scratch, outputs, changed, rises, golden_output, output, memory } = workspace;
     let data = &input.events[event];
-    let trace = engine.trace(data.codes());
+    engine.trace_into(data.codes(), trace);
     let signal = input.network.output().signal;
-    let mut memory = EvaluatorScratch::default();
-    let golden_output = output_values(signal, trace.output());
-    let mut judge = input.evaluator.judge(data.input(), &golden_output, &mut memory);
+    let real = |raw: i64| cast::nearest_f32(signal.value(raw));
+    golden_output.clear();
+    golden_output.extend(trace.output().iter().map(|raw| real(*raw)));
+    let mut judge = input.evaluator.judge(data.input(), golden_output, memory);
     let golden = judge.golden();
     partial.golden_sum += ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
 
-    let mut scratch = engine.scratch(&trace);
-    // Many flips lead an event to the same output; each distinct one is judged once.
-    let mut rises: HashMap<Box<[i64]>, ExactSum> = HashMap::new();
-    for (position, change) in changes.iter().enumerate() {
-        let Some(output) = engine.evaluate(&mut scratch, std::slice::from_ref(change)) else { continue };
-        let rise = if let Some(rise) = rises.get(output) {
-            *rise
-        } else {
-            let error = judge.error(&output_values(signal, output));
-            let rise = ExactSum::of(error - golden).ok_or_else(|| {
-                let site = input.inventory.bit_address(input.sites[position]).to_string();
-                CampaignError::Faulty { event, site, error }
-            })?;
-            rises.insert(output.into(), rise);
-            rise
-        };
-        let outcome = &mut partial.outcomes[position];
+    outputs.clear();
+    changed.clear();
+    engine.sweep(plan, trace, scratch, |position, faulty| changed.push((position, outputs.intern(faulty))));
+
+    // Many flips lead an event to the same output; each distinct one is judged once, after one that is like it.
+    output.clone_from(golden_output);
+    rises.clear();
+    rises.resize(outputs.len(), Ok(ExactSum::default()));
+    outputs.sort_by_likeness();
+    for id in outputs.by_likeness() {
+        let (indices, values) = outputs.differences(*id);
+        for (index, raw) in indices.iter().zip(values) {
+            output[cast::index(*index)] = real(*raw);
+        }
+        let error = judge.error(output);
+        rises[id.index()] = ExactSum::of(error - golden).ok_or(error);
+        for index in indices {
+            output[cast::index(*index)] = golden_output[cast::index(*index)];
+        }
+    }
+    if rises.iter().any(Result::is_err) {
+        let faulty = changed.iter().filter_map(|(position, id)| Some((*position, rises[id.index()].err()?)));
+        let (position, error) = faulty.min_by_key(|(position, _)| *position).expect("every output has a site");
+        let site = input.inventory.bit_address(input.sites[position]).to_string();
+        return Err(CampaignError::Faulty { event, site, error });
+    }
+    for (position, id) in changed {
+        let outcome = &mut partial.outcomes[*position];
         outcome.changed_events += 1;
-        outcome.rise_sum += rise;
+        outcome.rise_sum += rises[id.index()].expect("errors have been returned");
     }
     Ok(())
 }
