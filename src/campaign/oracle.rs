@@ -12,7 +12,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelRefMutIterator, Parall
 use super::event::{DistinctEvent, Event, distinct_events};
 use super::tally::{Shard, SiteOutcome, Tally};
 use super::{ExactSum, Oracle};
-use crate::engine::{Engine, WeightChange};
+use crate::engine::{Engine, FlipPlan, OutputId, OutputSet, Scratch, Trace, WeightChange};
 use crate::host::evaluator::{Evaluator, EvaluatorScratch};
 use crate::hw::{BitId, Inventory};
 use crate::net::{Fingerprint, FingerprintBuilder, Network, Signal};
@@ -104,7 +104,8 @@ pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> 
 pub struct OracleRun<'a> {
     input: OracleInput<'a>,
     engine: Engine<'a>,
-    changes: Vec<WeightChange>,
+    /// A plan for each run of [`SITES_PER_TILE`] sites.
+    plans: Vec<FlipPlan>,
     events: Vec<DistinctEvent>,
     shard: Shard,
     tally: Tally,
@@ -114,19 +115,17 @@ pub struct OracleRun<'a> {
 impl<'a> OracleRun<'a> {
     /// Work of `shard`, none of it done.
     pub fn new(input: OracleInput<'a>, shard: Shard) -> Self {
-        let tally = Tally::new(input.sites.len());
-        let workers = (0..rayon::current_num_threads()).map(|_| Worker::new(input.sites.len())).collect();
+        let engine = Engine::new(input.network);
+        let changes: Vec<WeightChange> =
+            input.sites.iter().map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit)).collect();
+        let workers = (0..rayon::current_num_threads()).map(|_| Worker::new(&engine, input.sites.len())).collect();
         Self {
-            changes: input
-                .sites
-                .iter()
-                .map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit))
-                .collect(),
-            engine: Engine::new(input.network),
+            plans: changes.chunks(SITES_PER_TILE).map(|changes| engine.flips(changes)).collect(),
+            engine,
             events: distinct_events(input.events),
+            tally: Tally::new(input.sites.len()),
             input,
             shard,
-            tally,
             workers,
         }
     }
@@ -145,7 +144,7 @@ impl<'a> OracleRun<'a> {
 
     /// Number of tiles of this shard.
     pub fn tiles(&self) -> u64 {
-        let all = cast::u64_from_len(self.events.len()) * self.chunks();
+        let all = cast::u64_from_len(self.events.len()) * cast::u64_from_len(self.plans.len());
         self.shard.share_of(all)
     }
 
@@ -208,73 +207,104 @@ impl<'a> OracleRun<'a> {
         Ok(())
     }
 
-    /// Tiles per event.
-    const fn chunks(&self) -> u64 {
-        cast::u64_from_len(self.input.sites.len().div_ceil(SITES_PER_TILE))
-    }
-
-    /// Event and sites of a tile of this shard.
-    fn tile(&self, tile: u64) -> (DistinctEvent, Range<usize>) {
-        let number = self.shard.tile(tile);
-        let event = self.events[cast::index_of_word(number / self.chunks())];
-        let first = cast::index_of_word(number % self.chunks()) * SITES_PER_TILE;
-        (event, first..self.input.sites.len().min(first + SITES_PER_TILE))
+    /// A tile of this shard: which event, and which of [`OracleRun::plans`].
+    fn tile(&self, tile: u64) -> (DistinctEvent, usize) {
+        let (number, plans) = (self.shard.tile(tile), cast::u64_from_len(self.plans.len()));
+        (self.events[cast::index_of_word(number / plans)], cast::index_of_word(number % plans))
     }
 
     fn pairs_of(&self, tile: u64) -> u64 {
-        let (event, sites) = self.tile(tile);
-        cast::u64_from_len(sites.len()) * u64::from(event.count)
+        let (event, plan) = self.tile(tile);
+        let first = plan * SITES_PER_TILE;
+        let sites = self.input.sites.len().min(first + SITES_PER_TILE) - first;
+        cast::u64_from_len(sites) * u64::from(event.count)
     }
 
     fn run_tile(&self, tile: u64, worker: &mut Worker) -> Result<(), CampaignError> {
-        let (DistinctEvent { first: event, count }, sites) = self.tile(tile);
-        let Worker { tally, evaluator, .. } = worker;
+        let (DistinctEvent { first: event, count }, plan) = self.tile(tile);
+        let Worker { tally, trace, scratch, outputs, changed, rises, golden_output, output, evaluator, .. } = worker;
         let data = &self.input.events[event];
-        let trace = self.engine.trace(data.codes());
+        self.engine.trace_into(data.codes(), trace);
         let signal = self.input.network.output().signal;
-        let golden_output = output_values(signal, trace.output());
-        let mut judge = self.input.evaluator.judge(data.input(), &golden_output, evaluator);
+        let real = |raw: i64| cast::nearest_f32(signal.value(raw));
+        golden_output.clear();
+        golden_output.extend(trace.output().iter().map(|raw| real(*raw)));
+        let mut judge = self.input.evaluator.judge(data.input(), golden_output, evaluator);
         let golden = judge.golden();
         let golden_sum = ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
-        if sites.start == 0 {
+        if plan == 0 {
             tally.add_golden(golden_sum.times(count));
         }
 
-        let mut scratch = self.engine.scratch(&trace);
-        // Many flips lead an event to the same output; each distinct one is judged once.
-        let mut rises: std::collections::HashMap<Box<[i64]>, ExactSum> = std::collections::HashMap::new();
-        for position in sites {
-            let change = &self.changes[position];
-            let Some(output) = self.engine.evaluate(&mut scratch, std::slice::from_ref(change)) else { continue };
-            let rise = if let Some(rise) = rises.get(output) {
-                *rise
-            } else {
-                let error = judge.error(&output_values(signal, output));
-                let rise = ExactSum::of(error - golden).ok_or_else(|| {
-                    let site = self.input.inventory.bit_address(self.input.sites[position]).to_string();
-                    CampaignError::Faulty { event, site, error }
-                })?;
-                let rise = rise.times(count);
-                rises.insert(output.into(), rise);
-                rise
-            };
-            tally.add(position, SiteOutcome { changed_events: count, rise_sum: rise });
+        let first_site = plan * SITES_PER_TILE;
+        outputs.clear();
+        changed.clear();
+        self.engine.sweep(&self.plans[plan], trace, scratch, |position, faulty| {
+            changed.push((first_site + position, outputs.intern(faulty)));
+        });
+
+        // Many flips lead an event to the same output; each distinct one is judged once, after one that is like it.
+        output.clone_from(golden_output);
+        rises.clear();
+        rises.resize(outputs.len(), Ok(ExactSum::default()));
+        outputs.sort_by_likeness();
+        for id in outputs.by_likeness() {
+            let (indices, values) = outputs.differences(*id);
+            for (index, raw) in indices.iter().zip(values) {
+                output[cast::index(*index)] = real(*raw);
+            }
+            let error = judge.error(output);
+            rises[id.index()] = ExactSum::of(error - golden).map(|rise| rise.times(count)).ok_or(error);
+            for index in indices {
+                output[cast::index(*index)] = golden_output[cast::index(*index)];
+            }
+        }
+        if rises.iter().any(Result::is_err) {
+            let faulty = changed.iter().filter_map(|(site, id)| Some((*site, rises[id.index()].err()?)));
+            let (site, error) = faulty.min_by_key(|(site, _)| *site).expect("every output has a site");
+            let site = self.input.inventory.bit_address(self.input.sites[site]).to_string();
+            return Err(CampaignError::Faulty { event, site, error });
+        }
+        for (site, id) in changed {
+            let rise_sum = rises[id.index()].expect("errors have been returned");
+            tally.add(*site, SiteOutcome { changed_events: count, rise_sum });
         }
         Ok(())
     }
 }
 
-/// What one thread works with, kept from tile to tile.
+/// What one thread works with, tile after tile; after the first ones nothing is allocated.
 #[derive(Debug)]
 struct Worker {
     tally: Tally,
+    trace: Trace,
+    scratch: Scratch,
+    /// The distinct faulty outputs of the event.
+    outputs: OutputSet,
+    /// Which site leads to which.
+    changed: Vec<(usize, OutputId)>,
+    /// What each costs, or the error that cannot be added up.
+    rises: Vec<Result<ExactSum, f64>>,
+    golden_output: Vec<f32>,
+    output: Vec<f32>,
     evaluator: EvaluatorScratch,
     failure: Option<(u64, CampaignError)>,
 }
 
 impl Worker {
-    fn new(sites: usize) -> Self {
-        Self { tally: Tally::new(sites), evaluator: EvaluatorScratch::default(), failure: None }
+    fn new(engine: &Engine<'_>, sites: usize) -> Self {
+        Self {
+            tally: Tally::new(sites),
+            trace: engine.empty_trace(),
+            scratch: engine.scratch(),
+            outputs: OutputSet::default(),
+            changed: Vec::new(),
+            rises: Vec::new(),
+            golden_output: Vec::new(),
+            output: Vec::new(),
+            evaluator: EvaluatorScratch::default(),
+            failure: None,
+        }
     }
 }
 

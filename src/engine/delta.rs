@@ -1,12 +1,19 @@
 //! `Engine`: what changed weight registers do to the output, computed from the fault-free trace.
 //!
-//! A change is carried through the graph as the list of values that differ from the trace. A node none of whose inputs
-//! differ is not visited; where every value equals the trace again the evaluation ends.
+//! A change is carried through the layers as the list of values that differ from the trace; where every value equals the
+//! trace again the evaluation ends.
 
+use super::flips::{FlipPlan, Plan};
+use super::kernels::{Addend, Changed};
+use super::outputs::FaultyOutput;
+use super::program::{Layer, Program};
+use super::scratch::{Found, Scratch, Space};
+use super::trace::{Golden, Trace};
+use super::width::{ByWidth, MIXED};
+use super::word::Word;
 use crate::hw::{BitId, Inventory};
-use crate::net::{Conv2d, Dense, Network, Node, NodeId, Op, TensorKind};
-
-use super::Trace;
+use crate::net::{Network, NodeId, TensorKind};
+use crate::num::cast;
 
 /// A weight or bias register that holds another value than it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,42 +45,25 @@ impl WeightChange {
 }
 
 /// Evaluates weight changes of one network, event by event.
+///
+/// Whatever it is asked, the answer is that of [`mod@super::reference`] for the network with the changed registers, exactly.
 #[derive(Debug, Clone)]
 pub struct Engine<'n> {
     network: &'n Network,
-}
-
-/// Working memory of [`Engine::evaluate`] for one event; holds the event's trace and the values of the last change.
-#[derive(Debug, Clone)]
-pub struct DeltaScratch<'t> {
-    trace: &'t Trace,
-    /// Values under the change, by node; equal to the trace wherever `changed` does not say otherwise.
-    values: Vec<Vec<i64>>,
-    /// Indices of the values that differ from the trace, by node.
-    changed: Vec<Vec<usize>>,
-    /// Output positions of a convolution already listed during one visit.
-    listed: Vec<bool>,
-}
-
-impl<'t> DeltaScratch<'t> {
-    fn undo(&mut self) {
-        for ((values, golden), changed) in self.values.iter_mut().zip(&self.trace.values).zip(&mut self.changed) {
-            for index in changed.drain(..) {
-                values[index] = golden[index];
-            }
-        }
-    }
-
-    /// The fault-free values this memory starts from.
-    pub const fn trace(&self) -> &'t Trace {
-        self.trace
-    }
+    program: ByWidth<Program<i32>, Program<i64>>,
 }
 
 impl<'n> Engine<'n> {
-    /// An engine for `network`.
-    pub const fn new(network: &'n Network) -> Self {
-        Self { network }
+    /// An engine for `network`, in 32-bit words if all its values are proven to fit them, otherwise in 64-bit words.
+    pub fn new(network: &'n Network) -> Self {
+        Program::new(network)
+            .map_or_else(|| Self::wide(network), |program| Self { network, program: ByWidth::Narrow(program) })
+    }
+
+    /// An engine for `network` in 64-bit words even where 32 bits suffice: the same answers, slower.
+    pub fn wide(network: &'n Network) -> Self {
+        let program = Program::new(network).expect("no signal of a network needs more than 62 bits and a sign");
+        Self { network, program: ByWidth::Wide(program) }
     }
 
     /// The network evaluated.
@@ -81,210 +71,181 @@ impl<'n> Engine<'n> {
         self.network
     }
 
-    /// Fault-free values for one event.
-    ///
-    /// # Panics
-    /// As [`Trace::new`].
-    pub fn trace(&self, input: &[i64]) -> Trace {
-        Trace::new(self.network, input)
-    }
-
-    /// Working memory for the event of `trace`.
-    pub fn scratch<'t>(&self, trace: &'t Trace) -> DeltaScratch<'t> {
-        let positions = self.network.nodes().iter().map(Node::len).max().unwrap_or(0);
-        DeltaScratch {
-            trace,
-            values: trace.values.clone(),
-            changed: vec![Vec::new(); trace.values.len()],
-            listed: vec![false; positions],
+    /// Width of the words it evaluates in, in bits.
+    pub const fn word_bits(&self) -> u32 {
+        match self.program {
+            ByWidth::Narrow(_) => i32::BITS,
+            ByWidth::Wide(_) => i64::BITS,
         }
     }
 
-    /// Raw output of the network when `changes` hold, or `None` when it equals the fault-free output.
+    /// Fault-free values for one event.
+    ///
+    /// # Panics
+    /// As [`Engine::trace_into`].
+    pub fn trace(&self, input: &[i64]) -> Trace {
+        let mut trace = self.empty_trace();
+        self.trace_into(input, &mut trace);
+        trace
+    }
+
+    /// Memory for [`Engine::trace_into`], without an event.
+    pub fn empty_trace(&self) -> Trace {
+        let golden = match &self.program {
+            ByWidth::Narrow(program) => ByWidth::Narrow(Golden::new(program)),
+            ByWidth::Wide(program) => ByWidth::Wide(Golden::new(program)),
+        };
+        Trace { golden, output: vec![0; self.network.output().len()] }
+    }
+
+    /// Fault-free values for one event in the memory of another: nothing of what was there is left, nothing is allocated.
+    ///
+    /// `input` holds the raw values of the input register in C order; they must lie in its range.
+    ///
+    /// # Panics
+    /// When `input` has another length than the input node, or `trace` was not made by this engine: events are checked
+    /// against the network before they get here.
+    pub fn trace_into(&self, input: &[i64], trace: &mut Trace) {
+        match (&self.program, &mut trace.golden) {
+            (ByWidth::Narrow(program), ByWidth::Narrow(golden)) => golden.fill(program, input, &mut trace.output),
+            (ByWidth::Wide(program), ByWidth::Wide(golden)) => golden.fill(program, input, &mut trace.output),
+            _ => panic!("{MIXED}"),
+        }
+    }
+
+    /// Working memory for [`Engine::evaluate`] and [`Engine::sweep`], for any number of events.
+    pub fn scratch(&self) -> Scratch {
+        let space = match &self.program {
+            ByWidth::Narrow(program) => ByWidth::Narrow(Space::new(program)),
+            ByWidth::Wide(program) => ByWidth::Wide(Space::new(program)),
+        };
+        Scratch { space, found: Found::default() }
+    }
+
+    /// The output when `changes` hold together, or `None` when it equals the fault-free output.
     ///
     /// Exact for any number of changes in any layers; each register may be named once.
     ///
     /// # Panics
-    /// When a change names a register that the network does not have: sites come from its own inventory.
-    pub fn evaluate<'s>(&self, scratch: &'s mut DeltaScratch<'_>, changes: &[WeightChange]) -> Option<&'s [i64]> {
-        scratch.undo();
-        let first = changes.iter().map(|change| change.node).min()?;
-        for (id, node) in self.network.iter().skip(first.index()) {
-            let reached = node.inputs.iter().any(|input| !scratch.changed[input.index()].is_empty());
-            if reached {
-                self.carry(id, node, scratch);
+    /// When a change names a register that the network does not have (sites come from its own inventory), or `trace` or
+    /// `scratch` were not made by this engine.
+    pub fn evaluate<'m>(
+        &self,
+        trace: &'m Trace,
+        scratch: &'m mut Scratch,
+        changes: &[WeightChange],
+    ) -> Option<FaultyOutput<'m>> {
+        changes.iter().for_each(|change| self.check(change));
+        let Scratch { space, found } = scratch;
+        let differs = match (&self.program, &trace.golden, space) {
+            (ByWidth::Narrow(program), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
+                evaluate(program, golden, space, changes, found)
             }
-            if changes.iter().any(|change| change.node == id) {
-                self.perturb(id, node, changes, scratch);
+            (ByWidth::Wide(program), ByWidth::Wide(golden), ByWidth::Wide(space)) => {
+                evaluate(program, golden, space, changes, found)
             }
-        }
-        let output = scratch.values.len() - 1;
-        (!scratch.changed[output].is_empty()).then(|| scratch.values[output].as_slice())
-    }
-
-    /// Carries the differences of a node's input to its output.
-    fn carry(&self, id: NodeId, node: &Node, scratch: &mut DeltaScratch<'_>) {
-        let source = node.inputs[0];
-        let from = self.network.node(source);
-        let (before, after) = scratch.values.split_at_mut(id.index());
-        let (x, y) = (&before[source.index()], &mut after[0]);
-        let (before, after) = scratch.changed.split_at_mut(id.index());
-        let (x_changed, y_changed) = (&before[source.index()], &mut after[0]);
-        let (x_golden, y_golden) = (&scratch.trace.values[source.index()], &scratch.trace.values[id.index()]);
-        let mut set = |index: usize, value: i64| {
-            if value != y_golden[index] {
-                y[index] = value;
-                y_changed.push(index);
-            }
+            _ => panic!("{MIXED}"),
         };
-        match &node.op {
-            Op::Input(_) => unreachable!("an input node has no input"),
-            Op::Quantize(quantizer) => {
-                for index in x_changed {
-                    set(*index, quantizer.quantize(x[*index], from.signal.frac_bits));
-                }
+        differs.then(|| FaultyOutput::new(&trace.output, &found.indices, &found.values))
+    }
+
+    /// Prepares `changes` for [`Engine::sweep`]: each is a question of its own. Any order, repeats allowed.
+    ///
+    /// # Panics
+    /// When a change names a register that the network does not have.
+    pub fn flips(&self, changes: &[WeightChange]) -> FlipPlan {
+        changes.iter().for_each(|change| self.check(change));
+        let rows = match &self.program {
+            ByWidth::Narrow(program) => ByWidth::Narrow(Plan::new(program, changes)),
+            ByWidth::Wide(program) => ByWidth::Wide(Plan::new(program, changes)),
+        };
+        FlipPlan { rows, len: changes.len() }
+    }
+
+    /// Calls `visit(position among the plan's changes, output)` once for every change that, by itself, changes the output.
+    ///
+    /// The order of calls depends on the plan and the event alone.
+    ///
+    /// # Panics
+    /// When `plan`, `trace` or `scratch` were not made by this engine.
+    pub fn sweep(
+        &self,
+        plan: &FlipPlan,
+        trace: &Trace,
+        scratch: &mut Scratch,
+        mut visit: impl FnMut(usize, &FaultyOutput<'_>),
+    ) {
+        let Scratch { space, found } = scratch;
+        let mut visit = |position: usize, found: &Found| {
+            visit(position, &FaultyOutput::new(&trace.output, &found.indices, &found.values));
+        };
+        match (&self.program, &plan.rows, &trace.golden, space) {
+            (ByWidth::Narrow(program), ByWidth::Narrow(rows), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
+                rows.sweep(program, golden, space, found, &mut visit);
             }
-            Op::Relu => {
-                for index in x_changed {
-                    set(*index, x[*index].max(0));
-                }
+            (ByWidth::Wide(program), ByWidth::Wide(rows), ByWidth::Wide(golden), ByWidth::Wide(space)) => {
+                rows.sweep(program, golden, space, found, &mut visit);
             }
-            Op::Reshape => {
-                for index in x_changed {
-                    set(*index, x[*index]);
-                }
-            }
-            Op::ZeroPad2d(padding) => {
-                let row_len = from.shape[1] * from.shape[2];
-                for index in x_changed {
-                    let row = index / row_len + padding.top;
-                    let moved = (row * node.shape[1] + padding.left) * node.shape[2] + index % row_len;
-                    set(moved, x[*index]);
-                }
-            }
-            Op::Dense(layer) => {
-                for index in x_changed {
-                    add_row(layer, *index, x[*index] - x_golden[*index], node, y);
-                }
-                y_changed.extend((0..y.len()).filter(|out| y[*out] != y_golden[*out]));
-            }
-            Op::Conv2d(layer) => {
-                let reach = ConvReach { node, from, layer };
-                for index in x_changed {
-                    reach.add(*index, x[*index] - x_golden[*index], y, &mut scratch.listed);
-                }
-                let outputs = node.shape[2];
-                for (position, listed) in scratch.listed[..node.len() / outputs].iter_mut().enumerate() {
-                    if std::mem::take(listed) {
-                        let span = position * outputs..(position + 1) * outputs;
-                        y_changed.extend(span.filter(|index| y[*index] != y_golden[*index]));
-                    }
-                }
-            }
+            _ => panic!("{MIXED}"),
         }
     }
 
-    /// Adds to a layer's sums what its own changed registers contribute, given its inputs as they now are.
-    fn perturb(&self, id: NodeId, node: &Node, changes: &[WeightChange], scratch: &mut DeltaScratch<'_>) {
-        let source = node.inputs[0];
-        let (before, after) = scratch.values.split_at_mut(id.index());
-        let (x, y) = (&before[source.index()], &mut after[0]);
-        let golden = &scratch.trace.values[id.index()];
-        let differing = &mut scratch.changed[id.index()];
-        let channels = node.align.len();
-        for change in changes.iter().filter(|change| change.node == id) {
-            // One change enters a sum once at most, so only what was listed before it can be listed twice.
-            let listed_before = differing.len();
-            let mut add = |index: usize, delta: i64| {
-                if delta != 0 {
-                    if y[index] == golden[index] && !differing[..listed_before].contains(&index) {
-                        differing.push(index);
-                    }
-                    y[index] += delta;
-                }
-            };
-            match (change.tensor, &node.op) {
-                (TensorKind::Bias, _) => {
-                    let delta = change.delta << node.align[change.index].bias;
-                    (change.index..node.len()).step_by(channels).for_each(|index| add(index, delta));
-                }
-                (TensorKind::Kernel, Op::Dense(_)) => {
-                    let (input, out) = (change.index / channels, change.index % channels);
-                    add(out, (change.delta * x[input]) << node.align[out].product);
-                }
-                (TensorKind::Kernel, Op::Conv2d(layer)) => {
-                    let from = self.network.node(source);
-                    for_each_use(node, from, layer, change.index, |index, input| {
-                        add(index, (change.delta * x[input]) << node.align[index % channels].product);
-                    });
-                }
-                (TensorKind::Kernel, _) => unreachable!("only dense and convolution layers have weights"),
-            }
+    fn check(&self, change: &WeightChange) {
+        let tensor = self.network.node(change.node).op.tensor(change.tensor);
+        assert!(
+            tensor.is_some_and(|tensor| change.index < tensor.len()),
+            "{change:?}: the network has no such register"
+        );
+    }
+}
+
+/// Carries `changes` together to the output; `found` then holds its differences, if there are any.
+fn evaluate<W: Word>(
+    program: &Program<W>,
+    golden: &Golden<W>,
+    space: &mut Space<W>,
+    changes: &[WeightChange],
+    found: &mut Found,
+) -> bool {
+    let Space { flow, own, .. } = space;
+    flow.changed[0].clear();
+    for (at, layer) in program.layers.iter().enumerate() {
+        own.clear();
+        for change in changes.iter().filter(|change| change.node == layer.node) {
+            add_own(layer, &golden.layers[at].input, &flow.changed[at], change, own);
         }
-        differing.retain(|index| y[*index] != golden[*index]);
+        flow.step(program, golden, at, own);
     }
+    let output = &flow.changed[program.layers.len()];
+    found.set(output);
+    !output.is_empty()
 }
 
-/// Adds `dx` times row `input` of a dense kernel to the sums.
-fn add_row(layer: &Dense, input: usize, dx: i64, node: &Node, sums: &mut [i64]) {
-    let row = &layer.kernel.raw()[input * sums.len()..(input + 1) * sums.len()];
-    for ((sum, weight), align) in sums.iter_mut().zip(row).zip(&node.align) {
-        *sum += (weight * dx) << align.product;
-    }
-}
-
-/// A convolution seen from one input value: which sums it enters.
-struct ConvReach<'a> {
-    node: &'a Node,
-    from: &'a Node,
-    layer: &'a Conv2d,
-}
-
-impl ConvReach<'_> {
-    /// Adds the effect of input value `index` moving by `dx`, and lists the output positions it entered.
-    fn add(&self, index: usize, dx: i64, sums: &mut [i64], listed: &mut [bool]) {
-        let [_, columns, channels] = [self.from.shape[0], self.from.shape[1], self.from.shape[2]];
-        let [out_rows, out_columns, outputs] = [self.node.shape[0], self.node.shape[1], self.node.shape[2]];
-        let window = &self.layer.window;
-        let (row, column, channel) = (index / (columns * channels), index / channels % columns, index % channels);
-        let padded = [row + window.padding.top, column + window.padding.left];
-        for kernel_row in 0..window.kernel[0] {
-            let Some(out_row) = output_position(padded[0], kernel_row, window.stride[0], out_rows) else { continue };
-            for kernel_column in 0..window.kernel[1] {
-                let Some(out_column) = output_position(padded[1], kernel_column, window.stride[1], out_columns) else {
-                    continue;
-                };
-                let position = out_row * out_columns + out_column;
-                listed[position] = true;
-                let tap = ((kernel_row * window.kernel[1] + kernel_column) * channels + channel) * outputs;
-                let weights = &self.layer.kernel.raw()[tap..tap + outputs];
-                let sums = &mut sums[position * outputs..(position + 1) * outputs];
-                for ((sum, weight), align) in sums.iter_mut().zip(weights).zip(&self.node.align) {
-                    *sum += (weight * dx) << align.product;
+/// What a changed register adds to the sums of its layer, given the layer's input as it now is.
+fn add_own<W: Word>(
+    layer: &Layer<W>,
+    golden_input: &[W],
+    changed_input: &[Changed<W>],
+    change: &WeightChange,
+    own: &mut Vec<Addend<W>>,
+) {
+    let (row, lane) = (change.index / layer.channels, change.index % layer.channels);
+    let delta: W = layer.aligned(change.tensor, lane, change.delta);
+    let flat = |position: u32| cast::index(position) * layer.lanes() + lane;
+    match change.tensor {
+        TensorKind::Bias => {
+            own.extend((0..cast::id(layer.positions)).map(|position| Addend { flat: flat(position), value: delta }));
+        }
+        TensorKind::Kernel => {
+            let (tap, channel) = (row / layer.in_channels, row % layer.in_channels);
+            for at in layer.uses.get(tap) {
+                let index = cast::index(at.pixel) * layer.in_channels + channel;
+                let now = changed_input.binary_search_by_key(&cast::id(index), |changed| changed.index);
+                let x = now.map_or(golden_input[index], |found| changed_input[found].value);
+                if x != W::default() {
+                    own.push(Addend { flat: flat(at.position), value: delta.times(x) });
                 }
             }
-        }
-    }
-}
-
-/// Output row (column) whose window has its row (column) `kernel` on the padded input row (column) `padded`.
-fn output_position(padded: usize, kernel: usize, stride: usize, outputs: usize) -> Option<usize> {
-    let offset = padded.checked_sub(kernel)?;
-    (offset % stride == 0 && offset / stride < outputs).then_some(offset / stride)
-}
-
-/// Calls `visit(output index, input index)` for every product that kernel register `register` takes part in.
-fn for_each_use(node: &Node, from: &Node, layer: &Conv2d, register: usize, mut visit: impl FnMut(usize, usize)) {
-    let [rows, columns, channels] = [from.shape[0], from.shape[1], from.shape[2]];
-    let [out_rows, out_columns, outputs] = [node.shape[0], node.shape[1], node.shape[2]];
-    let (out, channel) = (register % outputs, register / outputs % channels);
-    let tap = register / (outputs * channels);
-    let (kernel_row, kernel_column) = (tap / layer.window.kernel[1], tap % layer.window.kernel[1]);
-    for out_row in 0..out_rows {
-        let Some(row) = layer.window.input_row(out_row, kernel_row, rows) else { continue };
-        for out_column in 0..out_columns {
-            let Some(column) = layer.window.input_column(out_column, kernel_column, columns) else { continue };
-            visit((out_row * out_columns + out_column) * outputs + out, (row * columns + column) * channels + channel);
         }
     }
 }

@@ -1,12 +1,25 @@
-//! Exact evaluation of the accelerator, and of what a changed weight register does to its output.
+//! Exact evaluation of the accelerator, and of what changed weight registers do to its output.
 //!
-//! [`mod@reference`] computes a whole network the plain way and serves as the truth for everything faster. [`Engine`] computes
-//! the fault-free values once per event ([`Trace`]) and then, for every fault, only what the fault reaches. Both are
-//! integer and exact; neither approximates, samples or runs in parallel (that is `campaign`'s work).
+//! [`mod@reference`] computes a whole network the plain way and serves as the truth for everything faster. [`Engine`] prepares
+//! a network once, computes the fault-free values once per event ([`Trace`]), and then, for every fault, only what the fault
+//! reaches: [`Engine::evaluate`] for any changes that hold together, [`Engine::sweep`] for many single changes one by one
+//! ([`FlipPlan`]). [`OutputSet`] finds the distinct outputs among them. All of it is integer and exact; nothing here
+//! approximates, samples or runs in parallel (that is `campaign`'s work).
 
 mod delta;
+mod flips;
+mod kernels;
+mod outputs;
+mod program;
 pub mod reference;
+mod requantize;
+mod scratch;
 mod trace;
+mod width;
+mod word;
 
-pub use delta::{DeltaScratch, Engine, WeightChange};
+pub use delta::{Engine, WeightChange};
+pub use flips::FlipPlan;
+pub use outputs::{FaultyOutput, OutputId, OutputSet};
+pub use scratch::Scratch;
 pub use trace::Trace;

@@ -91,3 +91,15 @@ pub fn i128_from_whole(value: f64) -> i128 {
 pub const fn f64_from_i128(value: i128) -> f64 {
     value as f64
 }
+
+/// The low 32 bits of an integer, as a two's-complement word: what arithmetic modulo 2^32 keeps.
+#[inline]
+pub const fn low_i32(value: i64) -> i32 {
+    value as i32
+}
+
+/// The low 64 bits of a word of bits.
+#[inline]
+pub const fn low_u64(value: u128) -> u64 {
+    value as u64
+}

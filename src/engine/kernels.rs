@@ -1,0 +1,221 @@
+//! The vectorized loops: sums of one event, changed sums, changed outputs of a row of flips.
+//!
+//! All arithmetic wraps, which is exact because every final value fits its word (see `word::fits`); no loop depends on
+//! the vector unit it is compiled for. What the loops are run for is decided by their callers.
+
+use multiversion::multiversion;
+
+use super::program::Layer;
+use super::word::{Block, LANES, Word, differing};
+use crate::num::cast;
+
+/// Fault-free values around one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LayerTrace<W> {
+    /// Its input.
+    pub(super) input: Vec<W>,
+    /// Its sums, `blocks` blocks per position.
+    pub(super) sums: Vec<Block<W>>,
+    /// What the tail makes of them.
+    pub(super) settled: Vec<Block<W>>,
+}
+
+/// A value that is not what it is without faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Changed<W> {
+    pub(super) index: u32,
+    pub(super) value: W,
+}
+
+/// A value that one flip changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hit<W> {
+    /// Which flip: its lane among those of all slots.
+    pub(super) lane: u32,
+    pub(super) changed: Changed<W>,
+}
+
+/// What is added to one sum: `flat` counts lanes over all positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Addend<W> {
+    pub(super) flat: usize,
+    pub(super) value: W,
+}
+
+/// An output position where a tap sees a value other than zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen<W> {
+    pub(super) position: u32,
+    pub(super) x: W,
+}
+
+/// Sums under a change; a position holds them only while it is touched.
+#[derive(Debug, Clone)]
+pub(super) struct Sums<W> {
+    blocks: Vec<Block<W>>,
+    is_touched: Vec<bool>,
+    touched: Vec<u32>,
+}
+
+impl<W: Word> Sums<W> {
+    pub(super) fn new(layer: &Layer<W>) -> Self {
+        Self {
+            blocks: vec![Block::default(); layer.positions * layer.blocks],
+            is_touched: vec![false; layer.positions],
+            touched: Vec::new(),
+        }
+    }
+
+    /// The sums of a position, fault-free when it is touched for the first time.
+    #[inline(always)]
+    fn touch(&mut self, position: u32, blocks: usize, golden: &[Block<W>]) -> &mut [Block<W>] {
+        let start = cast::index(position) * blocks;
+        let sums = &mut self.blocks[start..start + blocks];
+        let is_touched = &mut self.is_touched[cast::index(position)];
+        if !*is_touched {
+            *is_touched = true;
+            self.touched.push(position);
+            sums.copy_from_slice(&golden[start..start + blocks]);
+        }
+        sums
+    }
+}
+
+/// Adds `x` times a row of weights to the sums of one position.
+#[inline(always)]
+fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
+    for (sums, weights) in sums.iter_mut().zip(row) {
+        for (sum, weight) in sums.iter_mut().zip(weights) {
+            *sum = sum.plus(weight.times(x));
+        }
+    }
+}
+
+/// Calls `visit(position, row of weights)` for every sum that input value `index` enters.
+#[inline(always)]
+fn for_each_reach<W: Word>(layer: &Layer<W>, index: usize, mut visit: impl FnMut(u32, &[Block<W>])) {
+    // A dense layer has one pixel; a division costs more than the rest there.
+    let (pixel, channel) =
+        if layer.pixels == 1 { (0, index) } else { (index / layer.in_channels, index % layer.in_channels) };
+    for reach in layer.reach.get(pixel) {
+        let start = (cast::index(reach.tap) * layer.in_channels + channel) * layer.blocks;
+        visit(reach.position, &layer.kernel[start..start + layer.blocks]);
+    }
+}
+
+/// Fault-free sums of `trace.input`, what the tail makes of them, and these values in the order of the next layer's input.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn trace<W: Word>(layer: &Layer<W>, trace: &mut LayerTrace<W>, next: &mut [W]) {
+    let LayerTrace { input, sums, settled } = trace;
+    for position in sums.chunks_exact_mut(layer.blocks) {
+        position.copy_from_slice(&layer.bias);
+    }
+    for (index, x) in input.iter().enumerate() {
+        if *x != W::default() {
+            for_each_reach(layer, index, |position, row| {
+                add_row(&mut sums[cast::index(position) * layer.blocks..][..layer.blocks], row, *x);
+            });
+        }
+    }
+    settled.copy_from_slice(sums);
+    let (targets, _) = layer.target.as_chunks::<LANES>();
+    for (values, targets) in settled.iter_mut().zip(targets) {
+        layer.tail.apply(values);
+        for (value, target) in values.iter().zip(targets) {
+            if let Some(next) = next.get_mut(cast::index(*target)) {
+                *next = *value;
+            }
+        }
+    }
+}
+
+/// Carries changed input values and changed sums through a layer: appends what then differs behind it, in order.
+///
+/// # Panics
+/// When an index is beyond the layer.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn carry<W: Word>(
+    layer: &Layer<W>,
+    trace: &LayerTrace<W>,
+    incoming: &[Changed<W>],
+    own: &[Addend<W>],
+    sums: &mut Sums<W>,
+    outgoing: &mut Vec<Changed<W>>,
+) {
+    for changed in incoming {
+        let index = cast::index(changed.index);
+        let dx = changed.value.minus(trace.input[index]);
+        for_each_reach(layer, index, |position, row| {
+            add_row(sums.touch(position, layer.blocks, &trace.sums), row, dx);
+        });
+    }
+    for addend in own {
+        let (block, lane) = (addend.flat / LANES, addend.flat % LANES);
+        let position = sums.touch(cast::id(block / layer.blocks), layer.blocks, &trace.sums);
+        let sum = &mut position[block % layer.blocks][lane];
+        *sum = sum.plus(addend.value);
+    }
+    sums.touched.sort_unstable();
+    for position in sums.touched.drain(..) {
+        sums.is_touched[cast::index(position)] = false;
+        for block in cast::index(position) * layer.blocks..(cast::index(position) + 1) * layer.blocks {
+            let mut values = sums.blocks[block];
+            layer.tail.apply(&mut values);
+            for_each_lane(differing(&values, &trace.settled[block]), |lane| {
+                outgoing.push(Changed { index: layer.target[block * LANES + lane], value: values[lane] });
+            });
+        }
+    }
+}
+
+/// What a row of flips changes behind the layer, where the taps of the row see `seen`.
+///
+/// `deltas` holds `layer.blocks` blocks per slot: what one flip per lane adds per unit of `x`. Hits are appended slot by
+/// slot, then position by position, then lane by lane.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn row_hits<W: Word>(
+    layer: &Layer<W>,
+    trace: &LayerTrace<W>,
+    deltas: &[Block<W>],
+    seen: &[Seen<W>],
+    hits: &mut Vec<Hit<W>>,
+) {
+    let blocks = layer.blocks;
+    for (slot, deltas) in deltas.chunks_exact(blocks).enumerate() {
+        for Seen { position, x } in seen {
+            let start = cast::index(*position) * blocks;
+            let golden = trace.sums[start..start + blocks].iter().zip(&trace.settled[start..start + blocks]);
+            for (block, (deltas, (sums, settled))) in deltas.iter().zip(golden).enumerate() {
+                let mut values = *sums;
+                for (value, delta) in values.iter_mut().zip(deltas) {
+                    *value = value.plus(delta.times(*x));
+                }
+                layer.tail.apply(&mut values);
+                let targets = &layer.target[(start + block) * LANES..(start + block + 1) * LANES];
+                let first_lane = (slot * blocks + block) * LANES;
+                for_each_lane(differing(&values, settled), |lane| {
+                    let changed = Changed { index: targets[lane], value: values[lane] };
+                    hits.push(Hit { lane: cast::id(first_lane + lane), changed });
+                });
+            }
+        }
+    }
+}
+
+/// Calls `visit` for every lane whose bit is set, lowest first.
+#[inline(always)]
+fn for_each_lane(mut lanes: u32, mut visit: impl FnMut(usize)) {
+    while lanes != 0 {
+        visit(cast::index(lanes.trailing_zeros()));
+        lanes &= lanes - 1;
+    }
+}
