@@ -4,7 +4,7 @@
 //! It reads no files and draws from no global random generator; a seed gives the same events, in any order and on any number of threads.
 
 pub mod activation;
-mod combination;
+mod affine;
 pub mod decoder;
 pub mod emd;
 pub mod evaluator;
@@ -13,4 +13,6 @@ pub mod generator;
 pub mod geometry;
 pub mod loss;
 pub mod metric;
+mod rounding;
 mod transport;
+pub mod vicinity;

@@ -1,0 +1,505 @@
+//! `Vicinity`: a decoder run on inputs that differ little from one that is known.
+//!
+//! Few ReLUs change their state on the way, so that the change of the output is a few known columns. What comes out lies
+//! so close to the plain evaluation (`rounding` proves how close) that both nearly always round to the same `f32`; where
+//! that is not certain, the plain evaluation decides. So it gives the bits of [`Decoder::run`], whatever ran before. It
+//! knows no layer kinds (`affine`) and nothing of what the values mean.
+//!
+//! Hidden values are kept as margins: a unit's value times its sign at the center. A unit whose margin is negative has
+//! changed its state, and `-margin` is by how much its ReLU gives more than its linearization.
+#![allow(clippy::inline_always)]
+
+use multiversion::multiversion;
+
+use super::affine::{Affine, Term, list_terms, rectified};
+use super::decoder::{ChainMemory, Decoder, DecoderScratch, Layer, run_chain};
+use super::rounding::{Bounds, CenterErrors, INFLATION, MAX_LAYERS, UNIT};
+use crate::num::cast;
+
+/// Bits of a word of flags.
+const WORD: usize = 64;
+
+/// A decoder around one input; made by [`Decoder::at`].
+#[derive(Debug)]
+pub struct Vicinity<'a> {
+    decoder: &'a Decoder,
+    scratch: &'a mut DecoderScratch,
+    plain_runs: u64,
+}
+
+impl<'a> Vicinity<'a> {
+    pub(super) fn new(decoder: &'a Decoder, center: &[f32], scratch: &'a mut DecoderScratch) -> Self {
+        scratch.vicinity.is_ready = false;
+        if let Some(bounds) = decoder.bounds()
+            && center.iter().all(|value| value.is_finite())
+        {
+            prepare(decoder.prefix(), bounds, center, scratch);
+        }
+        Self { decoder, scratch, plain_runs: 0 }
+    }
+
+    /// What [`Decoder::run`] gives for `input`, bit for bit.
+    ///
+    /// # Panics
+    /// As [`Decoder::run`].
+    pub fn run(&mut self, input: &[f32]) -> &[f32] {
+        assert_eq!(input.len(), self.decoder.input_len(), "the inputs of a decoder have one length");
+        if let Some(bounds) = self.decoder.bounds()
+            && self.scratch.vicinity.is_ready
+            && input.iter().all(|value| value.is_finite())
+            && run_near(self.decoder.prefix(), bounds, input, self.scratch)
+        {
+            return self.decoder.finish(self.scratch);
+        }
+        self.plain_runs += 1;
+        self.decoder.run(input, self.scratch)
+    }
+
+    /// How many inputs the plain evaluation had to decide.
+    pub const fn plain_runs(&self) -> u64 {
+        self.plain_runs
+    }
+}
+
+/// Working memory of a [`Vicinity`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct VicinityMemory {
+    is_ready: bool,
+    /// What the first layer takes at the center.
+    center: Vec<f64>,
+    /// What the prefix gives at the center.
+    golden: Vec<f32>,
+    /// One per layer.
+    levels: Vec<Level>,
+    /// Which inputs have directions.
+    known: Vec<bool>,
+    errors: CenterErrors,
+    ray: Ray,
+    /// How the present input differs from the center.
+    steps: Vec<Term>,
+    /// Per layer, margins at the present input.
+    moved: Vec<Vec<f64>>,
+    /// Per layer, units that changed their state at the present input, and by how much; those of the ray are in the ray.
+    changed: Vec<Vec<Term>>,
+    /// Bits of the units to look at.
+    flags: Vec<u64>,
+    /// Bound of the error of each output.
+    pub(super) tolerances: Vec<f64>,
+    column: Vec<f64>,
+    image: Vec<f64>,
+}
+
+/// What is known of the values of one layer.
+#[derive(Debug, Clone, Default)]
+struct Level {
+    /// Sign of each value at the center; +1 when no ReLU follows.
+    signs: Vec<f64>,
+    /// Margins at the center.
+    margins: Vec<f64>,
+    /// `[input, unit]`: by how much margins move with an input, no unit changing its state.
+    directions: Vec<f64>,
+    /// Per unit, where its row of `ways` is.
+    slots: Vec<Option<usize>>,
+    /// `[slot, unit]`: what a unit's change does to the margins of the layers after the next, in order.
+    ways: Vec<f64>,
+}
+
+/// Inputs that differ from the center in one value, ever farther: until the next unit of the first layer changes its
+/// state, the margins of the later layers move on straight lines.
+#[derive(Debug, Clone, Default)]
+struct Ray {
+    /// The last step; none before the first.
+    step: Option<Term>,
+    /// Per layer, margins are `at + step * slope`, before changes behind the first layer. Not used for the first.
+    at: Vec<Vec<f64>>,
+    slope: Vec<Vec<f64>>,
+    /// Bits of the units of the first layer that have changed.
+    changed: Vec<u64>,
+    count: usize,
+    /// Per layer, the sum of [`Bounds::passed`] of these units.
+    passed: [f64; MAX_LAYERS],
+}
+
+impl VicinityMemory {
+    /// Computes the directions of an input unless they are known.
+    #[inline(always)]
+    fn learn_direction(&mut self, layers: &[Layer], input: u32, terms: &mut Vec<Term>, block: &mut Vec<f64>) {
+        let Self { levels, known, column, image, .. } = self;
+        let index = cast::index(input);
+        if std::mem::replace(&mut known[index], true) {
+            return;
+        }
+        for (level, layer) in layers.iter().enumerate() {
+            image.clear();
+            image.resize(layer.affine.outputs(), 0.0);
+            if level == 0 {
+                layer.affine.add_terms::<false>(&[Term { unit: input, factor: 1.0 }], image);
+            } else {
+                propagate(&layer.affine, &levels[level - 1].signs, column, image, terms, block);
+            }
+            let Level { signs, directions, .. } = &mut levels[level];
+            let from = index * image.len();
+            store_signed(image, signs, &mut directions[from..from + image.len()]);
+            std::mem::swap(column, image);
+        }
+    }
+
+    /// Computes what a change of unit `unit` of `level` does to the layers after the next, unless that is known.
+    #[inline(always)]
+    fn learn_ways(&mut self, layers: &[Layer], level: usize, unit: u32, terms: &mut Vec<Term>, block: &mut Vec<f64>) {
+        let Self { levels, column, image, .. } = self;
+        let index = cast::index(unit);
+        if layers.len() <= level + 2 || levels[level].slots[index].is_some() {
+            return;
+        }
+        let (this, later) = levels[level..].split_first_mut().expect("the level exists");
+        this.slots[index] = Some(this.ways.len());
+        column.clear();
+        column.resize(layers[level + 1].affine.outputs(), 0.0);
+        layers[level + 1].affine.add_terms::<false>(&[Term { unit, factor: 1.0 }], column);
+        for (pair, layer) in later.windows(2).zip(&layers[level + 2..]) {
+            image.clear();
+            image.resize(layer.affine.outputs(), 0.0);
+            propagate(&layer.affine, &pair[0].signs, column, image, terms, block);
+            let from = this.ways.len();
+            this.ways.resize(from + image.len(), 0.0);
+            store_signed(image, &pair[1].signs, &mut this.ways[from..]);
+            std::mem::swap(column, image);
+        }
+    }
+
+    /// Starts the ray at the center, unless it goes on.
+    #[inline(always)]
+    fn follow_ray(&mut self, step: Term) {
+        let Self { levels, ray, .. } = self;
+        let goes_on = ray.step.is_some_and(|last| {
+            last.unit == step.unit
+                && last.factor.is_sign_negative() == step.factor.is_sign_negative()
+                && last.factor.abs() <= step.factor.abs()
+        });
+        ray.step = Some(step);
+        if goes_on {
+            return;
+        }
+        ray.changed.fill(0);
+        ray.count = 0;
+        ray.passed.fill(0.0);
+        for ((level, at), slope) in levels.iter().zip(&mut ray.at).zip(&mut ray.slope).skip(1) {
+            at.clear();
+            at.extend_from_slice(&level.margins);
+            slope.clear();
+            slope.extend_from_slice(level.direction(step.unit));
+        }
+    }
+
+    /// Bends the ray where unit `unit` of the first layer changes.
+    #[inline(always)]
+    fn bend_ray(&mut self, layers: &[Layer], bounds: &Bounds, unit: u32, input: u32) {
+        let Self { levels, ray, .. } = self;
+        let index = cast::index(unit);
+        let factors = [-levels[0].margins[index], -levels[0].direction(input)[index]];
+        for (lines, factor) in [&mut ray.at, &mut ray.slope].into_iter().zip(factors) {
+            for (level, line) in lines.iter_mut().enumerate().skip(1) {
+                pass_on(layers, levels, 0, level, Term { unit, factor }, line);
+            }
+        }
+        ray.changed[index / WORD] |= 1 << (index % WORD);
+        ray.count += 1;
+        for (to, passed) in ray.passed[..layers.len()].iter_mut().enumerate().skip(1) {
+            *passed += bounds.passed(0, to, index);
+        }
+    }
+
+    /// Margins of `level` at the present input, changes of the layers before it included.
+    #[inline(always)]
+    fn move_margins(&mut self, layers: &[Layer], level: usize, on_ray: bool) {
+        let Self { levels, ray, steps, moved, changed, .. } = self;
+        let (this, moved) = (&levels[level], &mut moved[level]);
+        moved.clear();
+        match steps[..] {
+            [step] if on_ray && level > 0 => {
+                let lines = ray.at[level].iter().zip(&ray.slope[level]);
+                moved.extend(lines.map(|(at, slope)| at + step.factor * slope));
+            }
+            [step] => {
+                let lines = this.margins.iter().zip(this.direction(step.unit));
+                moved.extend(lines.map(|(margin, slope)| margin + step.factor * slope));
+            }
+            _ => {
+                moved.extend_from_slice(&this.margins);
+                add_rows(&this.directions, steps, moved);
+            }
+        }
+        for (from, changed) in changed[..level].iter().enumerate() {
+            if from + 1 == level && level + 1 == layers.len() {
+                // The last layer's signs are +1, so its columns can be added all at once.
+                layers[level].affine.add_terms::<false>(changed, moved);
+            } else {
+                changed.iter().for_each(|term| pass_on(layers, levels, from, level, *term, moved));
+            }
+        }
+    }
+
+    /// Lists the units of `level` that changed their state, on the ray those of the first layer in the ray. Adds what
+    /// errors of all flagged units pass on to `passed`, and gives their number.
+    #[inline(always)]
+    fn find_changed(
+        &mut self,
+        layers: &[Layer],
+        bounds: &Bounds,
+        level: usize,
+        threshold: f64,
+        on_ray: bool,
+        passed: &mut [f64],
+        chain: &mut ChainMemory,
+    ) -> usize {
+        flag(&self.moved[level], threshold, &mut self.flags);
+        let mut count = 0;
+        let mut new = [0.0; MAX_LAYERS];
+        for word in 0..self.flags.len() {
+            let mut bits = self.flags[word];
+            if on_ray && level == 0 {
+                bits &= !self.ray.changed[word];
+            }
+            while bits != 0 {
+                let index = word * WORD + cast::index(bits.trailing_zeros());
+                bits &= bits - 1;
+                let unit = cast::id(index);
+                let margin = self.moved[level][index];
+                if margin < 0.0 {
+                    self.learn_ways(layers, level, unit, &mut chain.terms, &mut chain.block);
+                    if on_ray && level == 0 {
+                        self.bend_ray(layers, bounds, unit, self.steps[0].unit);
+                        continue;
+                    }
+                    self.changed[level].push(Term { unit, factor: -margin });
+                }
+                count += 1;
+                for (to, new) in new[..layers.len()].iter_mut().enumerate().skip(level + 1) {
+                    *new += bounds.passed(level, to, index);
+                }
+            }
+        }
+        let on_ray = on_ray && level == 0;
+        for ((passed, new), ray) in passed.iter_mut().zip(new).zip(self.ray.passed) {
+            *passed += threshold * (new + if on_ray { ray } else { 0.0 });
+        }
+        count + if on_ray { self.ray.count } else { 0 }
+    }
+}
+
+impl Level {
+    #[inline(always)]
+    fn direction(&self, input: u32) -> &[f64] {
+        let len = self.margins.len();
+        &self.directions[cast::index(input) * len..][..len]
+    }
+}
+
+/// Takes the plain values at `center` as the center of all that follows.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn prepare(layers: &[Layer], bounds: &Bounds, center: &[f32], scratch: &mut DecoderScratch) {
+    let DecoderScratch { chain, vicinity: memory, .. } = scratch;
+    run_chain(layers, center, chain);
+    bounds.at_center(layers, chain, &mut memory.errors);
+    memory.center.clear();
+    memory.center.extend(center.iter().map(|value| entering(layers, *value)));
+    memory.golden.clear();
+    memory.golden.extend(chain.levels[layers.len()].iter().map(|value| cast::nearest_f32(*value)));
+    memory.known.clear();
+    memory.known.resize(center.len(), false);
+    for per_layer in [&mut memory.moved, &mut memory.ray.at, &mut memory.ray.slope] {
+        per_layer.resize_with(layers.len(), Vec::new);
+    }
+    memory.changed.resize_with(layers.len(), Vec::new);
+    memory.levels.resize_with(layers.len(), Level::default);
+    for (index, (level, values)) in memory.levels.iter_mut().zip(&chain.levels[1..]).enumerate() {
+        let rectified = layers.get(index + 1).is_some_and(|next| next.rectifies);
+        level.signs.clear();
+        level.signs.extend(values.iter().map(|value| if rectified { 1.0_f64.copysign(*value) } else { 1.0 }));
+        level.margins.resize(values.len(), 0.0);
+        store_signed(values, &level.signs, &mut level.margins);
+        level.directions.resize(center.len() * values.len(), 0.0);
+        level.slots.clear();
+        level.slots.resize(values.len(), None);
+        level.ways.clear();
+    }
+    memory.ray.step = None;
+    memory.ray.changed.clear();
+    memory.ray.changed.resize(layers[0].affine.outputs().div_ceil(WORD), 0);
+    memory.is_ready = true;
+}
+
+/// Stores what the prefix gives for `input` in `scratch.values`; false when rounding leaves it open.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut DecoderScratch) -> bool {
+    let DecoderScratch { values, chain, vicinity: memory } = scratch;
+    memory.steps.clear();
+    for (unit, (value, center)) in (0..).zip(input.iter().zip(&memory.center)) {
+        let factor = entering(layers, *value) - center;
+        if factor != 0.0 {
+            memory.steps.push(Term { unit, factor });
+        }
+    }
+    if memory.steps.is_empty() {
+        values.clear();
+        values.extend_from_slice(&memory.golden);
+        return true;
+    }
+    for step in 0..memory.steps.len() {
+        memory.learn_direction(layers, memory.steps[step].unit, &mut chain.terms, &mut chain.block);
+    }
+    let last = layers.len() - 1;
+    let on_ray = memory.steps.len() == 1 && last > 0;
+    if on_ray {
+        memory.follow_ray(memory.steps[0]);
+    }
+    // Roundings of a sum: its terms so far, and what `rounding` adds.
+    let mut depth = cast::f64_from_count(memory.steps.len() + 4);
+    let mut passed = [0.0; MAX_LAYERS];
+    for level in 0..last {
+        memory.changed[level].clear();
+        if !layers[level + 1].rectifies {
+            continue;
+        }
+        let threshold = bounds.threshold(level, &memory.errors, depth, &memory.steps, passed[level]);
+        memory.move_margins(layers, level, on_ray);
+        let count = memory.find_changed(layers, bounds, level, threshold, on_ray, &mut passed, chain);
+        depth += cast::f64_from_count(count);
+    }
+    memory.move_margins(layers, last, on_ray);
+    memory.bound_outputs(bounds, depth, passed[last]);
+    round_certain(&memory.moved[last], &memory.tolerances, values)
+}
+
+impl VicinityMemory {
+    /// Bounds of the distance between what the last layer gives here and in the plain evaluation.
+    #[inline(always)]
+    fn bound_outputs(&mut self, bounds: &Bounds, depth: f64, passed: f64) {
+        let Self { levels, errors, steps, tolerances, .. } = self;
+        let last = levels.len() - 1;
+        tolerances.clear();
+        tolerances.resize(errors.outputs.len(), 0.0);
+        for step in steps.iter() {
+            let size = step.factor.abs();
+            for (tolerance, reach) in tolerances.iter_mut().zip(bounds.reach(cast::index(step.unit))) {
+                *tolerance += size * reach;
+            }
+        }
+        let growth = bounds.growth(last, depth);
+        let center = errors.outputs.iter().zip(&levels[last].margins).zip(bounds.live());
+        for (tolerance, ((error, value), live)) in tolerances.iter_mut().zip(center) {
+            let sum = 2.0 * error + depth * UNIT * value.abs() + growth * *tolerance + live * passed;
+            *tolerance = INFLATION * sum;
+        }
+    }
+}
+
+/// Rounds values; false when one could round to another number were it `tolerance` larger or smaller.
+#[inline(always)]
+fn round_certain(exact: &[f64], tolerances: &[f64], rounded: &mut Vec<f32>) -> bool {
+    rounded.clear();
+    rounded.resize(exact.len(), 0.0);
+    let mut is_certain = true;
+    for ((value, tolerance), rounded) in exact.iter().zip(tolerances).zip(rounded) {
+        // The sum and the difference are rounded, too.
+        let tolerance = tolerance + 2.0 * UNIT * value.abs();
+        let (low, high) = (cast::nearest_f32(value - tolerance), cast::nearest_f32(value + tolerance));
+        is_certain &= (low.to_bits() == high.to_bits()) & low.is_finite();
+        *rounded = low;
+    }
+    is_certain
+}
+
+/// What the first layer takes when `value` comes in.
+#[inline(always)]
+fn entering(layers: &[Layer], value: f32) -> f64 {
+    if layers[0].rectifies { rectified(f64::from(value)) } else { f64::from(value) }
+}
+
+/// `image += affine` of the units of `column` with positive sign, without the bias.
+#[inline(always)]
+fn propagate(
+    affine: &Affine,
+    signs: &[f64],
+    column: &[f64],
+    image: &mut [f64],
+    terms: &mut Vec<Term>,
+    block: &mut Vec<f64>,
+) {
+    list_terms(column.iter().zip(signs).map(|(value, sign)| if *sign > 0.0 { *value } else { 0.0 }), terms);
+    affine.add_sums::<false>(terms, image, block);
+}
+
+#[inline(always)]
+fn store_signed(values: &[f64], signs: &[f64], out: &mut [f64]) {
+    for ((value, sign), out) in values.iter().zip(signs).zip(out) {
+        *out = value * sign;
+    }
+}
+
+/// Adds what a change of unit `term.unit` of layer `from` by `term.factor` does to the margins of layer `to`.
+#[inline(always)]
+fn pass_on(layers: &[Layer], levels: &[Level], from: usize, to: usize, term: Term, margins: &mut [f64]) {
+    if to == from + 1 {
+        layers[to].affine.add_signed_column(term, &levels[to].signs, margins);
+        return;
+    }
+    let level = &levels[from];
+    let slot = level.slots[cast::index(term.unit)].expect("the ways of changed units are learned before use");
+    let start = slot + levels[from + 2..to].iter().map(|level| level.margins.len()).sum::<usize>();
+    for (margin, way) in margins.iter_mut().zip(&level.ways[start..]) {
+        *margin += term.factor * way;
+    }
+}
+
+/// `out += sum of step * row`, rows as long as `out`.
+#[inline(always)]
+fn add_rows(rows: &[f64], steps: &[Term], out: &mut [f64]) {
+    const TILE: usize = 32;
+    let len = out.len();
+    let (tiles, rest) = out.as_chunks_mut::<TILE>();
+    let mut from = 0;
+    for tile in tiles {
+        let mut sums = *tile;
+        for step in steps {
+            let row = rows[cast::index(step.unit) * len + from..].first_chunk::<TILE>().expect("rows are whole");
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += step.factor * value;
+            }
+        }
+        *tile = sums;
+        from += TILE;
+    }
+    for step in steps {
+        let row = &rows[cast::index(step.unit) * len + from..];
+        for (out, value) in rest.iter_mut().zip(row) {
+            *out += step.factor * value;
+        }
+    }
+}
+
+/// Sets bit `i % 64` of word `i / 64` for every `margins[i] < threshold`.
+#[inline(always)]
+fn flag(margins: &[f64], threshold: f64, flags: &mut Vec<u64>) {
+    flags.clear();
+    let word = |margins: &[f64]| {
+        let bit = |(bit, margin): (u32, &f64)| if *margin < threshold { 1_u64 << bit } else { 0 };
+        (0..).zip(margins).map(bit).fold(0, |word, bit| word | bit)
+    };
+    let (words, rest) = margins.as_chunks::<WORD>();
+    flags.extend(words.iter().map(|margins| word(margins)));
+    if !rest.is_empty() {
+        flags.push(word(rest));
+    }
+}
+
+#[cfg(test)]
+#[path = "vicinity_tests.rs"]
+mod tests;
