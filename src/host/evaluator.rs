@@ -172,8 +172,8 @@ impl Evaluator {
         if metric != ErrorMetric::Deviation && found != expected {
             return Err(EvaluatorError::OutputLength { metric, expected, found, decoder: name });
         }
-        let distances = geometry::distances().into_iter().flatten().collect();
-        let emd = Emd::new(distances, CELLS).expect("the distances of the module's cells are finite and enough");
+        let emd = Emd::new(geometry::distances().as_flattened(), CELLS);
+        let emd = emd.expect("the distances of the module's cells are finite and enough");
         Ok(Self { decoder, metric, kind, output_len, emd, fingerprint: fingerprint.finish() })
     }
 

@@ -6,11 +6,13 @@
 pub mod activation;
 mod affine;
 pub mod decoder;
+mod dual_tree;
 pub mod emd;
 pub mod evaluator;
 pub mod event_statistics;
 pub mod generator;
 pub mod geometry;
+mod grid;
 pub mod loss;
 pub mod metric;
 mod rounding;

@@ -1,21 +1,22 @@
 //! `Transport`: the transportation problem, solved exactly by the primal simplex method on spanning trees.
 //!
-//! Contract: costs and masses are integers held in `f64` (masses as multiples of one power of two), small enough that
-//! every potential, reduced cost and flow is an exact `f64`. There is no tolerance anywhere: a tree is optimal when no
-//! reduced cost is negative. Cycling cannot happen, because supplies are perturbed (see [`Transport::add_source`]) so
-//! that no flow of a basis is ever zero and each pivot strictly lowers the total cost. Normalizing histograms and
-//! choosing units is `emd`'s work.
+//! Contract: costs and masses are integers held in `f64`, small enough (2^45, see `grid`) that every potential, reduced
+//! cost and flow is an exact `f64`. There is no tolerance anywhere: a tree is optimal when no reduced cost is negative.
+//! Cycling cannot happen, because supplies are perturbed (see [`Transport::add_source`]) so that no flow of a basis is
+//! ever zero and each pivot strictly lowers the total cost. Turning histograms into integers is `grid`'s work.
 
+use super::grid::{LANES, MAX_POINTS};
 use crate::num::cast;
 
 /// Most nodes, sources and sinks together.
-pub(super) const MAX_NODES: usize = 128;
+const MAX_NODES: usize = 2 * MAX_POINTS;
+
+/// What each source has too much, so that 64 sources together have less than 1. A flow, a multiple of it below 2^46, is
+/// an exact `f64`.
+const PERTURBATION: f64 = 1.0 / 128.0;
 
 /// One bit per node.
 type NodeSet = u128;
-
-/// Costs priced at a time; rows are padded to whole groups.
-const LANES: usize = 8;
 
 /// Where an entry of the queue holds its sink: as many bits as number [`MAX_NODES`].
 const SINK_BITS: u64 = 127;
@@ -58,19 +59,18 @@ impl Transport {
         self.mass.clear();
     }
 
-    /// Adds a source of `mass`, perturbed by `perturbation`; all sources come before all sinks.
+    /// Adds a source of integer `mass`; all sources come before all sinks.
     ///
-    /// Masses are multiples of some `grid`, and `perturbation` times the number of sources is below `grid`. The last
-    /// sink takes the sum of the perturbations (Orden's perturbation). A basis with a zero flow would split the nodes
-    /// into two parts whose supply equals their demand. Then one part would have to contain all sources or none, which
-    /// leaves sinks alone in the other or in itself; but sinks have mass.
-    pub(super) fn add_source(&mut self, mass: f64, perturbation: f64) {
+    /// Each source is given a little more, and the last sink takes it all (Orden's perturbation). A basis with a zero
+    /// flow would split the nodes into two parts whose supply equals their demand. Then one part would have to contain
+    /// all sources or none, which leaves sinks alone in the other or in itself; but sinks have mass.
+    pub(super) fn add_source(&mut self, mass: f64) {
         debug_assert!(self.sinks == 0 && mass > 0.0, "sources come first and have mass");
         self.sources += 1;
-        self.mass.push(mass + perturbation);
+        self.mass.push(mass + PERTURBATION);
     }
 
-    /// Adds a sink of `mass`.
+    /// Adds a sink of integer `mass`.
     pub(super) fn add_sink(&mut self, mass: f64) {
         debug_assert!(mass > 0.0, "a sink has mass");
         self.sinks += 1;
@@ -80,11 +80,11 @@ impl Transport {
     /// Finds a cheapest flow; `cost(source, sink)` with both counted from 0. Returns the number of pivots.
     ///
     /// There must be a source and a sink, and supply must equal demand (without the perturbation).
-    pub(super) fn solve(&mut self, perturbation: f64, cost: impl Fn(usize, usize) -> f64) -> u32 {
+    pub(super) fn solve(&mut self, cost: impl Fn(usize, usize) -> f64) -> u32 {
         debug_assert!(self.sources > 0 && self.sinks > 0 && self.mass.len() <= MAX_NODES, "a proper problem");
         let (sources, sinks) = (self.sources, self.sinks);
         for _ in 0..sources {
-            self.mass[sources + sinks - 1] += perturbation;
+            self.mass[sources + sinks - 1] += PERTURBATION;
         }
         self.stride = sinks.next_multiple_of(LANES);
         self.costs.clear();
@@ -118,6 +118,13 @@ impl Transport {
     /// Potential of a sink: at most each source's potential plus the cost between them.
     pub(super) fn sink_potential(&self, sink: usize) -> f64 {
         self.potential[self.sources + sink]
+    }
+
+    /// The arcs of the optimal tree as (source, sink), both counted from 0.
+    pub(super) fn arcs(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.parent.iter().enumerate().filter(|(node, parent)| node != *parent).map(|(node, parent)| {
+            if node < self.sources { (node, parent - self.sources) } else { (*parent, node - self.sources) }
+        })
     }
 
     /// The first tree: sinks with most regret are served first, each from the cheapest sources that still have mass.
