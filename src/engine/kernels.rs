@@ -2,6 +2,7 @@
 //!
 //! All arithmetic wraps, which is exact because every final value fits its word (see `word::fits`); no loop depends on
 //! the vector unit it is compiled for. What the loops are run for is decided by their callers.
+#![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use multiversion::multiversion;
 

@@ -70,49 +70,12 @@ pub struct OutputSet {
     ends: Vec<u32>,
     indices: Vec<u32>,
     values: Vec<i64>,
-    keys: Vec<Key>,
-    /// Open addressing, at most half full.
-    slots: Vec<Slot>,
+    /// What each output is known by; see [`key`].
+    keys: Vec<u64>,
+    /// Open addressing, at most half full: the upper half of the mixed key, then the id plus 1; 0 is free.
+    slots: Vec<u64>,
     order: Vec<OutputId>,
     sorted: Vec<u128>,
-}
-
-/// Stands for an output in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    /// Says all: no other output has it.
-    Whole(u64),
-    /// A hash.
-    Hash(u64),
-}
-
-/// A place in the table.
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    /// What [`Key`] holds.
-    word: u64,
-    /// The id plus 1; 0 is free.
-    id_plus_1: u32,
-    /// Whether the key says all.
-    whole: bool,
-}
-
-impl Slot {
-    fn new(key: Key, id: OutputId) -> Self {
-        let id_plus_1 = id.0 + 1;
-        match key {
-            Key::Whole(word) => Self { word, id_plus_1, whole: true },
-            Key::Hash(word) => Self { word, id_plus_1, whole: false },
-        }
-    }
-
-    const fn is_free(&self) -> bool {
-        self.id_plus_1 == 0
-    }
-
-    const fn id(&self) -> OutputId {
-        OutputId(self.id_plus_1 - 1)
-    }
 }
 
 impl OutputSet {
@@ -121,12 +84,13 @@ impl OutputSet {
         if self.keys.len() * 16 < self.slots.len() {
             // The last to come is the first to go: what others were placed behind is still there when they are looked for.
             for position in (0..self.keys.len()).rev() {
-                let id_plus_1 = cast::id(position) + 1;
-                let slot = self.probe(self.keys[position], |slot| slot.id_plus_1 == id_plus_1);
-                self.slots[slot] = Slot::default();
+                let mixed = mix(self.keys[position]);
+                let sought = entry(mixed, OutputId(cast::id(position)));
+                let slot = self.probe(mixed, |slot| slot == sought);
+                self.slots[slot] = 0;
             }
         } else {
-            self.slots.fill(Slot::default());
+            self.slots.fill(0);
         }
         self.ends.clear();
         self.order.clear();
@@ -156,20 +120,24 @@ impl OutputSet {
         }
         let (indices, values) = (output.indices(), output.values());
         let key = key(indices, values);
-        let slot = match key {
-            Key::Whole(word) => self.probe(key, |slot| slot.word == word && slot.whole),
-            Key::Hash(word) => self.probe(key, |slot| {
-                slot.word == word && !slot.whole && equal(self.differences(slot.id()), (indices, values))
-            }),
-        };
-        if !self.slots[slot].is_free() {
-            return self.slots[slot].id();
+        let mixed = mix(key);
+        let slot = self.probe(mixed, |slot| {
+            let id = id_of(slot);
+            slot >> 32 == mixed >> 32
+                && self.keys[id.index()] == key
+                && (tells_all(key) || equal(self.differences(id), (indices, values)))
+        });
+        if self.slots[slot] != 0 {
+            return id_of(self.slots[slot]);
         }
         let id = OutputId(cast::id(self.len()));
-        self.slots[slot] = Slot::new(key, id);
-        for (index, value) in indices.iter().zip(values) {
+        self.slots[slot] = entry(mixed, id);
+        if let ([index], [value]) = (indices, values) {
             self.indices.push(*index);
             self.values.push(*value);
+        } else {
+            self.indices.extend_from_slice(indices);
+            self.values.extend_from_slice(values);
         }
         self.ends.push(cast::id(self.indices.len()));
         self.keys.push(key);
@@ -203,7 +171,7 @@ impl OutputSet {
         }));
         sorted.sort_unstable();
         self.order.clear();
-        self.order.extend(sorted.iter().map(|word| OutputId(id_part(*word))));
+        self.order.extend(sorted.iter().map(|word| OutputId(low_half(cast::low_u64(*word)))));
         let mut order = std::mem::take(&mut self.order);
         let mut start = 0;
         for tied in sorted.chunk_by(|a, b| a >> 32 == b >> 32) {
@@ -219,12 +187,12 @@ impl OutputSet {
         self.sorted = sorted;
     }
 
-    /// The first slot from the key's own on that is free or `found`.
+    /// The first slot from the mixed key's own on that is free or whose content is `found`.
     #[inline]
-    fn probe(&self, key: Key, found: impl Fn(&Slot) -> bool) -> usize {
+    fn probe(&self, mixed: u64, found: impl Fn(u64) -> bool) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = home(key) & mask;
-        while !(self.slots[at].is_free() || found(&self.slots[at])) {
+        let mut at = cast::index(low_half(mixed)) & mask;
+        while !(self.slots[at] == 0 || found(self.slots[at])) {
             at = (at + 1) & mask;
         }
         at
@@ -235,56 +203,66 @@ impl OutputSet {
     fn grow(&mut self) {
         let len = (2 * self.slots.len()).max(1024);
         self.slots.clear();
-        self.slots.resize(len, Slot::default());
+        self.slots.resize(len, 0);
         for position in 0..self.keys.len() {
-            let key = self.keys[position];
-            let slot = self.probe(key, |_| false);
-            self.slots[slot] = Slot::new(key, OutputId(cast::id(position)));
+            let mixed = mix(self.keys[position]);
+            let slot = self.probe(mixed, |_| false);
+            self.slots[slot] = entry(mixed, OutputId(cast::id(position)));
         }
-    }
-}
-
-/// Most outputs differ in one value of moderate size: index and value then are the key, mixed by steps that can be undone.
-#[inline]
-fn key(indices: &[u32], values: &[i64]) -> Key {
-    match (indices, values) {
-        ([index], [value]) if i32::try_from(*value).is_ok() => {
-            let word = u64::from(*index) << 32 | (value.cast_unsigned() & u64::from(u32::MAX));
-            let mixed = word.wrapping_mul(ODD);
-            Key::Whole(mixed ^ mixed >> 32)
-        }
-        _ => Key::Hash(hash(indices, values)),
     }
 }
 
 /// An odd number without pattern: 2^64 divided by the golden ratio.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Most outputs differ in one value of moderate size: index and value then are the key, an even one. Otherwise it is an odd
+/// hash of all differences: a sum, so that its terms are computed side by side.
+#[inline]
+fn key(indices: &[u32], values: &[i64]) -> u64 {
+    match (indices, values) {
+        ([index @ 0..=0x7fff_ffff], [value]) if i32::try_from(*value).is_ok() => {
+            u64::from(*index) << 33 | (value.cast_unsigned() & u64::from(u32::MAX)) << 1
+        }
+        _ => {
+            let terms = indices.iter().zip(values).map(|(index, value)| {
+                mix(value.cast_unsigned() ^ (u64::from(*index) + 1).wrapping_mul(0xd1b5_4a32_d192_ed03))
+            });
+            terms.fold(0, u64::wrapping_add) | 1
+        }
+    }
+}
+
+/// Whether no other output can have the key.
+#[inline]
+const fn tells_all(key: u64) -> bool {
+    key & 1 == 0
+}
+
+/// Spreads a key over all bits: cheap, and good enough for keys that nobody chooses to collide.
+#[inline]
+const fn mix(key: u64) -> u64 {
+    let mixed = (key ^ key >> 32).wrapping_mul(ODD);
+    (mixed ^ mixed >> 29).wrapping_mul(ODD)
+}
+
 #[inline]
 fn equal(a: (&[u32], &[i64]), b: (&[u32], &[i64])) -> bool {
     a.0.len() == b.0.len() && a.0.iter().zip(b.0).all(|(a, b)| a == b) && a.1.iter().zip(b.1).all(|(a, b)| a == b)
 }
 
-/// Mixes the differences by 64x64-bit products folded in half: cheap, and good enough for keys nobody chooses to collide.
 #[inline]
-fn hash(indices: &[u32], values: &[i64]) -> u64 {
-    indices.iter().zip(values).fold(ODD, |hash, (index, value)| {
-        let key = value.cast_unsigned() ^ (u64::from(*index) << 40 | u64::from(*index));
-        let product = u128::from(hash ^ key) * u128::from(ODD);
-        cast::low_u64(product) ^ cast::low_u64(product >> 64)
-    })
-}
-
-/// First slot to look at, in a table of any size.
-#[inline]
-fn home(key: Key) -> usize {
-    let (Key::Whole(word) | Key::Hash(word)) = key;
-    cast::index_of_word(word & u64::from(u32::MAX))
+fn entry(mixed: u64, id: OutputId) -> u64 {
+    mixed >> 32 << 32 | u64::from(id.0 + 1)
 }
 
 #[inline]
-fn id_part(word: u128) -> u32 {
-    u32::try_from(word & u128::from(u32::MAX)).expect("masked to 32 bits")
+fn id_of(entry: u64) -> OutputId {
+    OutputId(low_half(entry) - 1)
+}
+
+#[inline]
+fn low_half(word: u64) -> u32 {
+    u32::try_from(word & u64::from(u32::MAX)).expect("masked to 32 bits")
 }
 
 #[cfg(test)]
@@ -344,7 +322,7 @@ mod tests {
             set.sort_by_likeness();
             assert_eq!(set.by_likeness().len(), set.len());
             set.clear();
-            assert!(set.slots.iter().all(Slot::is_free));
+            assert!(set.slots.iter().all(|slot| *slot == 0));
         }
     }
 }

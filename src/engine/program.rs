@@ -4,6 +4,7 @@
 //! value by itself (quantizers, `ReLU`) or moves it (reshape, padding). Dense layers and convolutions become one thing: a
 //! dense layer is a convolution with one tap over a map of one pixel. Nodes that do not lead to the output are left out.
 //! Preparing is done once per network; nothing here depends on an event or a fault.
+#![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use super::requantize::Requantizer;
 use super::word::{Block, LANES, Word, fits, shifted};
@@ -201,7 +202,9 @@ fn elementwise<W: Word>(network: &Network, stretch: &[NodeId]) -> (Tail<W>, usiz
             Op::Reshape => {}
             // Zeros stay zeros in every operation, so they may be put in at the end, wherever they come from.
             Op::ZeroPad2d(padding) => {
-                target.iter_mut().for_each(|index| *index = padded_index(from, node, padding, *index));
+                for index in &mut target {
+                    *index = padded_index(from, node, padding, *index);
+                }
             }
             Op::Input(_) | Op::Dense(_) | Op::Conv2d(_) => unreachable!("stretches begin with these"),
         }
