@@ -12,7 +12,7 @@ use super::trace::{Golden, Trace};
 use super::width::{ByWidth, MIXED};
 use super::word::Word;
 use crate::hw::{BitId, Inventory};
-use crate::net::{Network, NodeId, TensorKind};
+use crate::net::{Network, Node, NodeId, TensorKind, WeightTensor};
 use crate::num::cast;
 
 /// A weight or bias register that holds another value than it should.
@@ -51,19 +51,30 @@ impl WeightChange {
 pub struct Engine<'n> {
     network: &'n Network,
     program: ByWidth<Program<i32>, Program<i64>>,
+    /// Number of kernel and of bias registers, by node.
+    registers: Vec<[usize; 2]>,
 }
 
 impl<'n> Engine<'n> {
     /// An engine for `network`, in 32-bit words if all its values are proven to fit them, otherwise in 64-bit words.
     pub fn new(network: &'n Network) -> Self {
-        Program::new(network)
-            .map_or_else(|| Self::wide(network), |program| Self { network, program: ByWidth::Narrow(program) })
+        match Program::new(network) {
+            Some(program) => Self::with_program(network, ByWidth::Narrow(program)),
+            None => Self::wide(network),
+        }
     }
 
     /// An engine for `network` in 64-bit words even where 32 bits suffice: the same answers, slower.
     pub fn wide(network: &'n Network) -> Self {
         let program = Program::new(network).expect("no signal of a network needs more than 62 bits and a sign");
-        Self { network, program: ByWidth::Wide(program) }
+        Self::with_program(network, ByWidth::Wide(program))
+    }
+
+    fn with_program(network: &'n Network, program: ByWidth<Program<i32>, Program<i64>>) -> Self {
+        let registers = |node: &Node| {
+            [TensorKind::Kernel, TensorKind::Bias].map(|kind| node.op.tensor(kind).map_or(0, WeightTensor::len))
+        };
+        Self { network, program, registers: network.nodes().iter().map(registers).collect() }
     }
 
     /// The network evaluated.
@@ -135,7 +146,7 @@ impl<'n> Engine<'n> {
         scratch: &'m mut Scratch,
         changes: &[WeightChange],
     ) -> Option<FaultyOutput<'m>> {
-        changes.iter().for_each(|change| self.check(change));
+        self.check(changes);
         let Scratch { space, found } = scratch;
         let differs = match (&self.program, &trace.golden, space) {
             (ByWidth::Narrow(program), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
@@ -154,7 +165,7 @@ impl<'n> Engine<'n> {
     /// # Panics
     /// When a change names a register that the network does not have.
     pub fn flips(&self, changes: &[WeightChange]) -> FlipPlan {
-        changes.iter().for_each(|change| self.check(change));
+        self.check(changes);
         let rows = match &self.program {
             ByWidth::Narrow(program) => ByWidth::Narrow(Plan::new(program, changes)),
             ByWidth::Wide(program) => ByWidth::Wide(Plan::new(program, changes)),
@@ -176,8 +187,8 @@ impl<'n> Engine<'n> {
         mut visit: impl FnMut(usize, &FaultyOutput<'_>),
     ) {
         let Scratch { space, found } = scratch;
-        let mut visit = |position: usize, found: &Found| {
-            visit(position, &FaultyOutput::new(&trace.output, &found.indices, &found.values));
+        let mut visit = |position: usize, indices: &[u32], values: &[i64]| {
+            visit(position, &FaultyOutput::new(&trace.output, indices, values));
         };
         match (&self.program, &plan.rows, &trace.golden, space) {
             (ByWidth::Narrow(program), ByWidth::Narrow(rows), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
@@ -190,12 +201,12 @@ impl<'n> Engine<'n> {
         }
     }
 
-    fn check(&self, change: &WeightChange) {
-        let tensor = self.network.node(change.node).op.tensor(change.tensor);
-        assert!(
-            tensor.is_some_and(|tensor| change.index < tensor.len()),
-            "{change:?}: the network has no such register"
-        );
+    fn check(&self, changes: &[WeightChange]) {
+        for change in changes {
+            let [kernel, bias] = self.registers[change.node.index()];
+            let registers = if change.tensor == TensorKind::Kernel { kernel } else { bias };
+            assert!(change.index < registers, "{change:?}: the network has no such register");
+        }
     }
 }
 

@@ -92,14 +92,14 @@ impl<W: Word> Plan<W> {
         Self { layers: layers.collect() }
     }
 
-    /// Calls `visit(position in the list of changes, differences of the output)` for every change that changes the output.
+    /// Calls `visit(position in the list of changes, indices that differ, values there)` for every change that changes the output.
     pub(super) fn sweep(
         &self,
         program: &Program<W>,
         golden: &Golden<W>,
         space: &mut Space<W>,
         found: &mut Found,
-        visit: &mut impl FnMut(usize, &Found),
+        visit: &mut impl FnMut(usize, &[u32], &[i64]),
     ) {
         let Space { flow, row: row_space, .. } = space;
         for (at, plan) in self.layers.iter().enumerate() {
@@ -175,7 +175,7 @@ struct Sweep<'a, W, V> {
     visit: &'a mut V,
 }
 
-impl<W: Word, V: FnMut(usize, &Found)> Sweep<'_, W, V> {
+impl<W: Word, V: FnMut(usize, &[u32], &[i64])> Sweep<'_, W, V> {
     /// A row that sees one position: every hit is a flip.
     fn single(&mut self, plan: &LayerPlan<W>, row: &Row, space: &mut RowSpace<W>) {
         let (layer, trace) = (&self.program.layers[self.at], &self.golden.layers[self.at]);
@@ -224,6 +224,12 @@ impl<W: Word, V: FnMut(usize, &Found)> Sweep<'_, W, V> {
     /// Carries what a flip changes behind its layer to the output, and tells every site that asked for it.
     fn finish(&mut self, sites: &[u32], changed: &[Changed<W>]) {
         if self.at + 1 == self.program.layers.len() {
+            if let [only] = changed {
+                for site in sites {
+                    (self.visit)(cast::index(*site), &[only.index], &[only.value.wide()]);
+                }
+                return;
+            }
             self.found.set(changed);
         } else {
             let input = &mut self.flow.changed[self.at + 1];
@@ -235,7 +241,7 @@ impl<W: Word, V: FnMut(usize, &Found)> Sweep<'_, W, V> {
             self.found.set(&self.flow.changed[self.program.layers.len()]);
         }
         for site in sites {
-            (self.visit)(cast::index(*site), self.found);
+            (self.visit)(cast::index(*site), &self.found.indices, &self.found.values);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! All arithmetic wraps, which is exact because every final value fits its word (see `word::fits`); no loop depends on
 //! the vector unit it is compiled for. What the loops are run for is decided by their callers.
+#![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use multiversion::multiversion;
 
@@ -94,9 +95,9 @@ fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
 /// Calls `visit(position, row of weights)` for every sum that input value `index` enters.
 #[inline(always)]
 fn for_each_reach<W: Word>(layer: &Layer<W>, index: usize, mut visit: impl FnMut(u32, &[Block<W>])) {
-    // A dense layer has one pixel; a division costs more than the rest there.
+    // A division costs more than the rest in a dense layer, where there is only one pixel.
     let (pixel, channel) =
-        if layer.pixels == 1 { (0, index) } else { (index / layer.in_channels, index % layer.in_channels) };
+        if layer.is_dense { (0, index) } else { (index / layer.in_channels, index % layer.in_channels) };
     for reach in layer.reach.get(pixel) {
         let start = (cast::index(reach.tap) * layer.in_channels + channel) * layer.blocks;
         visit(reach.position, &layer.kernel[start..start + layer.blocks]);
@@ -148,6 +149,20 @@ pub(super) fn carry<W: Word>(
     sums: &mut Sums<W>,
     outgoing: &mut Vec<Changed<W>>,
 ) {
+    if layer.is_dense && own.is_empty() {
+        for block in 0..layer.blocks {
+            let mut values = trace.sums[block];
+            for changed in incoming {
+                let index = cast::index(changed.index);
+                let dx = changed.value.minus(trace.input[index]);
+                for (value, weight) in values.iter_mut().zip(&layer.kernel[index * layer.blocks + block]) {
+                    *value = value.plus(weight.times(dx));
+                }
+            }
+            settle(layer, trace, block, values, outgoing);
+        }
+        return;
+    }
     for changed in incoming {
         let index = cast::index(changed.index);
         let dx = changed.value.minus(trace.input[index]);
@@ -165,13 +180,24 @@ pub(super) fn carry<W: Word>(
     for position in sums.touched.drain(..) {
         sums.is_touched[cast::index(position)] = false;
         for block in cast::index(position) * layer.blocks..(cast::index(position) + 1) * layer.blocks {
-            let mut values = sums.blocks[block];
-            layer.tail.apply(&mut values);
-            for_each_lane(differing(&values, &trace.settled[block]), |lane| {
-                outgoing.push(Changed { index: layer.target[block * LANES + lane], value: values[lane] });
-            });
+            settle(layer, trace, block, sums.blocks[block], outgoing);
         }
     }
+}
+
+/// Appends what the tail makes of a block of sums, where it differs.
+#[inline(always)]
+fn settle<W: Word>(
+    layer: &Layer<W>,
+    trace: &LayerTrace<W>,
+    block: usize,
+    mut values: Block<W>,
+    outgoing: &mut Vec<Changed<W>>,
+) {
+    layer.tail.apply(&mut values);
+    for_each_lane(differing(&values, &trace.settled[block]), |lane| {
+        outgoing.push(Changed { index: layer.target[block * LANES + lane], value: values[lane] });
+    });
 }
 
 /// What a row of flips changes behind the layer, where the taps of the row see `seen`.

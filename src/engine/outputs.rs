@@ -70,24 +70,23 @@ pub struct OutputSet {
     ends: Vec<u32>,
     indices: Vec<u32>,
     values: Vec<i64>,
-    hashes: Vec<u64>,
-    /// Open addressing, at most half full: the upper half of the hash, then the id plus 1; 0 is free.
+    /// What each output is known by; see [`key`].
+    keys: Vec<u64>,
+    /// Open addressing, at most half full: the upper half of the mixed key, then the id plus 1; 0 is free.
     slots: Vec<u64>,
     order: Vec<OutputId>,
-    keys: Vec<SortKey>,
+    sorted: Vec<u128>,
 }
-
-/// Number of differences and first index; first value; id.
-type SortKey = (u64, i64, OutputId);
 
 impl OutputSet {
     /// Forgets all outputs and keeps the memory.
     pub fn clear(&mut self) {
-        if self.hashes.len() * 16 < self.slots.len() {
-            for position in 0..self.hashes.len() {
-                // Freeing slots one by one would break the probing of those that are still sought, so they are found by
-                // their own probing in the order they came in, reversed.
-                let slot = self.find_slot_of(self.hashes.len() - 1 - position);
+        if self.keys.len() * 16 < self.slots.len() {
+            // The last to come is the first to go: what others were placed behind is still there when they are looked for.
+            for position in (0..self.keys.len()).rev() {
+                let mixed = mix(self.keys[position]);
+                let sought = entry(mixed, OutputId(cast::id(position)));
+                let slot = self.probe(mixed, |slot| slot == sought);
                 self.slots[slot] = 0;
             }
         } else {
@@ -97,16 +96,16 @@ impl OutputSet {
         self.order.clear();
         self.indices.clear();
         self.values.clear();
-        self.hashes.clear();
+        self.keys.clear();
     }
 
     /// Number of distinct outputs.
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
@@ -114,31 +113,34 @@ impl OutputSet {
     ///
     /// # Panics
     /// When the outputs of one event differ from the fault-free output in 2^32 values in all.
+    #[inline]
     pub fn intern(&mut self, output: &FaultyOutput<'_>) -> OutputId {
         if self.slots.len() < 2 * (self.len() + 1) {
             self.grow();
         }
         let (indices, values) = (output.indices(), output.values());
-        let hash = hash(indices, values);
-        let mask = self.slots.len() - 1;
-        let mut slot = home(hash, mask);
-        loop {
-            let found = self.slots[slot];
-            if found == 0 {
-                break;
-            }
-            let id = OutputId(id_part(found) - 1);
-            if found >> 32 == hash >> 32 && self.differences(id) == (indices, values) {
-                return id;
-            }
-            slot = (slot + 1) & mask;
+        let key = key(indices, values);
+        let mixed = mix(key);
+        let slot = self.probe(mixed, |slot| {
+            let id = id_of(slot);
+            slot >> 32 == mixed >> 32
+                && self.keys[id.index()] == key
+                && (tells_all(key) || equal(self.differences(id), (indices, values)))
+        });
+        if self.slots[slot] != 0 {
+            return id_of(self.slots[slot]);
         }
         let id = OutputId(cast::id(self.len()));
-        self.slots[slot] = entry(hash, id);
-        self.indices.extend_from_slice(indices);
-        self.values.extend_from_slice(values);
+        self.slots[slot] = entry(mixed, id);
+        if let ([index], [value]) = (indices, values) {
+            self.indices.push(*index);
+            self.values.push(*value);
+        } else {
+            self.indices.extend_from_slice(indices);
+            self.values.extend_from_slice(values);
+        }
         self.ends.push(cast::id(self.indices.len()));
-        self.hashes.push(hash);
+        self.keys.push(key);
         id
     }
 
@@ -157,72 +159,170 @@ impl OutputSet {
     /// Orders the outputs by number of differences, then first index, then values and further indices, so that neighbors
     /// are alike.
     pub fn sort_by_likeness(&mut self) {
-        let mut keys = std::mem::take(&mut self.keys);
-        keys.clear();
-        keys.extend((0..cast::id(self.len())).map(OutputId).map(|id| {
-            let (indices, values) = self.differences(id);
-            (cast::u64_from_len(indices.len()) << 32 | u64::from(indices[0]), values[0], id)
+        // All but the ties is decided by one word: number of differences, first index, first value as far as 32 bits tell
+        // it, each of 32 bits; the id stands below.
+        let mut sorted = std::mem::take(&mut self.sorted);
+        sorted.clear();
+        sorted.extend((0..cast::id(self.len())).map(|id| {
+            let (indices, values) = self.differences(OutputId(id));
+            let value = values[0].clamp(i64::from(i32::MIN), i64::from(i32::MAX)) - i64::from(i32::MIN);
+            let head = cast::u64_from_len(indices.len()) << 32 | u64::from(indices[0]);
+            u128::from(head) << 64 | u128::from(value.cast_unsigned() << 32 | u64::from(id))
         }));
-        keys.sort_unstable_by(|a, b| {
-            let order = (a.0, a.1).cmp(&(b.0, b.1));
-            order.then_with(|| {
-                let ((a_indices, a_values), (b_indices, b_values)) = (self.differences(a.2), self.differences(b.2));
-                (a_values, a_indices).cmp(&(b_values, b_indices))
-            })
-        });
+        sorted.sort_unstable();
         self.order.clear();
-        self.order.extend(keys.iter().map(|(_, _, id)| *id));
-        self.keys = keys;
+        self.order.extend(sorted.iter().map(|word| OutputId(low_half(cast::low_u64(*word)))));
+        let mut order = std::mem::take(&mut self.order);
+        let mut start = 0;
+        for tied in sorted.chunk_by(|a, b| a >> 32 == b >> 32) {
+            if tied.len() > 1 {
+                order[start..start + tied.len()].sort_unstable_by(|a, b| {
+                    let ((a_indices, a_values), (b_indices, b_values)) = (self.differences(*a), self.differences(*b));
+                    (a_values, a_indices).cmp(&(b_values, b_indices))
+                });
+            }
+            start += tied.len();
+        }
+        self.order = order;
+        self.sorted = sorted;
+    }
+
+    /// The first slot from the mixed key's own on that is free or whose content is `found`.
+    #[inline]
+    fn probe(&self, mixed: u64, found: impl Fn(u64) -> bool) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = cast::index(low_half(mixed)) & mask;
+        while !(self.slots[at] == 0 || found(self.slots[at])) {
+            at = (at + 1) & mask;
+        }
+        at
     }
 
     /// Doubles the table.
+    #[cold]
     fn grow(&mut self) {
         let len = (2 * self.slots.len()).max(1024);
         self.slots.clear();
         self.slots.resize(len, 0);
-        for (position, hash) in self.hashes.iter().enumerate() {
-            let mut slot = home(*hash, len - 1);
-            while self.slots[slot] != 0 {
-                slot = (slot + 1) & (len - 1);
+        for position in 0..self.keys.len() {
+            let mixed = mix(self.keys[position]);
+            let slot = self.probe(mixed, |_| false);
+            self.slots[slot] = entry(mixed, OutputId(cast::id(position)));
+        }
+    }
+}
+
+/// An odd number without pattern: 2^64 divided by the golden ratio.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Most outputs differ in one value of moderate size: index and value then are the key, an even one. Otherwise it is an odd
+/// hash of all differences: a sum, so that its terms are computed side by side.
+#[inline]
+fn key(indices: &[u32], values: &[i64]) -> u64 {
+    match (indices, values) {
+        ([index @ 0..=0x7fff_ffff], [value]) if i32::try_from(*value).is_ok() => {
+            u64::from(*index) << 33 | (value.cast_unsigned() & u64::from(u32::MAX)) << 1
+        }
+        _ => {
+            let terms = indices.iter().zip(values).map(|(index, value)| {
+                mix(value.cast_unsigned() ^ (u64::from(*index) + 1).wrapping_mul(0xd1b5_4a32_d192_ed03))
+            });
+            terms.fold(0, u64::wrapping_add) | 1
+        }
+    }
+}
+
+/// Whether no other output can have the key.
+#[inline]
+const fn tells_all(key: u64) -> bool {
+    key & 1 == 0
+}
+
+/// Spreads a key over all bits: cheap, and good enough for keys that nobody chooses to collide.
+#[inline]
+const fn mix(key: u64) -> u64 {
+    let mixed = (key ^ key >> 32).wrapping_mul(ODD);
+    (mixed ^ mixed >> 29).wrapping_mul(ODD)
+}
+
+#[inline]
+fn equal(a: (&[u32], &[i64]), b: (&[u32], &[i64])) -> bool {
+    a.0.len() == b.0.len() && a.0.iter().zip(b.0).all(|(a, b)| a == b) && a.1.iter().zip(b.1).all(|(a, b)| a == b)
+}
+
+#[inline]
+fn entry(mixed: u64, id: OutputId) -> u64 {
+    mixed >> 32 << 32 | u64::from(id.0 + 1)
+}
+
+#[inline]
+fn id_of(entry: u64) -> OutputId {
+    OutputId(low_half(entry) - 1)
+}
+
+#[inline]
+fn low_half(word: u64) -> u32 {
+    u32::try_from(word & u64::from(u32::MAX)).expect("masked to 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: [i64; 4] = [5, 6, 7, 8];
+
+    fn number(set: &mut OutputSet, differences: &[(u32, i64)]) -> u32 {
+        let (indices, values): (Vec<u32>, Vec<i64>) = differences.iter().copied().unzip();
+        set.intern(&FaultyOutput::new(&GOLDEN, &indices, &values)).0
+    }
+
+    #[test]
+    fn equal_outputs_have_one_number() {
+        let mut set = OutputSet::default();
+        // A value beyond 32 bits, and one that agrees with another in its low half.
+        let wide = 9 + (1 << 32);
+        let outputs: [&[(u32, i64)]; 7] = [
+            &[(0, 9)],
+            &[(1, 9)],
+            &[(0, wide)],
+            &[(0, -9)],
+            &[(0, 9), (1, 9)],
+            &[(0, 9), (2, 9)],
+            &[(0, 9), (1, wide)],
+        ];
+        for _ in 0..2 {
+            assert!(set.is_empty());
+            for round in 0..2 {
+                for (expected, output) in (0..).zip(outputs) {
+                    assert_eq!(number(&mut set, output), expected, "round {round}");
+                }
             }
-            self.slots[slot] = entry(*hash, OutputId(cast::id(position)));
+            assert_eq!(set.len(), outputs.len());
+            set.sort_by_likeness();
+            assert_eq!(set.by_likeness().iter().map(|id| id.0).collect::<Vec<_>>(), [3, 0, 2, 1, 4, 5, 6]);
+            assert_eq!(set.differences(OutputId(5)), (&[0, 2][..], &[9, 9][..]));
+            set.clear();
+            assert!(set.by_likeness().is_empty());
         }
     }
 
-    fn find_slot_of(&self, position: usize) -> usize {
-        let mask = self.slots.len() - 1;
-        let sought = entry(self.hashes[position], OutputId(cast::id(position)));
-        let mut slot = home(self.hashes[position], mask);
-        while self.slots[slot] != sought {
-            slot = (slot + 1) & mask;
+    #[test]
+    fn the_table_grows_and_is_emptied() {
+        let mut set = OutputSet::default();
+        // Many outputs first, so that the table is large; then few, which are removed one by one; then many again.
+        for count in [5_000, 40, 7, 0, 5_000] {
+            for _ in 0..2 {
+                for value in 0..count {
+                    let id = u32::try_from(value).unwrap();
+                    let differences: &[(u32, i64)] =
+                        if value % 3 == 0 { &[(1, value), (3, -value)] } else { &[(2, 100 * value)] };
+                    assert_eq!(number(&mut set, differences), id);
+                }
+            }
+            set.sort_by_likeness();
+            assert_eq!(set.by_likeness().len(), set.len());
+            set.clear();
+            assert!(set.slots.iter().all(|slot| *slot == 0));
         }
-        slot
     }
-}
-
-/// Mixes the differences by 64x64-bit products folded in half: cheap, and good enough for keys nobody chooses to collide.
-#[inline]
-fn hash(indices: &[u32], values: &[i64]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    indices.iter().zip(values).fold(ODD, |hash, (index, value)| {
-        let key = value.cast_unsigned() ^ (u64::from(*index) << 40 | u64::from(*index));
-        let product = u128::from(hash ^ key) * u128::from(ODD);
-        cast::low_u64(product) ^ cast::low_u64(product >> 64)
-    })
-}
-
-/// First slot to look at.
-#[inline]
-fn home(hash: u64, mask: usize) -> usize {
-    cast::index_of_word(hash & u64::from(u32::MAX)) & mask
-}
-
-#[inline]
-fn entry(hash: u64, id: OutputId) -> u64 {
-    hash >> 32 << 32 | u64::from(id.0 + 1)
-}
-
-#[inline]
-fn id_part(entry: u64) -> u32 {
-    u32::try_from(entry & u64::from(u32::MAX)).expect("masked to 32 bits")
 }

@@ -4,6 +4,7 @@
 //! value by itself (quantizers, `ReLU`) or moves it (reshape, padding). Dense layers and convolutions become one thing: a
 //! dense layer is a convolution with one tap over a map of one pixel. Nodes that do not lead to the output are left out.
 //! Preparing is done once per network; nothing here depends on an event or a fault.
+#![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use super::requantize::Requantizer;
 use super::word::{Block, LANES, Word, fits, shifted};
@@ -25,8 +26,6 @@ pub(super) struct Program<W> {
 #[derive(Debug, Clone)]
 pub(super) struct Head<W> {
     pub(super) tail: Tail<W>,
-    /// Number of values behind it.
-    pub(super) len: usize,
     /// Place behind it, by place in the input.
     pub(super) target: Vec<u32>,
 }
@@ -36,7 +35,9 @@ pub(super) struct Head<W> {
 pub(super) struct Layer<W> {
     /// The weighted node.
     pub(super) node: NodeId,
-    /// Number of input pixels; a dense layer has one.
+    /// Whether row `i` of the kernel stands for input value `i`, and there is one output position.
+    pub(super) is_dense: bool,
+    /// Number of input pixels.
     pub(super) pixels: usize,
     /// Number of input values per pixel.
     pub(super) in_channels: usize,
@@ -138,19 +139,9 @@ impl<W: Word> Tail<W> {
 }
 
 impl<W: Word> Layer<W> {
-    /// Number of input values.
-    pub(super) fn input_len(&self) -> usize {
-        self.pixels * self.in_channels
-    }
-
     /// Lanes in the sums of one position, those that only fill up included.
     pub(super) const fn lanes(&self) -> usize {
         self.blocks * LANES
-    }
-
-    /// Row of weights and lane of a register of the kernel.
-    pub(super) const fn row_of(&self, register: usize) -> (usize, usize) {
-        (register / self.channels, register % self.channels)
     }
 
     /// What `delta` more in a register of output channel `lane` adds per unit of its input (a bias: adds).
@@ -173,7 +164,7 @@ impl<W: Word> Program<W> {
         let weighted: Vec<usize> =
             (0..path.len()).filter(|at| network.node(path[*at]).op.tensor(TensorKind::Kernel).is_some()).collect();
         let (tail, len, target) = elementwise(network, &path[..weighted.first().copied().unwrap_or(path.len())]);
-        let mut program = Self { head: Head { tail, len, target }, layers: Vec::new(), output_len: len };
+        let mut program = Self { head: Head { tail, target }, layers: Vec::new(), output_len: len };
         for (start, end) in weighted.iter().zip(weighted.iter().skip(1).chain([&path.len()])) {
             let layer = Layer::new(network, &path[*start..*end]);
             program.output_len = layer.target_len;
@@ -211,7 +202,9 @@ fn elementwise<W: Word>(network: &Network, stretch: &[NodeId]) -> (Tail<W>, usiz
             Op::Reshape => {}
             // Zeros stay zeros in every operation, so they may be put in at the end, wherever they come from.
             Op::ZeroPad2d(padding) => {
-                target.iter_mut().for_each(|index| *index = padded_index(from, node, padding, *index));
+                for index in &mut target {
+                    *index = padded_index(from, node, padding, *index);
+                }
             }
             Op::Input(_) | Op::Dense(_) | Op::Conv2d(_) => unreachable!("stretches begin with these"),
         }
@@ -255,6 +248,7 @@ impl<W: Word> Layer<W> {
         }
         Self {
             node: stretch[0],
+            is_dense: matches!(node.op, Op::Dense(_)),
             pixels,
             in_channels,
             positions: node.len() / channels,

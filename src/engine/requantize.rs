@@ -2,6 +2,7 @@
 //!
 //! It gives what [`Quantizer::quantize`] gives, for every value of the signal it was prepared for; that method says what
 //! rounding and overflow mean.
+#![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use super::word::{Block, Word};
 use crate::net::Signal;

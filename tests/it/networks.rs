@@ -34,23 +34,25 @@ pub struct NetworkSpec {
 }
 
 pub fn quantizers() -> impl Strategy<Value = Quantizer> {
-    (1..=12_u8, -3..=8_i16, any::<bool>(), 0..7_usize, 0..4_usize).prop_map(|(width, int_bits, signed, q, o)| {
-        Quantizer {
-            format: if signed { QFormat::signed(width, int_bits) } else { QFormat::unsigned(width, int_bits) }.unwrap(),
-            rounding: Rounding::ALL[q],
-            overflow: Overflow::ALL[o],
-        }
+    // Mostly formats of real designs; some so wide that no network behind them fits 32-bit words.
+    let width = prop_oneof![8 => 1..=12_u8, 1 => 13..=32_u8];
+    (width, -3..=8_i16, any::<bool>(), 0..7_usize, 0..4_usize).prop_map(|(width, int_bits, signed, q, o)| Quantizer {
+        format: if signed { QFormat::signed(width, int_bits) } else { QFormat::unsigned(width, int_bits) }.unwrap(),
+        rounding: Rounding::ALL[q],
+        overflow: Overflow::ALL[o],
     })
 }
 
 fn weights() -> impl Strategy<Value = WeightSpec> {
-    (1..=9_u8, -2..=4_i16, prop::bool::weighted(0.8), prop::option::of((1..=9_u8, -2..=4_i16)), any::<bool>())
+    let width = || prop_oneof![12 => 1..=9_u8, 1 => 10..=20_u8];
+    (width(), -2..=4_i16, prop::bool::weighted(0.8), prop::option::of((width(), -2..=4_i16)), any::<bool>())
         .prop_map(|(width, int_bits, signed, bias, scaled)| WeightSpec { width, int_bits, signed, bias, scaled })
 }
 
 fn layers() -> impl Strategy<Value = LayerSpec> {
     prop_oneof![
-        3 => (1..=5_usize, weights()).prop_map(|(outputs, weights)| LayerSpec::Dense { outputs, weights }),
+        // A vector block holds 16 channels.
+        3 => (prop_oneof![6 => 1..=5_usize, 1 => 15..=19_usize], weights()).prop_map(|(outputs, weights)| LayerSpec::Dense { outputs, weights }),
         4 => (1..=4_usize, [1..=3_usize, 1..=3_usize], [1..=2_usize, 1..=3_usize], any::<bool>(), weights()).prop_map(
             |(outputs, kernel, stride, same, weights)| LayerSpec::Conv { outputs, kernel, stride, same, weights }
         ),
@@ -67,7 +69,7 @@ pub fn specs() -> impl Strategy<Value = NetworkSpec> {
         (1..=12_usize).prop_map(|n| vec![n]),
         (1..=6_usize, 1..=6_usize, 1..=3_usize).prop_map(|(r, c, n)| vec![r, c, n]),
     ];
-    (shapes, quantizers(), prop::collection::vec(layers(), 1..6), any::<u64>())
+    (shapes, quantizers(), prop::collection::vec(layers(), 1..8), any::<u64>())
         .prop_map(|(shape, input, layers, seed)| NetworkSpec { shape, input, layers, seed })
 }
 
@@ -104,7 +106,8 @@ impl NetworkSpec {
                         let shape = vec![kernel[0], kernel[1], channels, *outputs];
                         let (kernel_tensor, bias) = weights.tensors(shape, &mut rng);
                         let window = Window2d { kernel, stride: *stride, padding };
-                        net.push(&name, Op::Conv2d(Conv2d { kernel: kernel_tensor, bias, window }), &[last]).unwrap()
+                        let op = Op::Conv2d(Conv2d { kernel: kernel_tensor, bias, window });
+                        push_narrowed(&mut net, &name, &op, last)
                     } else {
                         dense(&mut net, &name, last, *outputs, weights, &mut rng)
                     }
@@ -147,15 +150,20 @@ fn dense(
 ) -> NodeId {
     let flat = flatten(net, &format!("{name}_flat"), input);
     let (kernel, bias) = weights.tensors(vec![net.shape(flat)[0], outputs], rng);
-    // Without a quantizer between them, layers in a row double the width of their sums; narrow them first.
-    net.push(name, Op::Dense(Dense { kernel: kernel.clone(), bias: bias.clone() }), &[flat]).unwrap_or_else(|_| {
+    push_narrowed(net, name, &Op::Dense(Dense { kernel, bias }), flat)
+}
+
+/// Adds a layer with weights. Without a quantizer between them, layers in a row double the width of their sums: where it
+/// gets too large, their input is narrowed first.
+fn push_narrowed(net: &mut NetworkBuilder, name: &str, op: &Op, input: NodeId) -> NodeId {
+    net.push(name, op.clone(), &[input]).unwrap_or_else(|_| {
         let narrow = Quantizer {
             format: QFormat::signed(8, 4).unwrap(),
             rounding: Rounding::NearestEven,
             overflow: Overflow::Saturate,
         };
-        let narrowed = net.push(&format!("{name}_narrow"), Op::Quantize(narrow), &[flat]).unwrap();
-        net.push(name, Op::Dense(Dense { kernel, bias }), &[narrowed]).unwrap()
+        let narrowed = net.push(&format!("{name}_narrow"), Op::Quantize(narrow), &[input]).unwrap();
+        net.push(name, op.clone(), &[narrowed]).unwrap()
     })
 }
 
