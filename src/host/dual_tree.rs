@@ -114,6 +114,13 @@ impl DualTree {
     /// The least `sum flow * cost` for a demand from [`grid::to_grid`], and how many pivots finding it took.
     #[inline(always)]
     pub(super) fn solve(&mut self, demand: &PerPoint, transport: &mut Transport) -> (i128, u32) {
+        // A tree from scratch takes about as many pivots as there are nodes.
+        self.solve_within(cast::id(self.sources + self.sinks), demand, transport)
+    }
+
+    /// [`DualTree::solve`], by the primal method after `enough` pivots of the dual.
+    #[inline(always)]
+    fn solve_within(&mut self, enough: u32, demand: &PerPoint, transport: &mut Transport) -> (i128, u32) {
         if self.sources == 1 {
             return (grid::work(demand, &self.costs[0], self.sink_groups), 0);
         }
@@ -122,8 +129,7 @@ impl DualTree {
             pivots += self.plant(demand, transport);
         }
         self.flow(demand);
-        // A tree from scratch takes about as many pivots as there are nodes.
-        let (enough, mut moved) = (cast::id(self.sources + self.sinks), 0);
+        let mut moved = 0;
         while let Some(leaving) = self.most_infeasible() {
             if moved == enough {
                 pivots += self.plant(demand, transport);
@@ -211,7 +217,9 @@ impl DualTree {
         }
         // Four partial sums per source, because each addition waits for the one before.
         let mut taken = [[0.0; MAX_POINTS]; 4];
-        for (sinks, owners) in demand.as_chunks::<4>().0.iter().zip(self.source_above.as_chunks::<4>().0).take(self.sink_groups * 2) {
+        for (sinks, owners) in
+            demand.as_chunks::<4>().0.iter().zip(self.source_above.as_chunks::<4>().0).take(self.sink_groups * 2)
+        {
             for lane in 0..4 {
                 taken[lane][owners[lane]] += sinks[lane];
             }
@@ -276,11 +284,7 @@ impl DualTree {
         if least == 0.0 && most == 0.0 {
             return None;
         }
-        Some(if -least >= most {
-            Node::Source(position(sources, least))
-        } else {
-            Node::Sink(position(sinks, most))
-        })
+        Some(if -least >= most { Node::Source(position(sources, least)) } else { Node::Sink(position(sinks, most)) })
     }
 
     /// Replaces the arc above `leaving`, whose flow is negative, by the cheapest that lets mass flow the other way.
@@ -517,4 +521,44 @@ fn elements(mut set: Set) -> impl Iterator<Item = usize> {
 fn position(groups: &[[f64; LANES]], value: f64) -> usize {
     let found = groups.as_flattened().iter().position(|other| *other == value);
     found.expect("exact arithmetic: a value is found again bit for bit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::geometry;
+
+    /// A histogram on the module's cells: `mass` of 7 times the cell plus `turn`, modulo 48.
+    fn histogram(turn: usize, mass: impl Fn(usize) -> f64) -> PerPoint {
+        let masses: Vec<f64> = (0..geometry::CELLS).map(|cell| mass((cell * 7 + turn) % geometry::CELLS)).collect();
+        let mut masses_on_grid = [0.0; MAX_POINTS];
+        assert!(grid::to_grid(&masses, &mut masses_on_grid));
+        masses_on_grid
+    }
+
+    #[test]
+    fn a_search_given_up_ends_alike() {
+        let distances = geometry::distances();
+        let costs: Vec<f64> = distances.as_flattened().iter().map(|distance| (distance * 1e12).round()).collect();
+        let mut transport = Transport::default();
+        for occupied in [2, 3, 5, 20, 48] {
+            let supply = histogram(0, |place| if place < occupied { cast::f64_from_count(place + 1) } else { 0.0 });
+            let rows =
+                || supply.iter().copied().zip(costs.chunks_exact(geometry::CELLS)).filter(|(mass, _)| *mass > 0.0);
+            let (mut patient, mut hasty) = (DualTree::default(), DualTree::default());
+            patient.set_supply(geometry::CELLS, rows());
+            hasty.set_supply(geometry::CELLS, rows());
+            let mut replanted = 0;
+            for turn in 0..48 {
+                let demand = histogram(turn, |place| cast::f64_from_count(place.saturating_sub(turn / 4)));
+                let (least, _) = patient.solve(&demand, &mut transport);
+                for enough in 0..3 {
+                    let (also_least, pivots) = hasty.solve_within(enough, &demand, &mut transport);
+                    assert_eq!(also_least, least);
+                    replanted += u32::from(pivots > enough);
+                }
+            }
+            assert!(replanted > 0, "{occupied} occupied cells: no search was given up");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! output cannot fail. It runs no accelerator and averages over no events.
 
 use super::decoder::{Decoder, DecoderScratch};
-use super::emd::{Emd, EmdScratch};
+use super::emd::{Emd, EmdError, EmdFrom, EmdScratch};
 use super::geometry::{self, CELLS, Charges, PIXELS};
 use super::loss;
 use super::metric::{EMPTY_OUTPUT, ErrorMetric};
@@ -100,7 +100,9 @@ pub struct Judge<'a> {
     event: &'a EventInput,
     golden_output: &'a [f32],
     golden: f64,
-    scratch: &'a mut EvaluatorScratch,
+    decoder: &'a mut DecoderScratch,
+    /// For [`ErrorMetric::Emd`].
+    from: Option<EmdFrom<'a>>,
 }
 
 impl Judge<'_> {
@@ -114,7 +116,11 @@ impl Judge<'_> {
     /// # Panics
     /// As [`Evaluator::error`].
     pub fn error(&mut self, output: &[f32]) -> f64 {
-        self.evaluator.error(self.event, output, self.golden_output, self.scratch)
+        let Self { evaluator, event, golden_output, decoder, from, .. } = self;
+        evaluator.error_by(event, output, golden_output, decoder, |_, cells| {
+            let from = from.as_mut().expect("a judge by this metric knows its supply");
+            or_empty(from.distance(cells))
+        })
     }
 }
 
@@ -233,12 +239,26 @@ impl Evaluator {
         golden_output: &[f32],
         scratch: &mut EvaluatorScratch,
     ) -> f64 {
+        let EvaluatorScratch { decoder, emd } = scratch;
+        self.error_by(event, output, golden_output, decoder, |charges, cells| {
+            or_empty(self.emd.distance(charges.charges(), cells, emd))
+        })
+    }
+
+    /// [`Evaluator::error`], with a way to find the Earth mover's distance from the charges of the event to cells.
+    fn error_by(
+        &self,
+        event: &EventInput,
+        output: &[f32],
+        golden_output: &[f32],
+        scratch: &mut DecoderScratch,
+        distance: impl FnOnce(&Charges, &[f64; CELLS]) -> f64,
+    ) -> f64 {
         assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
         if self.metric == ErrorMetric::Deviation {
             return loss::mean_squared_error(output, golden_output);
         }
-        let EvaluatorScratch { decoder: decoder_scratch, emd: emd_scratch } = scratch;
-        let decoded = self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, decoder_scratch));
+        let decoded = self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, scratch));
         let charges = match event {
             EventInput::Module(charges) => charges,
             EventInput::Tensor(values) => return loss::mean_squared_error(decoded, values),
@@ -246,7 +266,7 @@ impl Evaluator {
         let image = decoded.try_into().expect("the output's length is checked on construction");
         let cells = geometry::cells_of_image(image).map(f64::from);
         match self.metric {
-            ErrorMetric::Emd => self.emd(charges, &cells, emd_scratch),
+            ErrorMetric::Emd => distance(charges, &cells.map(|cell| if cell < 0.0 { 0.0 } else { cell })),
             ErrorMetric::Telescope => loss::telescope(&charges.normalized(), &cells),
             ErrorMetric::Mse => loss::mean_squared_error_of_cells(&charges.normalized(), &cells),
             ErrorMetric::Deviation => unreachable!("answered before decoding"),
@@ -264,20 +284,24 @@ impl Evaluator {
         scratch: &'a mut EvaluatorScratch,
     ) -> Judge<'a> {
         let golden = self.error(event, golden_output, golden_output, scratch);
-        Judge { evaluator: self, event, golden_output, golden, scratch }
+        let EvaluatorScratch { decoder, emd } = scratch;
+        let from = match event {
+            EventInput::Module(charges) if self.metric == ErrorMetric::Emd => {
+                let from = self.emd.fix_supply(charges.charges(), emd);
+                Some(from.expect("charges are checked on construction"))
+            }
+            _ => None,
+        };
+        Judge { evaluator: self, event, golden_output, golden, decoder, from }
     }
+}
 
-    fn emd(&self, charges: &Charges, cells: &[f64; CELLS], scratch: &mut EmdScratch) -> f64 {
-        let cells = cells.map(|cell| if cell < 0.0 { 0.0 } else { cell });
-        let sum: f64 = cells.iter().sum();
-        if sum == 0.0 {
-            return EMPTY_OUTPUT;
-        }
-        if !sum.is_finite() {
-            return f64::NAN;
-        }
-        let distance = self.emd.distance(charges.charges(), &cells, scratch);
-        distance.expect("charges are checked on construction, the cells just now")
+/// A distance to decoded cells, none of which is below 0: empty when they sum up to 0, NaN when not to a number.
+fn or_empty(distance: Result<f64, EmdError>) -> f64 {
+    match distance {
+        Ok(distance) => distance,
+        Err(EmdError::Sum { sum: 0.0, .. }) => EMPTY_OUTPUT,
+        Err(_) => f64::NAN,
     }
 }
 
@@ -334,6 +358,27 @@ mod tests {
         assert_eq!(error(ErrorMetric::Telescope, [0.0, 1.5]), 0.0);
         assert!(error(ErrorMetric::Telescope, [0.0, 1.0]) > 0.0);
         assert_eq!(error(ErrorMetric::Deviation, [1.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn a_judge_says_what_the_evaluator_says() {
+        for metric in ErrorMetric::ALL {
+            let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
+            let (mut scratch, mut judges) = (EvaluatorScratch::default(), EvaluatorScratch::default());
+            let golden = [0.25, 0.5];
+            for occupied in 1..CELLS {
+                let mut charges = [0.0; CELLS];
+                charges[..occupied].fill(2.0);
+                let event = EventInput::Module(Charges::new(charges).unwrap());
+                let mut judge = evaluator.judge(&event, &golden, &mut judges);
+                assert_eq!(judge.golden(), evaluator.error(&event, &golden, &golden, &mut scratch));
+                for output in [golden, [1.0, 0.1], [0.0, 0.0], [f32::NAN, 1.0], [-1.0, 3.0], [f32::INFINITY, 1.0]] {
+                    let expected = evaluator.error(&event, &output, &golden, &mut scratch);
+                    let found = judge.error(&output);
+                    assert_eq!(found.to_bits(), expected.to_bits(), "{metric}: {found} instead of {expected}");
+                }
+            }
+        }
     }
 
     #[test]

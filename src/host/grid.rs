@@ -125,7 +125,65 @@ pub(super) fn work(masses: &PerPoint, potentials: &PerPoint, groups: usize) -> i
         }
     }
     let [low, potential_high, mass_high, high] = sums.map(|lanes| i128::from(lanes.iter().sum::<u64>()));
-    let raised =
-        low + (potential_high << POTENTIAL_SPLIT) + (mass_high << MASS_SPLIT) + (high << (MASS_SPLIT + POTENTIAL_SPLIT));
+    let raised = low
+        + (potential_high << POTENTIAL_SPLIT)
+        + (mass_high << MASS_SPLIT)
+        + (high << (MASS_SPLIT + POTENTIAL_SPLIT));
     raised - TOTAL_RAISE
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::num::cast;
+
+    fn on_grid(masses: &[f64]) -> PerPoint {
+        let mut grid = [0.0; MAX_POINTS];
+        assert!(to_grid(masses, &mut grid), "{masses:?}");
+        grid
+    }
+
+    #[test]
+    fn masses_sum_up_whatever_they_are() {
+        for masses in [
+            &[f64::from_bits(1); 64][..],
+            &[f64::MAX / 64.0; 64],
+            &[1.0, 1e-300, 0.0, 1e-12],
+            &[0.1; 49],
+            &[0.0, 5e-324],
+            &[1e-10, 1.0, 1.0, 1.0, 1e-16],
+        ] {
+            let grid = on_grid(masses);
+            assert_eq!(grid.iter().sum::<f64>(), TOTAL_MASS);
+            assert!(grid.iter().all(|mass| *mass >= 0.0 && mass.fract() == 0.0));
+        }
+        for masses in [&[0.0; 9][..], &[1.0, -1e-300], &[1.0, f64::NAN], &[f64::INFINITY], &[f64::MAX; 2], &[-1.0]] {
+            assert!(!to_grid(masses, &mut [0.0; MAX_POINTS]), "{masses:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_goes_to_the_first_of_the_largest() {
+        // 2^45 is 1 more than a multiple of 3, and 4 more than a multiple of 7.
+        assert_eq!(on_grid(&[1.0; 3])[..3], [1.0, 0.0, 0.0].map(|more| (TOTAL_MASS - 2.0) / 3.0 + more));
+    }
+
+    proptest! {
+        #[test]
+        fn work_is_exact(
+            masses in prop::collection::vec(prop_oneof![Just(0.0), 0.0..1.0_f64], 64),
+            potentials in prop::collection::vec(
+                prop_oneof![Just(-63.0), Just(64.0), -63.0..64.0_f64].prop_map(|costs| (costs * LARGEST_COST).round()),
+                64,
+            ),
+        ) {
+            prop_assume!(masses.iter().sum::<f64>() > 0.0);
+            let masses = on_grid(&masses);
+            let product = |(mass, potential): (&f64, &f64)| cast::i128_from_whole(*mass) * cast::i128_from_whole(*potential);
+            let exact: i128 = masses.iter().zip(&potentials).map(product).sum();
+            prop_assert_eq!(work(&masses, &potentials.try_into().unwrap(), 8), exact);
+        }
+    }
 }
