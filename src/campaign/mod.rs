@@ -2,6 +2,7 @@
 
 mod infer;
 mod oracle;
+mod quantiles;
 mod sum;
 mod threads;
 

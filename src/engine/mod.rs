@@ -5,6 +5,7 @@
 //! integer and exact; neither approximates, samples or runs in parallel (that is `campaign`'s work).
 
 mod delta;
+mod flips;
 pub mod reference;
 mod trace;
 
