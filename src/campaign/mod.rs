@@ -1,12 +1,23 @@
 //! Fault lists times events, in parallel; the only user of threads. It does not know what a fault does: `engine` does.
 
 mod infer;
+mod intervals;
 mod oracle;
 mod quantiles;
+mod sample;
+mod strata;
 mod sum;
 mod threads;
+mod trials;
 
 pub use infer::{ErrorSummary, Inference, infer};
+pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use oracle::{CampaignError, Event, InputError, Oracle, OracleInput, SiteOutcome, output_values, run_oracle};
+pub use sample::{
+    BATCH_TRIALS, DEFAULT_LIMIT, DEFAULT_TRIALS, Ending, Estimates, MeanEstimate, Measure, PILOT_TRIALS,
+    ProportionEstimate, Sample, SampleError, SamplePlan, StratumSummary, Trial, sample,
+};
+pub use strata::{Allocation, Observation};
 pub use sum::ExactSum;
 pub use threads::{ThreadError, with_threads};
+pub use trials::{TrialInput, TrialOutcomes, addresses, run_trials};

@@ -48,9 +48,9 @@ mod tests {
         let node = net.push("dense", Op::Dense(Dense { kernel, bias: Some(bias) }), &[source]).unwrap();
         let network = net.finish().unwrap();
         let inventory = Inventory::new(&network).unwrap();
-        let flips = |bits: &[u32]| {
-            let bits: Vec<BitId> = bits.iter().map(|bit| BitId(*bit)).collect();
-            WeightChange::of_flips(&network, &inventory, &bits)
+        let flips = |numbers: &[u32]| {
+            let flipped: Vec<BitId> = numbers.iter().map(|number| BitId(*number)).collect();
+            WeightChange::of_flips(&network, &inventory, &flipped)
         };
         let change = |tensor, index, delta| WeightChange { node, tensor, index, delta };
         assert_eq!(flips(&[]), []);

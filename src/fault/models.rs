@@ -121,7 +121,9 @@ impl ClusterSizes {
     pub fn new(weights: &[(usize, f64)]) -> Result<Self, ModelError> {
         let mut shares = weights.to_vec();
         shares.sort_by_key(|(size, _)| *size);
-        if let Some((size, weight)) = shares.iter().find(|(size, weight)| *size == 0 || !(*weight >= 0.0)) {
+        if let Some((size, weight)) =
+            shares.iter().find(|(size, weight)| *size == 0 || weight.is_nan() || *weight < 0.0)
+        {
             return Err(ModelError::ClusterEntry { entry: format!("{size}:{weight}") });
         }
         if let Some(twice) = shares.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -166,7 +168,7 @@ impl FromStr for ClusterSizes {
             let (size, weight) = entry.split_once(':').ok_or_else(wrong)?;
             let size: usize = size.trim().parse().map_err(|_| wrong())?;
             let weight: f64 = weight.trim().parse().map_err(|_| wrong())?;
-            if size == 0 || !(weight >= 0.0) { Err(wrong()) } else { Ok((size, weight)) }
+            if size == 0 || weight.is_nan() || weight < 0.0 { Err(wrong()) } else { Ok((size, weight)) }
         };
         Self::new(&text.split(',').map(entry).collect::<Result<Vec<_>, _>>()?)
     }

@@ -1,0 +1,122 @@
+//! Trials of any number of flips: the exact effect of each on every event. Which bits a trial flips is chosen elsewhere.
+
+use std::collections::HashMap;
+
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
+use super::ExactSum;
+use super::oracle::{CampaignError, Event, SiteOutcome, output_values};
+use crate::engine::{Engine, WeightChange};
+use crate::host::evaluator::{Evaluator, EvaluatorScratch};
+use crate::hw::{BitId, Inventory};
+use crate::net::Network;
+use crate::num::cast;
+
+/// What trials are run on.
+#[derive(Debug, Clone, Copy)]
+pub struct TrialInput<'a> {
+    /// The accelerator.
+    pub network: &'a Network,
+    /// Its registers.
+    pub inventory: &'a Inventory,
+    /// Judge of its output.
+    pub evaluator: &'a Evaluator,
+    /// The events; every trial meets all of them.
+    pub events: &'a [Event],
+}
+
+/// Outcome of some trials, in their order, and of no fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrialOutcomes {
+    /// Sum over events of the error without a fault.
+    pub golden_sum: ExactSum,
+    /// Effect of every trial; the same as an oracle's, when a trial flips one bit.
+    pub outcomes: Vec<SiteOutcome>,
+}
+
+/// Flips all bits of a trial together, in every event, for every trial. `progress` is told the number of (trial, event)
+/// pairs done since it was last told.
+///
+/// Exact and deterministic, as [`run_oracle`](super::run_oracle) is: the result is the same with any number of threads, and
+/// a trial's outcome does not depend on the other trials. Bits of a trial are distinct; a trial may be empty.
+///
+/// # Errors
+/// When an error is no number, or too large to be added up exactly.
+pub fn run_trials(
+    input: &TrialInput<'_>,
+    trials: &[Vec<BitId>],
+    progress: &(impl Fn(u64) + Sync),
+) -> Result<TrialOutcomes, CampaignError> {
+    let changes: Vec<Vec<WeightChange>> =
+        trials.iter().map(|bits| WeightChange::of_flips(input.network, input.inventory, bits)).collect();
+    let engine = Engine::new(input.network);
+    let none =
+        || Ok(TrialOutcomes { golden_sum: ExactSum::default(), outcomes: vec![SiteOutcome::default(); trials.len()] });
+    // The fault-free trace of an event is computed once and serves all trials.
+    (0..input.events.len())
+        .into_par_iter()
+        .fold(none, |partial: Result<TrialOutcomes, CampaignError>, event| {
+            let mut partial = partial?;
+            run_event(input, &engine, trials, &changes, event, &mut partial)?;
+            progress(cast::u64_from_len(trials.len()));
+            Ok(partial)
+        })
+        .reduce(none, |a, b| Ok(a?.merge(&b?)))
+}
+
+impl TrialOutcomes {
+    fn merge(mut self, other: &Self) -> Self {
+        self.golden_sum += other.golden_sum;
+        for (mine, theirs) in self.outcomes.iter_mut().zip(&other.outcomes) {
+            mine.changed_events += theirs.changed_events;
+            mine.rise_sum += theirs.rise_sum;
+        }
+        self
+    }
+}
+
+fn run_event(
+    input: &TrialInput<'_>,
+    engine: &Engine<'_>,
+    trials: &[Vec<BitId>],
+    changes: &[Vec<WeightChange>],
+    event: usize,
+    partial: &mut TrialOutcomes,
+) -> Result<(), CampaignError> {
+    let data = &input.events[event];
+    let trace = engine.trace(data.codes());
+    let signal = input.network.output().signal;
+    let mut memory = EvaluatorScratch::default();
+    let golden_output = output_values(signal, trace.output());
+    let mut judge = input.evaluator.judge(data.input(), &golden_output, &mut memory);
+    let golden = judge.golden();
+    partial.golden_sum += ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
+
+    let mut scratch = engine.scratch(&trace);
+    // Each distinct output is judged once.
+    let mut rises: HashMap<Box<[i64]>, ExactSum> = HashMap::new();
+    for (position, changes) in changes.iter().enumerate() {
+        let Some(output) = engine.evaluate(&mut scratch, changes) else { continue };
+        let rise = if let Some(rise) = rises.get(output) {
+            *rise
+        } else {
+            let error = judge.error(&output_values(signal, output));
+            let rise = ExactSum::of(error - golden).ok_or_else(|| {
+                let site = addresses(input.inventory, &trials[position]);
+                CampaignError::Faulty { event, site, error }
+            })?;
+            rises.insert(output.into(), rise);
+            rise
+        };
+        let outcome = &mut partial.outcomes[position];
+        outcome.changed_events += 1;
+        outcome.rise_sum += rise;
+    }
+    Ok(())
+}
+
+/// The bits of a trial by address, joined by semicolons.
+pub fn addresses(inventory: &Inventory, bits: &[BitId]) -> String {
+    let addresses: Vec<String> = bits.iter().map(|bit| inventory.bit_address(*bit).to_string()).collect();
+    addresses.join(";")
+}
