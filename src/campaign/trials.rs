@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
-use super::ExactSum;
 use super::oracle::{CampaignError, Event, SiteOutcome, output_values};
+use super::{ExactSum, Observation};
 use crate::engine::{Engine, WeightChange};
 use crate::host::evaluator::{Evaluator, EvaluatorScratch};
 use crate::hw::{BitId, Inventory};
@@ -113,6 +113,14 @@ fn run_event(
         outcome.rise_sum += rise;
     }
     Ok(())
+}
+
+impl Observation {
+    /// Of the outcome of a trial over so many events.
+    pub fn of(outcome: &SiteOutcome, events: usize) -> Self {
+        let rise = outcome.rise_sum.value() / cast::f64_from_count(events);
+        Self { changed_events: outcome.changed_events, rise }
+    }
 }
 
 /// The bits of a trial by address, joined by semicolons.

@@ -10,6 +10,7 @@ mod events;
 mod import;
 mod infer;
 mod info;
+mod inject;
 mod inputs;
 mod oracle;
 mod progress;
@@ -59,11 +60,16 @@ enum Verb {
     Infer(infer::Arguments),
     /// Flip every bit of the weight registers, one at a time, and measure the error exactly
     Oracle(oracle::Arguments),
+    /// Flip several bits at once, at random or all pairs, and say how sure the estimates are
+    Inject(inject::Arguments),
     /// Show what each area budget for selective TMR buys, for several rankings of the bits
     Sweep(sweep::Arguments),
     /// Generate synthetic events of HGCal modules as CSV
     Events(events::Arguments),
 }
+
+/// Exit code of arguments that contradict each other, as of those that `clap` refuses.
+const WRONG_USAGE: u8 = 2;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
@@ -71,6 +77,10 @@ pub fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<clap::Error>() => {
+            eprint!("{error}");
+            ExitCode::from(WRONG_USAGE)
+        }
         Err(error) => {
             eprintln!("error: {}", message(&error));
             ExitCode::FAILURE
@@ -86,6 +96,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Info(arguments) => info::run(arguments, global),
         Verb::Infer(arguments) => infer::run(arguments, global),
         Verb::Oracle(arguments) => oracle::run(arguments, global),
+        Verb::Inject(arguments) => inject::run(arguments, global),
         Verb::Sweep(arguments) => sweep::run(arguments, global),
         Verb::Events(arguments) => events::run(arguments, global),
     };
