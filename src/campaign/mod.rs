@@ -2,14 +2,27 @@
 
 mod event;
 mod infer;
+mod intervals;
 mod oracle;
+mod quantiles;
+mod sample;
+mod strata;
 mod sum;
 mod tally;
 mod threads;
+mod trials;
+mod workspace;
 
 pub use event::{DistinctEvent, Event, InputError, distinct_events};
 pub use infer::{ErrorSummary, Inference, infer};
+pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use oracle::{CampaignError, OracleInput, OracleRun, output_values, run_oracle};
+pub use sample::{
+    BATCH_TRIALS, DEFAULT_LIMIT, DEFAULT_TRIALS, Ending, Estimates, MeanEstimate, Measure, PILOT_TRIALS,
+    ProportionEstimate, Sample, SampleError, SamplePlan, StratumSummary, Trial, sample,
+};
+pub use strata::{Allocation, Observation};
 pub use sum::ExactSum;
 pub use tally::{Oracle, Shard, ShardError, SiteOutcome, Tally};
 pub use threads::{ThreadError, with_threads};
+pub use trials::{TrialInput, TrialOutcomes, addresses, run_trials};

@@ -11,9 +11,10 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelRefMutIterator, Parall
 
 use super::event::{DistinctEvent, Event, distinct_events};
 use super::tally::{Shard, SiteOutcome, Tally};
-use super::{ExactSum, Oracle};
-use crate::engine::{Engine, FlipPlan, OutputId, OutputSet, Scratch, Trace, WeightChange};
-use crate::host::evaluator::{Evaluator, EvaluatorScratch};
+use super::Oracle;
+use super::workspace::Workspace;
+use crate::engine::{Engine, FlipPlan, WeightChange};
+use crate::host::evaluator::Evaluator;
 use crate::hw::{BitId, Inventory};
 use crate::net::{Fingerprint, FingerprintBuilder, Network, Signal};
 use crate::num::cast;
@@ -118,7 +119,12 @@ impl<'a> OracleRun<'a> {
         let engine = Engine::new(input.network);
         let changes: Vec<WeightChange> =
             input.sites.iter().map(|bit| WeightChange::of_flip(input.network, input.inventory, *bit)).collect();
-        let workers = (0..rayon::current_num_threads()).map(|_| Worker::new(&engine, input.sites.len())).collect();
+        let workers = (0..rayon::current_num_threads()).map(|_| Worker {
+            tally: Tally::new(input.sites.len()),
+            workspace: Workspace::new(&engine),
+            failure: None,
+        });
+        let workers = workers.collect();
         Self {
             plans: changes.chunks(SITES_PER_TILE).map(|changes| engine.flips(changes)).collect(),
             engine,
@@ -222,90 +228,32 @@ impl<'a> OracleRun<'a> {
 
     fn run_tile(&self, tile: u64, worker: &mut Worker) -> Result<(), CampaignError> {
         let (DistinctEvent { first: event, count }, plan) = self.tile(tile);
-        let Worker { tally, trace, scratch, outputs, changed, rises, golden_output, output, evaluator, .. } = worker;
-        let data = &self.input.events[event];
-        self.engine.trace_into(data.codes(), trace);
-        let signal = self.input.network.output().signal;
-        let real = |raw: i64| cast::nearest_f32(signal.value(raw));
-        golden_output.clear();
-        golden_output.extend(trace.output().iter().map(|raw| real(*raw)));
-        let mut judge = self.input.evaluator.judge(data.input(), golden_output, evaluator);
-        let golden = judge.golden();
-        let golden_sum = ExactSum::of(golden).ok_or(CampaignError::Golden { event, error: golden })?;
-        if plan == 0 {
-            tally.add_golden(golden_sum.times(count));
-        }
-
         let first_site = plan * SITES_PER_TILE;
-        outputs.clear();
-        changed.clear();
-        self.engine.sweep(&self.plans[plan], trace, scratch, |position, faulty| {
-            changed.push((first_site + position, outputs.intern(faulty)));
-        });
-
-        // Many flips lead an event to the same output; each distinct one is judged once, after one that is like it.
-        output.clone_from(golden_output);
-        rises.clear();
-        rises.resize(outputs.len(), Ok(ExactSum::default()));
-        outputs.sort_by_likeness();
-        for id in outputs.by_likeness() {
-            let (indices, values) = outputs.differences(*id);
-            for (index, raw) in indices.iter().zip(values) {
-                output[cast::index(*index)] = real(*raw);
-            }
-            let error = judge.error(output);
-            rises[id.index()] = ExactSum::of(error - golden).map(|rise| rise.times(count)).ok_or(error);
-            for index in indices {
-                output[cast::index(*index)] = golden_output[cast::index(*index)];
-            }
+        let data = &self.input.events[event];
+        let Worker { tally, workspace, .. } = worker;
+        workspace.begin(&self.engine, data);
+        workspace.sweep(&self.engine, &self.plans[plan]);
+        let golden = workspace.judge(self.input.evaluator, data).map_err(|unusable| {
+            unusable.error(event, |position| {
+                self.input.inventory.bit_address(self.input.sites[first_site + position]).to_string()
+            })
+        })?;
+        if plan == 0 {
+            tally.add_golden(golden.times(count));
         }
-        if rises.iter().any(Result::is_err) {
-            let faulty = changed.iter().filter_map(|(site, id)| Some((*site, rises[id.index()].err()?)));
-            let (site, error) = faulty.min_by_key(|(site, _)| *site).expect("every output has a site");
-            let site = self.input.inventory.bit_address(self.input.sites[site]).to_string();
-            return Err(CampaignError::Faulty { event, site, error });
-        }
-        for (site, id) in changed {
-            let rise_sum = rises[id.index()].expect("errors have been returned");
-            tally.add(*site, SiteOutcome { changed_events: count, rise_sum });
+        for (position, rise) in workspace.rises() {
+            tally.add(first_site + position, SiteOutcome { changed_events: count, rise_sum: rise.times(count) });
         }
         Ok(())
     }
 }
 
-/// What one thread works with, tile after tile; after the first ones nothing is allocated.
+/// What one thread works with, tile after tile.
 #[derive(Debug)]
 struct Worker {
     tally: Tally,
-    trace: Trace,
-    scratch: Scratch,
-    /// The distinct faulty outputs of the event.
-    outputs: OutputSet,
-    /// Which site leads to which.
-    changed: Vec<(usize, OutputId)>,
-    /// What each costs, or the error that cannot be added up.
-    rises: Vec<Result<ExactSum, f64>>,
-    golden_output: Vec<f32>,
-    output: Vec<f32>,
-    evaluator: EvaluatorScratch,
+    workspace: Workspace,
     failure: Option<(u64, CampaignError)>,
-}
-
-impl Worker {
-    fn new(engine: &Engine<'_>, sites: usize) -> Self {
-        Self {
-            tally: Tally::new(sites),
-            trace: engine.empty_trace(),
-            scratch: engine.scratch(),
-            outputs: OutputSet::default(),
-            changed: Vec::new(),
-            rises: Vec::new(),
-            golden_output: Vec::new(),
-            output: Vec::new(),
-            evaluator: EvaluatorScratch::default(),
-            failure: None,
-        }
-    }
 }
 
 /// What the host receives: the real values of the output words.

@@ -11,6 +11,7 @@ mod events;
 mod import;
 mod infer;
 mod info;
+mod inject;
 mod inputs;
 mod merge;
 mod oracle;
@@ -63,11 +64,16 @@ enum Verb {
     Oracle(oracle::Arguments),
     /// Put the shards of an oracle together
     Merge(merge::Arguments),
+    /// Flip several bits at once, at random or all pairs, and say how sure the estimates are
+    Inject(inject::Arguments),
     /// Show what each area budget for selective TMR buys, for several rankings of the bits
     Sweep(sweep::Arguments),
     /// Generate synthetic events of HGCal modules as CSV
     Events(events::Arguments),
 }
+
+/// Exit code of arguments that contradict each other, as of those that `clap` refuses.
+const WRONG_USAGE: u8 = 2;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
@@ -75,6 +81,10 @@ pub fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<clap::Error>() => {
+            eprint!("{error}");
+            ExitCode::from(WRONG_USAGE)
+        }
         Err(error) => {
             eprintln!("error: {}", message(&error));
             ExitCode::FAILURE
@@ -91,6 +101,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Infer(arguments) => infer::run(arguments, global),
         Verb::Oracle(arguments) => oracle::run(arguments, global),
         Verb::Merge(arguments) => merge::run(arguments, global),
+        Verb::Inject(arguments) => inject::run(arguments, global),
         Verb::Sweep(arguments) => sweep::run(arguments, global),
         Verb::Events(arguments) => events::run(arguments, global),
     };

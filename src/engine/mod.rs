@@ -9,6 +9,7 @@
 mod delta;
 mod flips;
 mod kernels;
+mod multiple;
 mod outputs;
 mod program;
 pub mod reference;

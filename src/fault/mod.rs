@@ -1,5 +1,11 @@
-//! Which bits are struck. Names bits by the inventory of `hw`; touches no state.
+//! Which bits are struck, alone or together. Names bits by the inventory of `hw`; touches no state.
 
+mod draws;
+mod models;
 mod sites;
+mod trials;
 
+pub use draws::Draws;
+pub use models::{ClusterSizes, FaultModel, ModelError, Probability};
 pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};
+pub use trials::{Population, Sampler, StratumKey, Trials};

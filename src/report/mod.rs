@@ -4,6 +4,7 @@ pub mod area;
 mod error;
 pub mod files;
 pub mod infer;
+pub mod inject;
 pub mod network;
 pub mod npz;
 pub mod oracle;
