@@ -106,7 +106,7 @@ pub enum EmdError {
 /// histograms is the least `sum flow * cost` of this transportation problem, an integer, converted to `f64` once.
 ///
 /// Off the least `sum flow * distance` in real numbers by less than 1e-11 times the largest distance: rounding moves
-/// less than 2^6 units of mass, and shifts a cost by less than 2^5 units and 63 times 1e-14 of the largest. Equal
+/// less than 2^7 units of mass, and shifts a cost by less than 2^5 units and 63 times 1e-14 of the largest. Equal
 /// histograms have distance 0 when each point is 0 from itself.
 #[derive(Debug, Clone)]
 pub struct Emd {
