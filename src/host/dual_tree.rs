@@ -5,8 +5,10 @@
 //! `transport`, and so does the answer when a search takes too long: the dual method could run in circles among trees of
 //! equal cost, the primal method there cannot.
 //!
-//! Contract: costs, masses and potentials are integers in `f64` as `grid` describes them, every operation is exact and
-//! nothing has a tolerance. It does not turn histograms into integers.
+//! Contract: costs, masses and potentials are integers as `grid` describes them; nothing has a tolerance. It does not turn
+//! histograms into integers.
+// Only where it is inlined does a loop get the vector units that its caller is compiled for.
+#![allow(clippy::inline_always)]
 
 use super::grid::{self, LANES, MAX_POINTS, PerPoint};
 use super::transport::Transport;
@@ -14,6 +16,12 @@ use crate::num::cast;
 
 /// One bit per source, or per sink.
 type Set = u64;
+
+/// The cost behind the last sink: beyond any sum of costs, and far from overflow.
+const FAR: i64 = 1 << 60;
+
+/// Partial sums of what sinks take from a source: an addition waits for the one before to the same place.
+const PARTS: usize = 4;
 
 /// A supply, the costs from it, and the last optimal tree. Reused from supply to supply.
 ///
@@ -23,10 +31,10 @@ type Set = u64;
 pub(super) struct DualTree {
     sources: usize,
     sinks: usize,
-    /// Groups of [`LANES`] that hold all sinks, and all sources.
-    sink_groups: usize,
-    source_groups: usize,
-    /// `[source][sink]`; infinite behind the sinks.
+    /// Both, to whole groups of [`LANES`].
+    padded_sinks: usize,
+    padded_sources: usize,
+    /// `[source][sink]`; [`FAR`] behind the sinks.
     costs: Vec<PerPoint>,
     supply: PerPoint,
     /// `source_potential + sink_potential <= cost`, with equality on the arcs of the tree; 0 at the root.
@@ -51,6 +59,8 @@ pub(super) struct DualTree {
     sink_excess: PerPoint,
     /// Whether there is a tree yet.
     planted: bool,
+    /// What the sinks right below each source take, in parts; working memory.
+    taken: [PerPoint; PARTS],
 }
 
 impl Default for DualTree {
@@ -58,12 +68,12 @@ impl Default for DualTree {
         Self {
             sources: 0,
             sinks: 0,
-            sink_groups: 0,
-            source_groups: 0,
+            padded_sinks: 0,
+            padded_sources: 0,
             costs: Vec::new(),
-            supply: [0.0; MAX_POINTS],
-            source_potential: [0.0; MAX_POINTS],
-            sink_potential: [0.0; MAX_POINTS],
+            supply: [0; MAX_POINTS],
+            source_potential: [0; MAX_POINTS],
+            sink_potential: [0; MAX_POINTS],
             supply_work: 0,
             sink_above: [0; MAX_POINTS],
             source_above: [0; MAX_POINTS],
@@ -71,9 +81,10 @@ impl Default for DualTree {
             sources_below: [0; MAX_POINTS],
             order: [0; MAX_POINTS],
             stale: true,
-            source_excess: [0.0; MAX_POINTS],
-            sink_excess: [0.0; MAX_POINTS],
+            source_excess: [0; MAX_POINTS],
+            sink_excess: [0; MAX_POINTS],
             planted: false,
+            taken: [[0; MAX_POINTS]; PARTS],
         }
     }
 }
@@ -89,25 +100,25 @@ enum Node {
 struct Entering {
     source: usize,
     sink: usize,
-    reduced: f64,
+    reduced: i64,
 }
 
 impl DualTree {
     /// Takes another supply on `sinks` points, each with the costs from it: integer masses above 0 that sum up to
     /// [`grid::TOTAL_MASS`].
-    pub(super) fn set_supply<'c>(&mut self, sinks: usize, supply: impl Iterator<Item = (f64, &'c [f64])>) {
+    pub(super) fn set_supply<'c>(&mut self, sinks: usize, supply: impl Iterator<Item = (i64, &'c [i64])>) {
         self.costs.clear();
-        self.supply = [0.0; MAX_POINTS];
+        self.supply = [0; MAX_POINTS];
         for (source, (mass, costs)) in supply.enumerate() {
-            let mut row = [f64::INFINITY; MAX_POINTS];
+            let mut row = [FAR; MAX_POINTS];
             row[..sinks].copy_from_slice(costs);
             self.costs.push(row);
             self.supply[source] = mass;
         }
         self.sources = self.costs.len();
         self.sinks = sinks;
-        self.sink_groups = sinks.div_ceil(LANES);
-        self.source_groups = self.sources.div_ceil(LANES);
+        self.padded_sinks = sinks.next_multiple_of(LANES);
+        self.padded_sources = self.sources.next_multiple_of(LANES);
         self.planted = false;
     }
 
@@ -122,7 +133,7 @@ impl DualTree {
     #[inline(always)]
     fn solve_within(&mut self, enough: u32, demand: &PerPoint, transport: &mut Transport) -> (i128, u32) {
         if self.sources == 1 {
-            return (grid::work(demand, &self.costs[0], self.sink_groups), 0);
+            return (grid::work(&demand[..self.padded_sinks], &self.costs[0]), 0);
         }
         let mut pivots = 0;
         if !self.planted {
@@ -141,9 +152,9 @@ impl DualTree {
             moved += 1;
         }
         if moved > 0 {
-            self.supply_work = grid::work(&self.supply, &self.source_potential, self.source_groups);
+            self.supply_work = grid::work(&self.supply[..self.padded_sources], &self.source_potential);
         }
-        let least = self.supply_work + grid::work(demand, &self.sink_potential, self.sink_groups);
+        let least = self.supply_work + grid::work(&demand[..self.padded_sinks], &self.sink_potential);
         #[cfg(debug_assertions)]
         self.certify(demand, least);
         (least, pivots + moved)
@@ -156,14 +167,14 @@ impl DualTree {
         let mut count = 0;
         transport.clear();
         for mass in &self.supply[..self.sources] {
-            transport.add_source(*mass);
+            transport.add_source(cast::f64_from_i64(*mass));
         }
-        for (sink, mass) in demand[..self.sinks].iter().enumerate().filter(|(_, mass)| **mass > 0.0) {
-            transport.add_sink(*mass);
+        for (sink, mass) in demand[..self.sinks].iter().enumerate().filter(|(_, mass)| **mass > 0) {
+            transport.add_sink(cast::f64_from_i64(*mass));
             served[count] = sink;
             count += 1;
         }
-        let pivots = transport.solve(|source, sink| self.costs[source][served[sink]]);
+        let pivots = transport.solve(|source, sink| cast::f64_from_i64(self.costs[source][served[sink]]));
         let (mut of_source, mut of_sink) = ([0; MAX_POINTS], [0; MAX_POINTS]);
         for (source, sink) in transport.arcs() {
             of_source[source] |= 1 << served[sink];
@@ -171,8 +182,8 @@ impl DualTree {
         }
         self.sinks_below = [0; MAX_POINTS];
         self.sources_below = [0; MAX_POINTS];
-        self.source_potential = [0.0; MAX_POINTS];
-        self.sink_potential = [0.0; MAX_POINTS];
+        self.source_potential = [0; MAX_POINTS];
+        self.sink_potential = [0; MAX_POINTS];
         self.order[0] = 0;
         let (mut known, mut reached, mut sinks_reached) = (1, 1_u64, 0);
         let mut next = 0;
@@ -196,15 +207,15 @@ impl DualTree {
         }
         debug_assert_eq!(known, self.sources, "the tree spans all sources");
         // Sinks without demand took no part; they hang below their cheapest source.
-        for sink in (0..self.sinks).filter(|sink| demand[*sink] == 0.0) {
+        for sink in (0..self.sinks).filter(|sink| demand[*sink] == 0) {
             let price = |source: &usize| self.costs[*source][sink] - self.source_potential[*source];
-            let cheapest = (0..self.sources).min_by(|a, b| price(a).total_cmp(&price(b)));
+            let cheapest = (0..self.sources).min_by_key(price);
             let cheapest = cheapest.expect("a supply has a source");
             self.source_above[sink] = cheapest;
             self.sinks_below[cheapest] |= 1 << sink;
             self.sink_potential[sink] = price(&cheapest);
         }
-        self.supply_work = grid::work(&self.supply, &self.source_potential, self.source_groups);
+        self.supply_work = grid::work(&self.supply[..self.padded_sources], &self.source_potential);
         (self.planted, self.stale) = (true, false);
         pivots
     }
@@ -215,21 +226,21 @@ impl DualTree {
         if self.stale {
             self.sort();
         }
-        // Four partial sums per source, because each addition waits for the one before.
-        let mut taken = [[0.0; MAX_POINTS]; 4];
-        for (sinks, owners) in
-            demand.as_chunks::<4>().0.iter().zip(self.source_above.as_chunks::<4>().0).take(self.sink_groups * 2)
-        {
-            for lane in 0..4 {
-                taken[lane][owners[lane]] += sinks[lane];
+        for part in &mut self.taken {
+            part[..self.padded_sources].fill(0);
+        }
+        let (masses, _) = demand[..self.padded_sinks].as_chunks::<PARTS>();
+        for (masses, sources) in masses.iter().zip(self.source_above.as_chunks::<PARTS>().0) {
+            for (part, (mass, source)) in masses.iter().zip(sources).enumerate() {
+                self.taken[part][*source] += mass;
             }
         }
-        for source in 0..self.source_groups * LANES {
-            let taken = (taken[0][source] + taken[1][source]) + (taken[2][source] + taken[3][source]);
+        for source in 0..self.padded_sources {
+            let taken = self.taken.iter().map(|part| part[source]).sum::<i64>();
             self.source_excess[source] = self.supply[source] - taken;
         }
-        for sink in 0..self.sink_groups * LANES {
-            self.sink_excess[sink] = -demand[sink];
+        for (excess, mass) in self.sink_excess.iter_mut().zip(&demand[..self.padded_sinks]) {
+            *excess = -mass;
         }
         for source in self.order[1..self.sources].iter().rev() {
             let excess = self.source_excess[*source];
@@ -266,25 +277,17 @@ impl DualTree {
     /// The node whose arc upwards has the most negative flow, if one is negative.
     #[inline(always)]
     fn most_infeasible(&self) -> Option<Node> {
-        let (mut least, mut most) = ([0.0; LANES], [0.0; LANES]);
-        let sources = &self.source_excess.as_chunks::<LANES>().0[..self.source_groups];
-        let sinks = &self.sink_excess.as_chunks::<LANES>().0[..self.sink_groups];
-        for group in sources {
-            for lane in 0..LANES {
-                least[lane] = if group[lane] < least[lane] { group[lane] } else { least[lane] };
-            }
-        }
-        for group in sinks {
-            for lane in 0..LANES {
-                most[lane] = if group[lane] > most[lane] { group[lane] } else { most[lane] };
-            }
-        }
-        let least = grid::fold(least, |a, b| if b < a { b } else { a });
-        let most = grid::fold(most, |a, b| if b > a { b } else { a });
-        if least == 0.0 && most == 0.0 {
+        let (sources, sinks) = (&self.source_excess[..self.padded_sources], &self.sink_excess[..self.padded_sinks]);
+        let least = sources.iter().fold(0, |least, excess| (*excess).min(least));
+        let most = sinks.iter().fold(0, |most, excess| (*excess).max(most));
+        if least == 0 && most == 0 {
             return None;
         }
-        Some(if -least >= most { Node::Source(position(sources, least)) } else { Node::Sink(position(sinks, most)) })
+        Some(if -least >= most {
+            Node::Source(grid::position(sources, least))
+        } else {
+            Node::Sink(grid::position(sinks, most))
+        })
     }
 
     /// Replaces the arc above `leaving`, whose flow is negative, by the cheapest that lets mass flow the other way.
@@ -355,32 +358,27 @@ impl DualTree {
             count += 1;
         }
         let rows = &rows[..count];
-        let mut least = [f64::INFINITY; LANES];
-        let mut reduced = [[f64::INFINITY; LANES]; MAX_POINTS / LANES];
-        for group in 0..self.sink_groups {
-            let wanted = sinks >> (group * LANES) & 0xFF;
+        let mut reduced = [FAR; MAX_POINTS];
+        for start in (0..self.padded_sinks).step_by(LANES) {
+            let wanted = sinks >> start & 0xFF;
             if wanted == 0 {
                 continue;
             }
-            let mut cheapest = [f64::INFINITY; LANES];
+            let mut cheapest = [FAR; LANES];
             for source in rows {
-                let costs = &self.costs[*source].as_chunks::<LANES>().0[group];
                 let potential = self.source_potential[*source];
-                for lane in 0..LANES {
-                    let price = costs[lane] - potential;
-                    cheapest[lane] = if price < cheapest[lane] { price } else { cheapest[lane] };
+                for (cheapest, cost) in cheapest.iter_mut().zip(&self.costs[*source][start..start + LANES]) {
+                    *cheapest = (cost - potential).min(*cheapest);
                 }
             }
-            let potentials = &self.sink_potential.as_chunks::<LANES>().0[group];
-            for lane in 0..LANES {
-                let value = if wanted >> lane & 1 != 0 { cheapest[lane] - potentials[lane] } else { f64::INFINITY };
-                reduced[group][lane] = value;
-                least[lane] = if value < least[lane] { value } else { least[lane] };
+            let potentials = &self.sink_potential[start..start + LANES];
+            for (lane, reduced) in reduced[start..start + LANES].iter_mut().enumerate() {
+                *reduced = if wanted >> lane & 1 != 0 { cheapest[lane] - potentials[lane] } else { FAR };
             }
         }
-        let least = grid::fold(least, |a, b| if b < a { b } else { a });
-        let sink = position(&reduced[..self.sink_groups], least);
-        // Exact arithmetic: the least value is found again bit for bit.
+        let reduced = &reduced[..self.padded_sinks];
+        let least = reduced.iter().fold(FAR, |least, reduced| (*reduced).min(least));
+        let sink = grid::position(reduced, least);
         let found = |source: &&usize| {
             self.costs[**source][sink] - self.source_potential[**source] - self.sink_potential[sink] == least
         };
@@ -390,21 +388,21 @@ impl DualTree {
 
     /// Raises the potentials of sources and lowers those of sinks.
     #[inline(always)]
-    fn shift(&mut self, sources: Set, sinks: Set, by: f64) {
-        if by == 0.0 {
+    fn shift(&mut self, sources: Set, sinks: Set, by: i64) {
+        if by == 0 {
             return;
         }
-        for source in 0..self.source_groups * LANES {
-            self.source_potential[source] += if sources >> source & 1 != 0 { by } else { 0.0 };
+        for (source, potential) in self.source_potential[..self.padded_sources].iter_mut().enumerate() {
+            *potential += if sources >> source & 1 != 0 { by } else { 0 };
         }
-        for sink in 0..self.sink_groups * LANES {
-            self.sink_potential[sink] -= if sinks >> sink & 1 != 0 { by } else { 0.0 };
+        for (sink, potential) in self.sink_potential[..self.padded_sinks].iter_mut().enumerate() {
+            *potential -= if sinks >> sink & 1 != 0 { by } else { 0 };
         }
     }
 
     /// Something with that excess was hung below a source.
     #[inline(always)]
-    fn add_upwards_from_source(&mut self, mut source: usize, excess: f64) {
+    fn add_upwards_from_source(&mut self, mut source: usize, excess: i64) {
         self.source_excess[source] += excess;
         while source != 0 {
             let sink = self.sink_above[source];
@@ -416,7 +414,7 @@ impl DualTree {
 
     /// Something with that excess was hung below a sink.
     #[inline(always)]
-    fn add_upwards_from_sink(&mut self, sink: usize, excess: f64) {
+    fn add_upwards_from_sink(&mut self, sink: usize, excess: i64) {
         self.sink_excess[sink] += excess;
         self.add_upwards_from_source(self.source_above[sink], excess);
     }
@@ -424,7 +422,7 @@ impl DualTree {
     /// Hangs a loose subtree, whose top is a source, below source `above` by its sink `sink`: the way up to its top turns
     /// over.
     #[inline(always)]
-    fn hang_sink(&mut self, mut sink: usize, mut above: usize, top: usize, excess: f64) {
+    fn hang_sink(&mut self, mut sink: usize, mut above: usize, top: usize, excess: i64) {
         let mut now = excess;
         loop {
             let source = std::mem::replace(&mut self.source_above[sink], above);
@@ -444,7 +442,7 @@ impl DualTree {
 
     /// Hangs a loose subtree, whose top is a sink, below sink `above` by its source `source`.
     #[inline(always)]
-    fn hang_source(&mut self, mut source: usize, mut above: usize, top: usize, excess: f64) {
+    fn hang_source(&mut self, mut source: usize, mut above: usize, top: usize, excess: i64) {
         let mut now = excess;
         loop {
             let sink = std::mem::replace(&mut self.sink_above[source], above);
@@ -466,16 +464,15 @@ impl DualTree {
     /// equal values of both.
     #[cfg(debug_assertions)]
     fn certify(&self, demand: &PerPoint, least: i128) {
-        let whole = cast::i128_from_whole;
         let (mut left, mut wanted) = (self.supply, *demand);
         let mut spent = 0;
-        let mut ship = |source: usize, sink: usize, mass: f64| {
-            assert!(mass >= 0.0, "no flow is negative");
+        let mut ship = |source: usize, sink: usize, mass: i64| {
+            assert!(mass >= 0, "no flow is negative");
             let cost = self.costs[source][sink];
             assert_eq!(self.source_potential[source] + self.sink_potential[sink], cost, "arcs of the tree are tight");
             left[source] -= mass;
             wanted[sink] -= mass;
-            spent += whole(mass) * whole(cost);
+            spent += i128::from(mass) * i128::from(cost);
         };
         for source in 1..self.sources {
             ship(source, self.sink_above[source], self.source_excess[source]);
@@ -485,7 +482,7 @@ impl DualTree {
             ship(self.source_above[sink], sink, -self.sink_excess[sink]);
             assert!(self.sinks_below[self.source_above[sink]] >> sink & 1 == 1, "above and below agree");
         }
-        assert!(left.iter().chain(&wanted).all(|mass| *mass == 0.0), "all mass is sent and received");
+        assert!(left.iter().chain(&wanted).all(|mass| *mass == 0), "all mass is sent and received");
         assert_eq!(spent, least, "what the flow costs is what the potentials promise");
         let (sources, sinks) = self.subtree(1, 0);
         assert_eq!(cast::index(sources.count_ones() + sinks.count_ones()), self.sources + self.sinks, "the tree spans");
@@ -516,13 +513,6 @@ fn elements(mut set: Set) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Where `value` first stands.
-#[inline(always)]
-fn position(groups: &[[f64; LANES]], value: f64) -> usize {
-    let found = groups.as_flattened().iter().position(|other| *other == value);
-    found.expect("exact arithmetic: a value is found again bit for bit")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -531,7 +521,7 @@ mod tests {
     /// A histogram on the module's cells: `mass` of 7 times the cell plus `turn`, modulo 48.
     fn histogram(turn: usize, mass: impl Fn(usize) -> f64) -> PerPoint {
         let masses: Vec<f64> = (0..geometry::CELLS).map(|cell| mass((cell * 7 + turn) % geometry::CELLS)).collect();
-        let mut masses_on_grid = [0.0; MAX_POINTS];
+        let mut masses_on_grid = [0; MAX_POINTS];
         assert!(grid::to_grid(&masses, &mut masses_on_grid));
         masses_on_grid
     }
@@ -539,26 +529,26 @@ mod tests {
     #[test]
     fn a_search_given_up_ends_alike() {
         let distances = geometry::distances();
-        let costs: Vec<f64> = distances.as_flattened().iter().map(|distance| (distance * 1e12).round()).collect();
+        let costs: Vec<i64> =
+            distances.as_flattened().iter().map(|distance| cast::floor_i64(distance * 1e12)).collect();
         let mut transport = Transport::default();
         for occupied in [2, 3, 5, 20, 48] {
             let supply = histogram(0, |place| if place < occupied { cast::f64_from_count(place + 1) } else { 0.0 });
-            let rows =
-                || supply.iter().copied().zip(costs.chunks_exact(geometry::CELLS)).filter(|(mass, _)| *mass > 0.0);
+            let rows = || supply.iter().copied().zip(costs.chunks_exact(geometry::CELLS)).filter(|(mass, _)| *mass > 0);
             let (mut patient, mut hasty) = (DualTree::default(), DualTree::default());
             patient.set_supply(geometry::CELLS, rows());
             hasty.set_supply(geometry::CELLS, rows());
-            let mut replanted = 0;
+            let mut searched = 0;
             for turn in 0..48 {
                 let demand = histogram(turn, |place| cast::f64_from_count(place.saturating_sub(turn / 4)));
-                let (least, _) = patient.solve(&demand, &mut transport);
+                let (least, pivots) = patient.solve(&demand, &mut transport);
+                searched += pivots;
+                // With no patience at all, each search is given up at once.
                 for enough in 0..3 {
-                    let (also_least, pivots) = hasty.solve_within(enough, &demand, &mut transport);
-                    assert_eq!(also_least, least);
-                    replanted += u32::from(pivots > enough);
+                    assert_eq!(hasty.solve_within(enough, &demand, &mut transport).0, least);
                 }
             }
-            assert!(replanted > 0, "{occupied} occupied cells: no search was given up");
+            assert!(searched > 0, "{occupied} occupied cells: every tree stayed optimal");
         }
     }
 }

@@ -106,13 +106,13 @@ pub enum EmdError {
 /// histograms is the least `sum flow * cost` of this transportation problem, an integer, converted to `f64` once.
 ///
 /// Off the least `sum flow * distance` in real numbers by less than 1e-11 times the largest distance: rounding moves
-/// less than 2^6 units of mass, and shifts a cost by less than 2^5 units and 63 times 1e-14 of the largest. Equal
+/// less than 2^7 units of mass, and shifts a cost by less than 2^5 units and 63 times 1e-14 of the largest. Equal
 /// histograms have distance 0 when each point is 0 from itself.
 #[derive(Debug, Clone)]
 pub struct Emd {
     points: usize,
     /// `[from, to]`, integers.
-    costs: Vec<f64>,
+    costs: Vec<i64>,
     /// The largest distance.
     largest: f64,
     /// The largest power of two that is no more than that; a cost of 2^44.
@@ -126,9 +126,9 @@ pub struct EmdScratch {
     transport: Transport,
     tree: DualTree,
     /// Points that send, with the mass they send.
-    from: Vec<(usize, f64)>,
+    from: Vec<(usize, i64)>,
     /// Points that receive, with the mass they receive.
-    to: Vec<(usize, f64)>,
+    to: Vec<(usize, i64)>,
     /// Pivots of the last call.
     pivots: u32,
 }
@@ -177,7 +177,7 @@ impl EmdFrom<'_> {
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 fn solve_from(tree: &mut DualTree, transport: &mut Transport, demand: &[f64]) -> Option<(i128, u32)> {
-    let mut masses = [0.0; MAX_POINTS];
+    let mut masses = [0; MAX_POINTS];
     grid::to_grid(demand, &mut masses).then(|| tree.solve(&masses, transport))
 }
 
@@ -203,8 +203,9 @@ impl Emd {
         let largest = distances.iter().copied().fold(0.0, f64::max);
         let power = power_of_two(largest);
         // The quotient is at most 2, and exact unless it is so small that its cost is 0.
-        let mut costs: Vec<f64> =
-            distances.iter().map(|distance| (distance / power * (LARGEST_COST / 2.0)).round()).collect();
+        let half = cast::f64_from_i64(LARGEST_COST / 2);
+        let rounded = distances.iter().map(|distance| cast::floor_i64((distance / power * half).round()));
+        let mut costs: Vec<i64> = rounded.collect();
         let metric = is_metric(distances, points, largest * METRIC_TOLERANCE);
         if metric {
             close(&mut costs, points);
@@ -237,25 +238,28 @@ impl Emd {
         to.clear();
         for (point, (supply, demand)) in supply.iter().zip(&demand).enumerate() {
             // Common mass need not move when no detour is shorter than the direct way.
-            let common = if self.metric { supply.min(*demand) } else { 0.0 };
+            let common = if self.metric { (*supply).min(*demand) } else { 0 };
             from.push((point, supply - common));
             to.push((point, demand - common));
         }
-        from.retain(|(_, mass)| *mass > 0.0);
-        to.retain(|(_, mass)| *mass > 0.0);
+        from.retain(|(_, mass)| *mass > 0);
+        to.retain(|(_, mass)| *mass > 0);
         if from.is_empty() {
             return Ok(0.0);
         }
         transport.clear();
         for (_, mass) in from.iter() {
-            transport.add_source(*mass);
+            transport.add_source(cast::f64_from_i64(*mass));
         }
         for (_, mass) in to.iter() {
-            transport.add_sink(*mass);
+            transport.add_sink(cast::f64_from_i64(*mass));
         }
-        *pivots = transport.solve(|source, sink| self.costs[from[source].0 * self.points + to[sink].0]);
+        *pivots = transport.solve(|source, sink| {
+            let (from, to) = (from[source].0, to[sink].0);
+            cast::f64_from_i64(self.costs[from * self.points + to])
+        });
         // The dual objective: the optimal tree stays optimal without the perturbation, and this value has none.
-        let product = |mass: f64, potential: f64| cast::i128_from_whole(mass) * cast::i128_from_whole(potential);
+        let product = |mass: i64, potential: f64| i128::from(mass) * cast::i128_from_whole(potential);
         let sent = from.iter().enumerate().map(|(at, (_, mass))| product(*mass, transport.source_potential(at)));
         let received = to.iter().enumerate().map(|(at, (_, mass))| product(*mass, transport.sink_potential(at)));
         Ok(self.in_distances(received.sum::<i128>() - sent.sum::<i128>()))
@@ -267,7 +271,7 @@ impl Emd {
     /// When `supply` has another length, a mass that is negative or not finite, or a sum that is zero or infinite.
     pub fn fix_supply<'a>(&'a self, supply: &[f64], scratch: &'a mut EmdScratch) -> Result<EmdFrom<'a>, EmdError> {
         let supply = self.on_grid(Histogram::Supply, supply)?;
-        let rows = supply.iter().copied().zip(self.costs.chunks_exact(self.points)).filter(|(mass, _)| *mass > 0.0);
+        let rows = supply.iter().copied().zip(self.costs.chunks_exact(self.points)).filter(|(mass, _)| *mass > 0);
         scratch.tree.set_supply(self.points, rows);
         Ok(EmdFrom { emd: self, scratch })
     }
@@ -281,7 +285,7 @@ impl Emd {
     }
 
     fn on_grid(&self, histogram: Histogram, masses: &[f64]) -> Result<PerPoint, EmdError> {
-        let mut on_grid = [0.0; MAX_POINTS];
+        let mut on_grid = [0; MAX_POINTS];
         if masses.len() == self.points && grid::to_grid(masses, &mut on_grid) {
             Ok(on_grid)
         } else {
@@ -297,7 +301,7 @@ impl Emd {
         }
         let bad = masses.iter().position(|mass| !mass.is_finite() || *mass < 0.0);
         bad.map_or_else(
-            || EmdError::Sum { histogram, sum: masses.iter().sum() },
+            || EmdError::Sum { histogram, sum: grid::sum(masses) },
             |index| EmdError::Mass { histogram, index, value: masses[index] },
         )
     }
@@ -315,13 +319,13 @@ fn power_of_two(value: f64) -> f64 {
 }
 
 /// Replaces costs by those of the shortest ways (Floyd and Warshall).
-fn close(costs: &mut [f64], points: usize) {
+fn close(costs: &mut [i64], points: usize) {
     for via in 0..points {
         let onward = costs[via * points..(via + 1) * points].to_vec();
         for row in costs.chunks_exact_mut(points) {
             let to = row[via];
             for (direct, onward) in row.iter_mut().zip(&onward) {
-                *direct = direct.min(to + onward);
+                *direct = (*direct).min(to + onward);
             }
         }
     }

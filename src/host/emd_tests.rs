@@ -351,7 +351,7 @@ fn scratch_has_no_memory() {
 #[test]
 fn bad_input_is_named() {
     assert_eq!(Emd::new(&[], 0).unwrap_err(), EmdError::Points { points: 0 });
-    assert_eq!(Emd::new(&[0.0; 65 * 65], 65).unwrap_err(), EmdError::Points { points: 65 });
+    assert_eq!(Emd::new(&vec![0.0; 65 * 65], 65).unwrap_err(), EmdError::Points { points: 65 });
     assert_eq!(Emd::new(&[0.0; 3], 2).unwrap_err(), EmdError::Matrix { points: 2, expected: 4, found: 3 });
     let error = Emd::new(&[0.0, 1.0, -1.0, 0.0], 2).unwrap_err();
     assert_eq!(error, EmdError::Distance { from: 1, to: 0, value: -1.0 });

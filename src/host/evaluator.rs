@@ -119,7 +119,7 @@ impl Judge<'_> {
         let Self { evaluator, event, golden_output, decoder, from, .. } = self;
         evaluator.error_by(event, output, golden_output, decoder, |_, cells| {
             let from = from.as_mut().expect("a judge by this metric knows its supply");
-            or_empty(from.distance(cells))
+            or_empty(&from.distance(cells))
         })
     }
 }
@@ -241,7 +241,7 @@ impl Evaluator {
     ) -> f64 {
         let EvaluatorScratch { decoder, emd } = scratch;
         self.error_by(event, output, golden_output, decoder, |charges, cells| {
-            or_empty(self.emd.distance(charges.charges(), cells, emd))
+            or_empty(&self.emd.distance(charges.charges(), cells, emd))
         })
     }
 
@@ -297,10 +297,10 @@ impl Evaluator {
 }
 
 /// A distance to decoded cells, none of which is below 0: empty when they sum up to 0, NaN when not to a number.
-fn or_empty(distance: Result<f64, EmdError>) -> f64 {
+fn or_empty(distance: &Result<f64, EmdError>) -> f64 {
     match distance {
-        Ok(distance) => distance,
-        Err(EmdError::Sum { sum: 0.0, .. }) => EMPTY_OUTPUT,
+        Ok(distance) => *distance,
+        Err(EmdError::Sum { sum, .. }) if *sum == 0.0 => EMPTY_OUTPUT,
         Err(_) => f64::NAN,
     }
 }
