@@ -197,8 +197,7 @@ impl Affine {
     pub(super) fn zero_pad(map: &Map) -> Self {
         let Map { input: [rows, columns, channels], output, window } = *map;
         let place = |unit: usize| {
-            let (row, column, channel) =
-                (unit / (columns * channels), unit / channels % columns, unit % channels);
+            let (row, column, channel) = (unit / (columns * channels), unit / channels % columns, unit % channels);
             ((row + window.padding.top) * output[1] + column + window.padding.left) * channels + channel
         };
         let inputs = rows * columns * channels;

@@ -8,6 +8,7 @@ use super::emd::{Emd, EmdScratch};
 use super::geometry::{self, CELLS, Charges, PIXELS};
 use super::loss;
 use super::metric::{EMPTY_OUTPUT, ErrorMetric};
+use super::vicinity::Vicinity;
 use crate::net::FloatNetwork;
 
 /// What an event is, as far as shapes go.
@@ -93,14 +94,17 @@ pub enum EvaluatorError {
 
 /// Judges many outputs of one event, faster than [`Evaluator::error`] and with equal results, bit for bit.
 ///
-/// What outputs of one event have in common is computed once; consecutive outputs that differ little are judged fastest.
+/// What outputs of one event have in common is computed once. Fastest are consecutive outputs that differ from the
+/// fault-free one in one and the same value, ever farther in one direction.
 #[derive(Debug)]
 pub struct Judge<'a> {
     evaluator: &'a Evaluator,
     event: &'a EventInput,
     golden_output: &'a [f32],
     golden: f64,
-    scratch: &'a mut EvaluatorScratch,
+    /// The decoder around the fault-free output, when it is needed.
+    vicinity: Option<Vicinity<'a>>,
+    emd: &'a mut EmdScratch,
 }
 
 impl Judge<'_> {
@@ -114,7 +118,12 @@ impl Judge<'_> {
     /// # Panics
     /// As [`Evaluator::error`].
     pub fn error(&mut self, output: &[f32]) -> f64 {
-        self.evaluator.error(self.event, output, self.golden_output, self.scratch)
+        self.evaluator.assert_fits(output);
+        let decoded = match &mut self.vicinity {
+            Some(vicinity) => vicinity.run(output),
+            None => output,
+        };
+        self.evaluator.error_of(self.event, decoded, output, self.golden_output, self.emd)
     }
 }
 
@@ -190,7 +199,7 @@ impl Evaluator {
     /// # Panics
     /// When `output` has not [`Evaluator::output_len`] values.
     pub fn decoded<'a>(&self, output: &'a [f32], scratch: &'a mut EvaluatorScratch) -> &'a [f32] {
-        assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
+        self.assert_fits(output);
         self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, &mut scratch.decoder))
     }
 
@@ -221,12 +230,36 @@ impl Evaluator {
         golden_output: &[f32],
         scratch: &mut EvaluatorScratch,
     ) -> f64 {
+        self.assert_fits(output);
+        let EvaluatorScratch { decoder: decoder_scratch, emd } = scratch;
+        let decoded = match self.needed_decoder() {
+            Some(decoder) => decoder.run(output, decoder_scratch),
+            None => output,
+        };
+        self.error_of(event, decoded, output, golden_output, emd)
+    }
+
+    fn assert_fits(&self, output: &[f32]) {
         assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
+    }
+
+    /// The decoder, if the metric looks at what it gives.
+    fn needed_decoder(&self) -> Option<&Decoder> {
+        self.decoder.as_ref().filter(|_| self.metric != ErrorMetric::Deviation)
+    }
+
+    /// The error of `output`, of which `decoded` is what [`Evaluator::needed_decoder`] gives.
+    fn error_of(
+        &self,
+        event: &EventInput,
+        decoded: &[f32],
+        output: &[f32],
+        golden_output: &[f32],
+        emd: &mut EmdScratch,
+    ) -> f64 {
         if self.metric == ErrorMetric::Deviation {
             return loss::mean_squared_error(output, golden_output);
         }
-        let EvaluatorScratch { decoder: decoder_scratch, emd: emd_scratch } = scratch;
-        let decoded = self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, decoder_scratch));
         let charges = match event {
             EventInput::Module(charges) => charges,
             EventInput::Tensor(values) => return loss::mean_squared_error(decoded, values),
@@ -234,7 +267,7 @@ impl Evaluator {
         let image = decoded.try_into().expect("the output's length is checked on construction");
         let cells = geometry::cells_of_image(image).map(f64::from);
         match self.metric {
-            ErrorMetric::Emd => self.emd(charges, &cells, emd_scratch),
+            ErrorMetric::Emd => self.emd(charges, &cells, emd),
             ErrorMetric::Telescope => loss::telescope(&charges.normalized(), &cells),
             ErrorMetric::Mse => loss::mean_squared_error_of_cells(&charges.normalized(), &cells),
             ErrorMetric::Deviation => unreachable!("answered before decoding"),
@@ -251,8 +284,12 @@ impl Evaluator {
         golden_output: &'a [f32],
         scratch: &'a mut EvaluatorScratch,
     ) -> Judge<'a> {
-        let golden = self.error(event, golden_output, golden_output, scratch);
-        Judge { evaluator: self, event, golden_output, golden, scratch }
+        self.assert_fits(golden_output);
+        let EvaluatorScratch { decoder: decoder_scratch, emd } = scratch;
+        let vicinity = self.needed_decoder().map(|decoder| decoder.at(golden_output, decoder_scratch));
+        let mut judge = Judge { evaluator: self, event, golden_output, golden: 0.0, vicinity, emd };
+        judge.golden = judge.error(golden_output);
+        judge
     }
 
     fn emd(&self, charges: &Charges, cells: &[f64; CELLS], scratch: &mut EmdScratch) -> f64 {
@@ -337,6 +374,24 @@ mod tests {
         let kind = EventKind::Tensor { shape: vec![6] };
         let evaluator = Evaluator::new(None, ErrorMetric::Mse, kind, 6).unwrap();
         assert_eq!(evaluator.error(&event, &[1.0, 0.0, 0.0, 0.0, 2.0, 0.0], &[0.0; 6], &mut scratch), 1.5);
+    }
+
+    #[test]
+    fn a_judge_says_what_the_evaluator_says() {
+        let outputs =
+            [[0.0, 0.7], [0.25, 0.75], [0.25, 0.7], [-1.0, 0.0], [0.1, 0.7], [f32::INFINITY, 0.0], [0.3, 0.7]];
+        let metrics = [ErrorMetric::Emd, ErrorMetric::Telescope, ErrorMetric::Mse, ErrorMetric::Deviation];
+        for metric in metrics {
+            let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
+            let event = module();
+            let (mut plain, mut fast) = (EvaluatorScratch::default(), EvaluatorScratch::default());
+            let mut judge = evaluator.judge(&event, &outputs[0], &mut fast);
+            assert_eq!(judge.golden(), evaluator.error(&event, &outputs[0], &outputs[0], &mut plain));
+            for output in outputs {
+                let expected = evaluator.error(&event, &output, &outputs[0], &mut plain);
+                assert_eq!(judge.error(&output).to_bits(), expected.to_bits(), "{metric} of {output:?}");
+            }
+        }
     }
 
     #[test]

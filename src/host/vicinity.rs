@@ -421,7 +421,8 @@ impl VicinityMemory {
         for (level, flagged) in flagged[..levels.len() - 1].iter().enumerate() {
             let growth = bounds.growth(level, depths[level]);
             let mut add = |unit: usize| {
-                let moved = steps.iter().map(|step| step.factor.abs() * bounds.reach(level, step.unit)[unit]).sum::<f64>();
+                let moved =
+                    steps.iter().map(|step| step.factor.abs() * bounds.reach(level, step.unit)[unit]).sum::<f64>();
                 let error = 2.0 * errors.units[level][unit]
                     + depths[level] * UNIT * levels[level].margins[unit].abs()
                     + growth * moved
@@ -466,13 +467,7 @@ fn entering(layers: &[Layer], value: f32) -> f64 {
 
 /// `image += affine` of the units of `column` with positive sign, without the bias.
 #[inline(always)]
-fn propagate(
-    affine: &Affine,
-    signs: &[f64],
-    column: &[f64],
-    image: &mut [f64],
-    terms: &mut Vec<Term>,
-) {
+fn propagate(affine: &Affine, signs: &[f64], column: &[f64], image: &mut [f64], terms: &mut Vec<Term>) {
     list_terms(column.iter().zip(signs).map(|(value, sign)| if *sign > 0.0 { *value } else { 0.0 }), terms);
     affine.add_sums::<false>(terms, image);
 }
