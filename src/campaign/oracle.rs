@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 
+use super::Oracle;
 use super::event::{DistinctEvent, Event, distinct_events};
 use super::tally::{Shard, SiteOutcome, Tally};
-use super::Oracle;
 use super::workspace::Workspace;
 use crate::engine::{Engine, FlipPlan, WeightChange};
 use crate::host::evaluator::Evaluator;

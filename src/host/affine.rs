@@ -11,8 +11,7 @@ use std::ops::Range;
 use crate::net::Window2d;
 use crate::num::cast;
 
-/// Terms summed before their sum joins the total: rounding errors grow with the longest chain of additions, which is
-/// about `BLOCK + terms / BLOCK`.
+/// Inputs of a position whose sum joins the total at once: rounding errors grow with the longest chain of additions.
 const BLOCK: usize = 32;
 
 /// Outputs summed at a time: enough independent sums to hide the latency of an addition, few enough for registers.
@@ -75,6 +74,8 @@ pub(super) struct Affine {
     runs: Vec<Run>,
     /// Where the runs of each position end.
     ends: Vec<usize>,
+    /// Most blocks with a weight that is not zero for one output.
+    blocks: usize,
 }
 
 impl Affine {
@@ -89,7 +90,9 @@ impl Affine {
             weights: kernel.to_vec(),
             runs: vec![Run { output: 0, len: outputs, weight: 0 }],
             ends: vec![1],
+            blocks: 0,
         }
+        .with_blocks_counted()
     }
 
     /// A convolution, from a kernel `[kernel_row, kernel_column, in, out]`.
@@ -184,16 +187,17 @@ impl Affine {
             weights,
             runs,
             ends,
+            blocks: 0,
         }
         .full_if_small()
+        .with_blocks_counted()
     }
 
     /// Zeros around a feature map: every weight is 1, `map.window` has a kernel of one value.
     pub(super) fn zero_pad(map: &Map) -> Self {
         let Map { input: [rows, columns, channels], output, window } = *map;
         let place = |unit: usize| {
-            let (row, column, channel) =
-                (unit / (columns * channels), unit / channels % columns, unit % channels);
+            let (row, column, channel) = (unit / (columns * channels), unit / channels % columns, unit % channels);
             ((row + window.padding.top) * output[1] + column + window.padding.left) * channels + channel
         };
         let inputs = rows * columns * channels;
@@ -205,6 +209,7 @@ impl Affine {
             weights: vec![1.0],
             runs: (0..inputs).map(|unit| Run { output: place(unit), len: 1, weight: 0 }).collect(),
             ends: (1..=inputs).collect(),
+            blocks: 1,
         }
     }
 
@@ -239,10 +244,27 @@ impl Affine {
         &self.bias
     }
 
+    fn with_blocks_counted(self) -> Self {
+        // Per output, the blocks seen and one more than the last of them.
+        let mut seen = vec![(0, 0); self.outputs()];
+        for unit in 0..self.inputs {
+            let (position, channel) = (unit / self.channels, unit % self.channels);
+            let block = position * self.channels.div_ceil(BLOCK) + channel / BLOCK + 1;
+            for (range, weights) in self.column(unit) {
+                for ((count, last), weight) in seen[range].iter_mut().zip(weights) {
+                    if *weight != 0.0 && *last != block {
+                        (*count, *last) = (*count + 1, block);
+                    }
+                }
+            }
+        }
+        Self { blocks: seen.iter().map(|(count, _)| *count).max().unwrap_or(0), ..self }
+    }
+
     /// Upper bound of the roundings that a term goes through until it is part of an output of [`Affine::add_sums`]: its
     /// product, the additions within a block, those of the blocks.
     pub(super) fn depth(&self) -> f64 {
-        cast::f64_from_count(1 + self.inputs.min(BLOCK) + self.inputs.div_ceil(BLOCK))
+        cast::f64_from_count(1 + self.channels.min(BLOCK) + self.blocks)
     }
 
     /// Number of products for all inputs.
@@ -266,31 +288,21 @@ impl Affine {
         &self.runs[first..self.ends[position]]
     }
 
-    /// Adds the sums of `terms` (in the order of the inputs) to `out`: blocks of consecutive terms are summed each from
-    /// zero in order, then added in order. `block` is working memory of any length.
+    /// Adds the sums of `terms` (in the order of the inputs) to `out`: each block of [`BLOCK`] consecutive channels of a
+    /// position is summed from zero, in order, then added. With `ABSOLUTE` the weights count by their magnitude.
     #[inline(always)]
-    pub(super) fn add_sums<const ABSOLUTE: bool>(&self, terms: &[Term], out: &mut [f64], block: &mut Vec<f64>) {
-        block.resize(out.len(), 0.0);
-        for terms in terms.chunks(BLOCK) {
-            block.fill(0.0);
-            self.add_terms::<ABSOLUTE>(terms, block);
-            add(out, block);
-        }
-    }
-
-    /// Adds the terms to `out` one after the other. With `ABSOLUTE` the weights count by their magnitude.
-    #[inline(always)]
-    pub(super) fn add_terms<const ABSOLUTE: bool>(&self, mut terms: &[Term], out: &mut [f64]) {
+    pub(super) fn add_sums<const ABSOLUTE: bool>(&self, mut terms: &[Term], out: &mut [f64]) {
         while let Some(first) = terms.first() {
-            let position = cast::index(first.unit) / self.channels;
-            let units = position * self.channels..(position + 1) * self.channels;
-            let count = terms.partition_point(|term| cast::index(term.unit) < units.end);
-            let (group, rest) = terms.split_at(count);
+            let unit = cast::index(first.unit);
+            let (position, channel) = (unit / self.channels, unit % self.channels);
+            let origin = position * self.channels;
+            let end = origin + self.channels.min((channel / BLOCK + 1) * BLOCK);
+            let count = terms.iter().take_while(|term| cast::index(term.unit) < end).count();
+            let (block, rest) = terms.split_at(count);
             for run in self.layout(position) {
                 let out = &mut out[run.output..run.output + run.len];
                 // Where the weights of input 0 would be; wraps below zero and back.
-                let origin = run.weight.wrapping_sub(units.start * self.stride);
-                self.add_run::<ABSOLUTE>(group, origin, out);
+                self.add_run::<ABSOLUTE>(block, run.weight.wrapping_sub(origin * self.stride), out);
             }
             terms = rest;
         }
@@ -317,7 +329,7 @@ impl Affine {
 
     #[inline(always)]
     fn add_tile<const ABSOLUTE: bool, const N: usize>(&self, terms: &[Term], origin: usize, tile: &mut [f64; N]) {
-        let mut sums = *tile;
+        let mut sums = [0.0; N];
         for term in terms {
             let from = origin.wrapping_add(cast::index(term.unit) * self.stride);
             let weights = self.weights[from..].first_chunk::<N>().expect("runs lie within the weights");
@@ -325,7 +337,9 @@ impl Affine {
                 *sum += term.factor * f64::from(if ABSOLUTE { weight.abs() } else { *weight });
             }
         }
-        *tile = sums;
+        for (out, sum) in tile.iter_mut().zip(sums) {
+            *out += sum;
+        }
     }
 
     /// Adds `factor` times a column to `out`, output by output multiplied by `signs` (+1 or -1).
@@ -337,14 +351,6 @@ impl Affine {
                 *out += (term.factor * sign) * f64::from(*weight);
             }
         }
-    }
-}
-
-/// `out += values`.
-#[inline(always)]
-pub(super) fn add(out: &mut [f64], values: &[f64]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out += value;
     }
 }
 

@@ -45,7 +45,6 @@ pub(super) struct ChainMemory {
     /// The input, then what each affine layer gives.
     pub levels: Vec<Vec<f64>>,
     pub terms: Vec<Term>,
-    pub block: Vec<f64>,
 }
 
 /// An affine layer.
@@ -223,7 +222,7 @@ fn run_segments(segments: &[Segment], prefix_done: bool, scratch: &mut DecoderSc
 #[allow(clippy::inline_always)]
 #[inline(always)]
 pub(super) fn run_chain(layers: &[Layer], input: &[f32], memory: &mut ChainMemory) {
-    let ChainMemory { levels, terms, block } = memory;
+    let ChainMemory { levels, terms } = memory;
     if levels.len() <= layers.len() {
         levels.resize_with(layers.len() + 1, Vec::new);
     }
@@ -239,7 +238,7 @@ pub(super) fn run_chain(layers: &[Layer], input: &[f32], memory: &mut ChainMemor
         }
         output.clear();
         output.extend_from_slice(layer.affine.bias());
-        layer.affine.add_sums::<false>(terms, output, block);
+        layer.affine.add_sums::<false>(terms, output);
     }
 }
 
@@ -247,8 +246,12 @@ pub(super) fn run_chain(layers: &[Layer], input: &[f32], memory: &mut ChainMemor
 #[allow(clippy::inline_always)]
 #[inline(always)]
 fn round(memory: &ChainMemory, layers: usize, values: &mut Vec<f32>) {
+    let exact = &memory.levels[layers];
     values.clear();
-    values.extend(memory.levels[layers].iter().map(|value| cast::nearest_f32(*value)));
+    values.resize(exact.len(), 0.0);
+    for (rounded, exact) in values.iter_mut().zip(exact) {
+        *rounded = cast::nearest_f32(*exact);
+    }
 }
 
 /// The value of the register that holds `value`; what is not finite fits no register and passes unchanged.

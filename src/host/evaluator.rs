@@ -8,6 +8,7 @@ use super::emd::{Emd, EmdError, EmdFrom, EmdScratch};
 use super::geometry::{self, CELLS, Charges, PIXELS};
 use super::loss;
 use super::metric::{EMPTY_OUTPUT, ErrorMetric};
+use super::vicinity::Vicinity;
 use crate::net::{Fingerprint, FingerprintBuilder, FloatNetwork};
 
 /// What an event is, as far as shapes go.
@@ -93,14 +94,16 @@ pub enum EvaluatorError {
 
 /// Judges many outputs of one event, faster than [`Evaluator::error`] and with equal results, bit for bit.
 ///
-/// What outputs of one event have in common is computed once; consecutive outputs that differ little are judged fastest.
+/// What outputs of one event have in common is computed once. Fastest are consecutive outputs that differ from the
+/// fault-free one in one and the same value, ever farther in one direction.
 #[derive(Debug)]
 pub struct Judge<'a> {
     evaluator: &'a Evaluator,
     event: &'a EventInput,
     golden_output: &'a [f32],
     golden: f64,
-    decoder: &'a mut DecoderScratch,
+    /// The decoder around the fault-free output, when it is needed.
+    vicinity: Option<Vicinity<'a>>,
     /// For [`ErrorMetric::Emd`].
     from: Option<EmdFrom<'a>>,
 }
@@ -116,8 +119,13 @@ impl Judge<'_> {
     /// # Panics
     /// As [`Evaluator::error`].
     pub fn error(&mut self, output: &[f32]) -> f64 {
-        let Self { evaluator, event, golden_output, decoder, from, .. } = self;
-        evaluator.error_by(event, output, golden_output, decoder, |_, cells| {
+        let Self { evaluator, event, golden_output, vicinity, from, .. } = self;
+        evaluator.assert_fits(output);
+        let decoded = match vicinity {
+            Some(vicinity) => vicinity.run(output),
+            None => output,
+        };
+        evaluator.error_of(event, decoded, [output, golden_output], |_, cells| {
             let from = from.as_mut().expect("a judge by this metric knows its supply");
             or_empty(&from.distance(cells))
         })
@@ -208,7 +216,7 @@ impl Evaluator {
     /// # Panics
     /// When `output` has not [`Evaluator::output_len`] values.
     pub fn decoded<'a>(&self, output: &'a [f32], scratch: &'a mut EvaluatorScratch) -> &'a [f32] {
-        assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
+        self.assert_fits(output);
         self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, &mut scratch.decoder))
     }
 
@@ -239,26 +247,37 @@ impl Evaluator {
         golden_output: &[f32],
         scratch: &mut EvaluatorScratch,
     ) -> f64 {
-        let EvaluatorScratch { decoder, emd } = scratch;
-        self.error_by(event, output, golden_output, decoder, |charges, cells| {
+        self.assert_fits(output);
+        let EvaluatorScratch { decoder: decoder_scratch, emd } = scratch;
+        let decoded = match self.needed_decoder() {
+            Some(decoder) => decoder.run(output, decoder_scratch),
+            None => output,
+        };
+        self.error_of(event, decoded, [output, golden_output], |charges, cells| {
             or_empty(&self.emd.distance(charges.charges(), cells, emd))
         })
     }
 
-    /// [`Evaluator::error`], with a way to find the Earth mover's distance from the charges of the event to cells.
-    fn error_by(
+    fn assert_fits(&self, output: &[f32]) {
+        assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
+    }
+
+    /// The decoder, if the metric looks at what it gives.
+    fn needed_decoder(&self) -> Option<&Decoder> {
+        self.decoder.as_ref().filter(|_| self.metric != ErrorMetric::Deviation)
+    }
+
+    /// The error of `output`, of which `decoded` is what [`Evaluator::needed_decoder`] gives.
+    fn error_of(
         &self,
         event: &EventInput,
-        output: &[f32],
-        golden_output: &[f32],
-        scratch: &mut DecoderScratch,
+        decoded: &[f32],
+        [output, golden_output]: [&[f32]; 2],
         distance: impl FnOnce(&Charges, &[f64; CELLS]) -> f64,
     ) -> f64 {
-        assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
         if self.metric == ErrorMetric::Deviation {
             return loss::mean_squared_error(output, golden_output);
         }
-        let decoded = self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, scratch));
         let charges = match event {
             EventInput::Module(charges) => charges,
             EventInput::Tensor(values) => return loss::mean_squared_error(decoded, values),
@@ -283,8 +302,9 @@ impl Evaluator {
         golden_output: &'a [f32],
         scratch: &'a mut EvaluatorScratch,
     ) -> Judge<'a> {
-        let golden = self.error(event, golden_output, golden_output, scratch);
-        let EvaluatorScratch { decoder, emd } = scratch;
+        self.assert_fits(golden_output);
+        let EvaluatorScratch { decoder: decoder_scratch, emd } = scratch;
+        let vicinity = self.needed_decoder().map(|decoder| decoder.at(golden_output, decoder_scratch));
         let from = match event {
             EventInput::Module(charges) if self.metric == ErrorMetric::Emd => {
                 let from = self.emd.fix_supply(charges.charges(), emd);
@@ -292,7 +312,9 @@ impl Evaluator {
             }
             _ => None,
         };
-        Judge { evaluator: self, event, golden_output, golden, decoder, from }
+        let mut judge = Judge { evaluator: self, event, golden_output, golden: 0.0, vicinity, from };
+        judge.golden = judge.error(golden_output);
+        judge
     }
 }
 
@@ -394,6 +416,24 @@ mod tests {
         let kind = EventKind::Tensor { shape: vec![6] };
         let evaluator = Evaluator::new(None, ErrorMetric::Mse, kind, 6).unwrap();
         assert_eq!(evaluator.error(&event, &[1.0, 0.0, 0.0, 0.0, 2.0, 0.0], &[0.0; 6], &mut scratch), 1.5);
+    }
+
+    #[test]
+    fn a_judge_says_what_the_evaluator_says() {
+        let outputs =
+            [[0.0, 0.7], [0.25, 0.75], [0.25, 0.7], [-1.0, 0.0], [0.1, 0.7], [f32::INFINITY, 0.0], [0.3, 0.7]];
+        let metrics = [ErrorMetric::Emd, ErrorMetric::Telescope, ErrorMetric::Mse, ErrorMetric::Deviation];
+        for metric in metrics {
+            let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
+            let event = module();
+            let (mut plain, mut fast) = (EvaluatorScratch::default(), EvaluatorScratch::default());
+            let mut judge = evaluator.judge(&event, &outputs[0], &mut fast);
+            assert_eq!(judge.golden(), evaluator.error(&event, &outputs[0], &outputs[0], &mut plain));
+            for output in outputs {
+                let expected = evaluator.error(&event, &output, &outputs[0], &mut plain);
+                assert_eq!(judge.error(&output).to_bits(), expected.to_bits(), "{metric} of {output:?}");
+            }
+        }
     }
 
     #[test]

@@ -38,20 +38,23 @@
 //!
 //! *Fast*, in the order of the formula above (`c(x)` of units that are not flagged is 0 exactly and in the fast path):
 //! - `z_l(x0)` and `c(x0)`: `p_l`;
-//! - the rounding of `d_j` and `U`: `(u + Gamma_l) D_l`;
+//! - the rounding of `d_j` and `U`, whose first factor is exact: `(u + g_2 + ... + g_l) D_l`;
 //! - errors of `c`, which is 1-Lipschitz: `sum_(m<l) sum_(u in C_m) f_u R_(u -> l)` with the fast error `f_u`;
-//! - the rounding of `V`: `sum_(m<l) sum_u c_u Gamma_l R_(u -> l) <= (l - 1) Gamma_l D_l`, since a unit that changed its sign
-//!   lies no farther from zero than it moved;
-//! - the sum itself, of depth at most `t_l = (number of d_j) + sum_(m<l) |C_m| + 4`: `t_l u (|z_l(x0)| + (l + 1) D_l)`. The
-//!   terms of a ray (`vicinity`) are `A + d B`, where `A` and `B` collect the two halves of
-//!   `c_u = -s z_u(x0) - d s U_1,u` of the units of the first layer. A half is at most `|d U_1,u|`, so these make
-//!   `2 D_l` instead of one, and `U` with `d` another.
+//! - the rounding of `V`, whose first factor is exact, too: `sum_u c_u (g_(m+2) + ... + g_l) R_(u -> l)` for each `m < l`,
+//!   and that is at most `(g_(m+2) + ... + g_l) D_l`, since a unit that changed its sign lies no farther from zero than it
+//!   moved;
+//! - the sum itself, of depth at most `t_l = (number of d_j) + sum_(m<l) |C_m| + 4` (for `m = l - 1` also at most `n_l`
+//!   where [`Affine::add_sums`] sums): `t_l u (|z_l(x0)| + (l + 1) D_l)`. The terms of a ray (`vicinity`) are `A + d B`,
+//!   where `A` and `B` collect the two halves of `c_u = -s z_u(x0) - d s U_1,u` of the units of the first layer. A half is
+//!   at most `|d U_1,u|`, so these make `2 D_l` instead of one, and `U` with `d` another.
 //!
 //! The sum of both errors, with `f_u + p_u <= tau_m`, is
 //! ```text
-//! 2 p_l + t_l u |z_l(x0)| + ((l + 1) (Gamma_l + t_l u) + 2 u) D_l + sum_(m<l) tau_m sum_(u in C_m) R_(u -> l)
+//! 2 p_l + t_l u |z_l(x0)| + (W_l + (l + 1) t_l u + 2 u) D_l + sum_(m<l) tau_m sum_(u in C_m) R_(u -> l)
 //! ```
-//! Its maximum over the units of a hidden layer is `tau_l`; for the last layer it is the bound per output.
+//! with `W_l = g_1 + 2 g_2 + ... + l g_l`. Its maximum over the units of a hidden layer is `tau_l`; for the last layer it
+//! is the bound per output. First it is taken with the largest entry of each `R`, which is cheap; where that does not
+//! suffice, per output and with the `tau` of each flagged unit ([`Bounds::refine`]).
 //!
 //! # Neither overflow nor underflow
 //! Inputs and parameters are finite `f32`, multiples of 2^-149 below 2^128. With at most [`MAX_LAYERS`] layers all values
@@ -78,19 +81,21 @@ const MAX_WIDTH: usize = 1 << 24;
 const MAX_MEMORY: usize = 1 << 22;
 
 /// Most products that preparing the bounds may take.
-const MAX_PRODUCTS: usize = 1 << 31;
+const MAX_PRODUCTS: usize = 1 << 30;
 
 /// What does not depend on the center.
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
     /// `g` of each layer.
     steps: Vec<f64>,
-    /// `Gamma` of each layer.
-    sums: Vec<f64>,
+    /// `W` of each layer.
+    weighted: Vec<f64>,
     /// Per layer and input, the largest entry of `G`.
     farthest: Vec<Vec<f64>>,
-    /// `[input, output]`: `G` of the last layer.
-    reach: Vec<f64>,
+    /// Per layer, `[input, unit]`: `G`.
+    reach: Vec<Vec<f64>>,
+    /// Per hidden layer but the last, `[unit, output]`: `R` to the last layer.
+    ways_out: Vec<Vec<f64>>,
     /// Per hidden layer and later layer (`[from][to - from - 1]`) for each unit, a bound of the entries of `R`.
     passed: Vec<Vec<Vec<f64>>>,
     /// Per output of the last layer 1, or 0 if it has no weight but zero: such an output is its bias, always.
@@ -104,9 +109,8 @@ pub(super) struct CenterErrors {
     pub largest: Vec<f64>,
     /// Largest magnitude of each layer.
     pub magnitude: Vec<f64>,
-    /// `p` of the last layer.
-    pub outputs: Vec<f64>,
-    before: Vec<f64>,
+    /// `p` of each layer.
+    pub units: Vec<Vec<f64>>,
 }
 
 impl Bounds {
@@ -114,32 +118,47 @@ impl Bounds {
     pub(super) fn new(layers: &[Layer]) -> Option<Self> {
         let inputs = layers.first()?.affine.inputs();
         let widths: Vec<usize> = layers.iter().map(|layer| layer.affine.outputs()).collect();
-        let products: usize = layers.iter().map(|layer| layer.affine.products()).sum();
         let ways = widths.iter().enumerate().map(|(from, width)| width * widths.iter().skip(from + 2).sum::<usize>());
+        let work = |from: usize, units: usize| {
+            let later = layers.iter().skip(from).map(|layer| layer.affine.products());
+            later.fold(0_usize, usize::saturating_add).saturating_mul(units)
+        };
+        let hidden = widths.iter().enumerate().map(|(from, width)| work(from + 2, *width));
+        let products = hidden.fold(work(0, inputs), usize::saturating_add);
         if layers.len() > MAX_LAYERS
             || widths.iter().chain([&inputs]).any(|width| *width >= MAX_WIDTH)
             || inputs * widths.iter().sum::<usize>() + ways.sum::<usize>() > MAX_MEMORY
-            || inputs.saturating_mul(products) > MAX_PRODUCTS
+            || products > MAX_PRODUCTS
         {
             return None;
         }
         let steps: Vec<f64> = layers.iter().map(|layer| (layer.affine.depth() + 1.0) * UNIT).collect();
-        let sums = steps.iter().scan(0.0, |sum, step| {
-            *sum += step;
+        let weighted = steps.iter().enumerate().scan(0.0, |sum, (level, step)| {
+            *sum += cast::f64_from_count(level + 1) * step;
             Some(*sum)
         });
         let mut farthest = vec![Vec::with_capacity(inputs); layers.len()];
-        let mut reach = Vec::with_capacity(inputs * widths[layers.len() - 1]);
-        let (mut terms, mut block) = (Vec::new(), Vec::new());
+        let mut reach: Vec<Vec<f64>> = widths.iter().map(|width| Vec::with_capacity(inputs * width)).collect();
         for input in 0..inputs {
-            let mut column = unit_vector(input, inputs);
-            for (layer, farthest) in layers.iter().zip(&mut farthest) {
-                list_terms(column.iter().copied(), &mut terms);
-                column = vec![0.0; layer.affine.outputs()];
-                layer.affine.add_sums::<true>(&terms, &mut column, &mut block);
-                farthest.push(largest(&column));
+            follow(layers, input, |level, column| {
+                farthest[level].push(largest(column));
+                reach[level].extend_from_slice(column);
+            });
+        }
+        let mut passed = ways_on(layers);
+        let mut ways_out = Vec::new();
+        for from in 0..layers.len().saturating_sub(2) {
+            let to = layers.len() - 1;
+            let mut all = Vec::with_capacity(widths[from] * widths[to]);
+            for unit in 0..widths[from] {
+                follow(&layers[from + 1..], unit, |level, column| {
+                    if from + 1 + level == to {
+                        passed[from][to - from - 1][unit] = largest(column);
+                        all.extend_from_slice(column);
+                    }
+                });
             }
-            reach.extend(column);
+            ways_out.push(all);
         }
         let last = &layers[layers.len() - 1].affine;
         let mut live = vec![0.0; last.outputs()];
@@ -148,12 +167,13 @@ impl Bounds {
                 *live = if *weight == 0.0 { *live } else { 1.0 };
             }
         }
-        Some(Self { sums: sums.collect(), steps, farthest, reach, passed: ways_on(layers), live })
+        Some(Self { weighted: weighted.collect(), steps, farthest, reach, ways_out, passed, live })
     }
 
-    /// `G` of the last layer for input `input`.
-    pub(super) fn reach(&self, input: usize) -> &[f64] {
-        &self.reach[input * self.live.len()..(input + 1) * self.live.len()]
+    /// `G` of layer `level` (counted from 0) for input `input`.
+    pub(super) fn reach(&self, level: usize, input: u32) -> &[f64] {
+        let width = self.reach[level].len() / self.farthest[level].len();
+        &self.reach[level][cast::index(input) * width..][..width]
     }
 
     /// 0 for outputs that are their bias whatever comes in, else 1.
@@ -170,7 +190,7 @@ impl Bounds {
     /// What multiplies `D` of layer `level` (counted from 0), for sums of depth `depth`.
     pub(super) fn growth(&self, level: usize, depth: f64) -> f64 {
         let layer = cast::f64_from_count(level + 1);
-        (layer + 1.0) * (self.sums[level] + depth * UNIT) + 2.0 * UNIT
+        self.weighted[level] + ((layer + 1.0) * depth + 2.0) * UNIT
     }
 
     /// `tau` of layer `level` (counted from 0): `steps` are the `d_j`, `passed` is what flagged units pass on.
@@ -195,39 +215,63 @@ impl Bounds {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     pub(super) fn at_center(&self, layers: &[Layer], memory: &mut ChainMemory, errors: &mut CenterErrors) {
-        let ChainMemory { levels, terms, block } = memory;
-        let CenterErrors { largest: all, magnitude, outputs, before } = errors;
+        let ChainMemory { levels, terms } = memory;
+        let CenterErrors { largest: all, magnitude, units } = errors;
         all.clear();
         magnitude.clear();
-        before.clear();
-        before.resize(levels[0].len(), 0.0);
+        units.resize_with(layers.len(), Vec::new);
         for (level, (layer, step)) in layers.iter().zip(&self.steps).enumerate() {
-            let inputs = levels[level].iter().zip(before.iter());
+            let (before, after) = units.split_at_mut(level);
+            let (values, errors) = (&levels[level], &mut after[0]);
+            // The input has no errors.
+            let error = |unit: usize| before.last().map_or(0.0, |errors| errors[unit]);
             if layer.rectifies {
-                let factor = |(value, error): (&f64, &f64)| {
-                    let doubled = if value.abs() <= *error { 2.0 * error } else { *error };
+                let factor = |(unit, value): (usize, &f64)| {
+                    let error = error(unit);
+                    let doubled = if value.abs() <= error { 2.0 * error } else { error };
                     (if *value < -error { 0.0 } else { doubled }) + step * value.max(0.0)
                 };
-                list_terms(inputs.map(factor), terms);
+                list_terms(values.iter().enumerate().map(factor), terms);
             } else {
-                list_terms(inputs.map(|(value, error)| error + step * value.abs()), terms);
+                let factor = |(unit, value): (usize, &f64)| error(unit) + step * value.abs();
+                list_terms(values.iter().enumerate().map(factor), terms);
             }
-            outputs.clear();
-            outputs.extend(layer.affine.bias().iter().map(|bias| step * bias.abs()));
-            layer.affine.add_sums::<true>(terms, outputs, block);
-            all.push(largest(outputs));
+            errors.clear();
+            errors.extend(layer.affine.bias().iter().map(|bias| step * bias.abs()));
+            layer.affine.add_sums::<true>(terms, errors);
+            all.push(largest(errors));
             magnitude.push(levels[level + 1].iter().fold(0.0, |most, value| value.abs().max(most)));
-            if level + 1 < layers.len() {
-                std::mem::swap(before, outputs);
+        }
+    }
+
+    /// Adds to `tolerances`, per output, what a flagged unit of layer `from` passes on when its error is `error`.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(super) fn refine(&self, layers: &[Layer], from: usize, unit: usize, error: f64, tolerances: &mut [f64]) {
+        if let Some(ways) = self.ways_out.get(from) {
+            let ways = &ways[unit * tolerances.len()..];
+            for (tolerance, way) in tolerances.iter_mut().zip(ways) {
+                *tolerance += error * way;
+            }
+            return;
+        }
+        for (range, weights) in layers[from + 1].affine.column(unit) {
+            for (tolerance, weight) in tolerances[range].iter_mut().zip(weights) {
+                *tolerance += error * f64::from(weight.abs());
             }
         }
     }
 }
 
-fn unit_vector(one: usize, len: usize) -> Vec<f64> {
-    let mut vector = vec![0.0; len];
-    vector[one] = 1.0;
-    vector
+/// Calls `visit` with each layer and `unit`'s column of the product of the magnitudes up to it.
+fn follow(layers: &[Layer], unit: usize, mut visit: impl FnMut(usize, &[f64])) {
+    let mut terms = vec![Term { unit: cast::id(unit), factor: 1.0 }];
+    for (level, layer) in layers.iter().enumerate() {
+        let mut column = vec![0.0; layer.affine.outputs()];
+        layer.affine.add_sums::<true>(&terms, &mut column);
+        visit(level, &column);
+        list_terms(column.into_iter(), &mut terms);
+    }
 }
 
 /// The largest of numbers that are not negative.

@@ -79,9 +79,9 @@ pub(super) struct VicinityMemory {
     steps: Vec<Term>,
     /// Per layer, margins at the present input.
     moved: Vec<Vec<f64>>,
-    /// Per layer, units that changed their state at the present input, and by how much; those of the ray are in the ray.
-    changed: Vec<Vec<Term>>,
-    /// Bits of the units to look at.
+    /// Per layer, units that may have changed their state, and by how much; those of the ray are in the ray.
+    flagged: Vec<Vec<Term>>,
+    /// Bits of flagged units.
     flags: Vec<u64>,
     /// Bound of the error of each output.
     pub(super) tolerances: Vec<f64>,
@@ -123,7 +123,7 @@ struct Ray {
 impl VicinityMemory {
     /// Computes the directions of an input unless they are known.
     #[inline(always)]
-    fn learn_direction(&mut self, layers: &[Layer], input: u32, terms: &mut Vec<Term>, block: &mut Vec<f64>) {
+    fn learn_direction(&mut self, layers: &[Layer], input: u32, terms: &mut Vec<Term>) {
         let Self { levels, known, column, image, .. } = self;
         let index = cast::index(input);
         if std::mem::replace(&mut known[index], true) {
@@ -133,9 +133,9 @@ impl VicinityMemory {
             image.clear();
             image.resize(layer.affine.outputs(), 0.0);
             if level == 0 {
-                layer.affine.add_terms::<false>(&[Term { unit: input, factor: 1.0 }], image);
+                layer.affine.add_sums::<false>(&[Term { unit: input, factor: 1.0 }], image);
             } else {
-                propagate(&layer.affine, &levels[level - 1].signs, column, image, terms, block);
+                propagate(&layer.affine, &levels[level - 1].signs, column, image, terms);
             }
             let Level { signs, directions, .. } = &mut levels[level];
             let from = index * image.len();
@@ -146,7 +146,7 @@ impl VicinityMemory {
 
     /// Computes what a change of unit `unit` of `level` does to the layers after the next, unless that is known.
     #[inline(always)]
-    fn learn_ways(&mut self, layers: &[Layer], level: usize, unit: u32, terms: &mut Vec<Term>, block: &mut Vec<f64>) {
+    fn learn_ways(&mut self, layers: &[Layer], level: usize, unit: u32, terms: &mut Vec<Term>) {
         let Self { levels, column, image, .. } = self;
         let index = cast::index(unit);
         if layers.len() <= level + 2 || levels[level].slots[index].is_some() {
@@ -156,11 +156,11 @@ impl VicinityMemory {
         this.slots[index] = Some(this.ways.len());
         column.clear();
         column.resize(layers[level + 1].affine.outputs(), 0.0);
-        layers[level + 1].affine.add_terms::<false>(&[Term { unit, factor: 1.0 }], column);
+        layers[level + 1].affine.add_sums::<false>(&[Term { unit, factor: 1.0 }], column);
         for (pair, layer) in later.windows(2).zip(&layers[level + 2..]) {
             image.clear();
             image.resize(layer.affine.outputs(), 0.0);
-            propagate(&layer.affine, &pair[0].signs, column, image, terms, block);
+            propagate(&layer.affine, &pair[0].signs, column, image, terms);
             let from = this.ways.len();
             this.ways.resize(from + image.len(), 0.0);
             store_signed(image, &pair[1].signs, &mut this.ways[from..]);
@@ -213,29 +213,28 @@ impl VicinityMemory {
     /// Margins of `level` at the present input, changes of the layers before it included.
     #[inline(always)]
     fn move_margins(&mut self, layers: &[Layer], level: usize, on_ray: bool) {
-        let Self { levels, ray, steps, moved, changed, .. } = self;
+        let Self { levels, ray, steps, moved, flagged, .. } = self;
         let (this, moved) = (&levels[level], &mut moved[level]);
-        moved.clear();
-        match steps[..] {
-            [step] if on_ray && level > 0 => {
-                let lines = ray.at[level].iter().zip(&ray.slope[level]);
-                moved.extend(lines.map(|(at, slope)| at + step.factor * slope));
+        moved.resize(this.margins.len(), 0.0);
+        if let [step] = steps[..] {
+            let (at, slope) = if on_ray && level > 0 {
+                (&ray.at[level][..], &ray.slope[level][..])
+            } else {
+                (&this.margins[..], this.direction(step.unit))
+            };
+            for ((moved, at), slope) in moved.iter_mut().zip(at).zip(slope) {
+                *moved = at + step.factor * slope;
             }
-            [step] => {
-                let lines = this.margins.iter().zip(this.direction(step.unit));
-                moved.extend(lines.map(|(margin, slope)| margin + step.factor * slope));
-            }
-            _ => {
-                moved.extend_from_slice(&this.margins);
-                add_rows(&this.directions, steps, moved);
-            }
+        } else {
+            moved.copy_from_slice(&this.margins);
+            add_rows(&this.directions, steps, moved);
         }
-        for (from, changed) in changed[..level].iter().enumerate() {
+        for (from, flagged) in flagged[..level].iter().enumerate() {
             if from + 1 == level && level + 1 == layers.len() {
                 // The last layer's signs are +1, so its columns can be added all at once.
-                layers[level].affine.add_terms::<false>(changed, moved);
+                layers[level].affine.add_sums::<false>(flagged, moved);
             } else {
-                changed.iter().for_each(|term| pass_on(layers, levels, from, level, *term, moved));
+                flagged.iter().for_each(|term| pass_on(layers, levels, from, level, *term, moved));
             }
         }
     }
@@ -267,13 +266,13 @@ impl VicinityMemory {
                 let unit = cast::id(index);
                 let margin = self.moved[level][index];
                 if margin < 0.0 {
-                    self.learn_ways(layers, level, unit, &mut chain.terms, &mut chain.block);
+                    self.learn_ways(layers, level, unit, &mut chain.terms);
                     if on_ray && level == 0 {
                         self.bend_ray(layers, bounds, unit, self.steps[0].unit);
                         continue;
                     }
-                    self.changed[level].push(Term { unit, factor: -margin });
                 }
+                self.flagged[level].push(Term { unit, factor: if margin < 0.0 { -margin } else { 0.0 } });
                 count += 1;
                 for (to, new) in new[..layers.len()].iter_mut().enumerate().skip(level + 1) {
                     *new += bounds.passed(level, to, index);
@@ -314,7 +313,7 @@ fn prepare(layers: &[Layer], bounds: &Bounds, center: &[f32], scratch: &mut Deco
     for per_layer in [&mut memory.moved, &mut memory.ray.at, &mut memory.ray.slope] {
         per_layer.resize_with(layers.len(), Vec::new);
     }
-    memory.changed.resize_with(layers.len(), Vec::new);
+    memory.flagged.resize_with(layers.len(), Vec::new);
     memory.levels.resize_with(layers.len(), Level::default);
     for (index, (level, values)) in memory.levels.iter_mut().zip(&chain.levels[1..]).enumerate() {
         let rectified = layers.get(index + 1).is_some_and(|next| next.rectifies);
@@ -353,7 +352,7 @@ fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut Deco
         return true;
     }
     for step in 0..memory.steps.len() {
-        memory.learn_direction(layers, memory.steps[step].unit, &mut chain.terms, &mut chain.block);
+        memory.learn_direction(layers, memory.steps[step].unit, &mut chain.terms);
     }
     let last = layers.len() - 1;
     let on_ray = memory.steps.len() == 1 && last > 0;
@@ -363,18 +362,27 @@ fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut Deco
     // Roundings of a sum: its terms so far, and what `rounding` adds.
     let mut depth = cast::f64_from_count(memory.steps.len() + 4);
     let mut passed = [0.0; MAX_LAYERS];
+    let mut depths = [0.0; MAX_LAYERS];
     for level in 0..last {
-        memory.changed[level].clear();
+        memory.flagged[level].clear();
         if !layers[level + 1].rectifies {
             continue;
         }
         let threshold = bounds.threshold(level, &memory.errors, depth, &memory.steps, passed[level]);
         memory.move_margins(layers, level, on_ray);
+        depths[level] = depth;
         let count = memory.find_changed(layers, bounds, level, threshold, on_ray, &mut passed, chain);
-        depth += cast::f64_from_count(count);
+        let is_last = level + 1 == last && !(on_ray && level == 0);
+        let count = cast::f64_from_count(count);
+        depth += if is_last { count.min(layers[last].affine.depth()) } else { count };
     }
     memory.move_margins(layers, last, on_ray);
     memory.bound_outputs(bounds, depth, passed[last]);
+    if round_certain(&memory.moved[last], &memory.tolerances, values) {
+        return true;
+    }
+    memory.bound_outputs(bounds, depth, 0.0);
+    memory.refine_bounds(layers, bounds, &depths, &passed);
     round_certain(&memory.moved[last], &memory.tolerances, values)
 }
 
@@ -385,18 +393,52 @@ impl VicinityMemory {
         let Self { levels, errors, steps, tolerances, .. } = self;
         let last = levels.len() - 1;
         tolerances.clear();
-        tolerances.resize(errors.outputs.len(), 0.0);
+        tolerances.resize(levels[last].margins.len(), 0.0);
         for step in steps.iter() {
             let size = step.factor.abs();
-            for (tolerance, reach) in tolerances.iter_mut().zip(bounds.reach(cast::index(step.unit))) {
+            for (tolerance, reach) in tolerances.iter_mut().zip(bounds.reach(last, step.unit)) {
                 *tolerance += size * reach;
             }
         }
         let growth = bounds.growth(last, depth);
-        let center = errors.outputs.iter().zip(&levels[last].margins).zip(bounds.live());
+        let center = errors.units[last].iter().zip(&levels[last].margins).zip(bounds.live());
         for (tolerance, ((error, value), live)) in tolerances.iter_mut().zip(center) {
             let sum = 2.0 * error + depth * UNIT * value.abs() + growth * *tolerance + live * passed;
             *tolerance = INFLATION * sum;
+        }
+    }
+
+    /// Adds to the bounds, output by output, what errors of flagged units pass on.
+    #[inline(always)]
+    fn refine_bounds(
+        &mut self,
+        layers: &[Layer],
+        bounds: &Bounds,
+        depths: &[f64; MAX_LAYERS],
+        passed: &[f64; MAX_LAYERS],
+    ) {
+        let Self { levels, errors, steps, tolerances, flagged, ray, .. } = self;
+        for (level, flagged) in flagged[..levels.len() - 1].iter().enumerate() {
+            let growth = bounds.growth(level, depths[level]);
+            let mut add = |unit: usize| {
+                let moved =
+                    steps.iter().map(|step| step.factor.abs() * bounds.reach(level, step.unit)[unit]).sum::<f64>();
+                let error = 2.0 * errors.units[level][unit]
+                    + depths[level] * UNIT * levels[level].margins[unit].abs()
+                    + growth * moved
+                    + passed[level];
+                bounds.refine(layers, level, unit, INFLATION * error, tolerances);
+            };
+            flagged.iter().for_each(|term| add(cast::index(term.unit)));
+            if steps.len() == 1 && level == 0 {
+                for (word, bits) in ray.changed.iter().enumerate() {
+                    let mut bits = *bits;
+                    while bits != 0 {
+                        add(word * WORD + cast::index(bits.trailing_zeros()));
+                        bits &= bits - 1;
+                    }
+                }
+            }
         }
     }
 }
@@ -425,16 +467,9 @@ fn entering(layers: &[Layer], value: f32) -> f64 {
 
 /// `image += affine` of the units of `column` with positive sign, without the bias.
 #[inline(always)]
-fn propagate(
-    affine: &Affine,
-    signs: &[f64],
-    column: &[f64],
-    image: &mut [f64],
-    terms: &mut Vec<Term>,
-    block: &mut Vec<f64>,
-) {
+fn propagate(affine: &Affine, signs: &[f64], column: &[f64], image: &mut [f64], terms: &mut Vec<Term>) {
     list_terms(column.iter().zip(signs).map(|(value, sign)| if *sign > 0.0 { *value } else { 0.0 }), terms);
-    affine.add_sums::<false>(terms, image, block);
+    affine.add_sums::<false>(terms, image);
 }
 
 #[inline(always)]
@@ -447,6 +482,9 @@ fn store_signed(values: &[f64], signs: &[f64], out: &mut [f64]) {
 /// Adds what a change of unit `term.unit` of layer `from` by `term.factor` does to the margins of layer `to`.
 #[inline(always)]
 fn pass_on(layers: &[Layer], levels: &[Level], from: usize, to: usize, term: Term, margins: &mut [f64]) {
+    if term.factor == 0.0 {
+        return;
+    }
     if to == from + 1 {
         layers[to].affine.add_signed_column(term, &levels[to].signs, margins);
         return;
@@ -489,15 +527,23 @@ fn add_rows(rows: &[f64], steps: &[Term], out: &mut [f64]) {
 #[inline(always)]
 fn flag(margins: &[f64], threshold: f64, flags: &mut Vec<u64>) {
     flags.clear();
-    let word = |margins: &[f64]| {
-        let bit = |(bit, margin): (u32, &f64)| if *margin < threshold { 1_u64 << bit } else { 0 };
-        (0..).zip(margins).map(bit).fold(0, |word, bit| word | bit)
-    };
+    flags.resize(margins.len().div_ceil(WORD), 0);
     let (words, rest) = margins.as_chunks::<WORD>();
-    flags.extend(words.iter().map(|margins| word(margins)));
-    if !rest.is_empty() {
-        flags.push(word(rest));
+    for (flags, margins) in flags.iter_mut().zip(words) {
+        *flags = word(margins, threshold);
     }
+    if let Some(last) = flags.get_mut(words.len()) {
+        *last = word(rest, threshold);
+    }
+}
+
+#[inline(always)]
+fn word(margins: &[f64], threshold: f64) -> u64 {
+    let mut word = 0;
+    for (bit, margin) in margins.iter().enumerate() {
+        word |= if *margin < threshold { 1_u64 << bit } else { 0 };
+    }
+    word
 }
 
 #[cfg(test)]
