@@ -3,6 +3,7 @@
 //! An output is kept as its differences from the fault-free output of the same event. What an output means or costs is the
 //! host's business.
 
+use super::digits::{self, Numbered};
 use crate::num::cast;
 
 /// An output that differs from the fault-free one of the same event in at least one value.
@@ -75,7 +76,8 @@ pub struct OutputSet {
     /// Open addressing, at most half full: the upper half of the mixed key, then the id plus 1; 0 is free.
     slots: Vec<u64>,
     order: Vec<OutputId>,
-    sorted: Vec<u128>,
+    sorted: Vec<Numbered>,
+    spare: Vec<Numbered>,
 }
 
 impl OutputSet {
@@ -159,22 +161,21 @@ impl OutputSet {
     /// Orders the outputs by number of differences, then first index, then values and further indices, so that neighbors
     /// are alike.
     pub fn sort_by_likeness(&mut self) {
-        // All but the ties is decided by one word: number of differences, first index, first value as far as 32 bits tell
-        // it, each of 32 bits; the id stands below.
+        // Number of differences and first index in the upper part of the key, the first value in the lower, in an order that
+        // ascends as the signed value does.
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
         sorted.extend((0..cast::id(self.len())).map(|id| {
             let (indices, values) = self.differences(OutputId(id));
-            let value = values[0].clamp(i64::from(i32::MIN), i64::from(i32::MAX)) - i64::from(i32::MIN);
             let head = cast::u64_from_len(indices.len()) << 32 | u64::from(indices[0]);
-            u128::from(head) << 64 | u128::from(value.cast_unsigned() << 32 | u64::from(id))
+            Numbered { key: [head, values[0].cast_unsigned() ^ 1 << 63], id }
         }));
-        sorted.sort_unstable();
+        digits::sort(&mut sorted, &mut self.spare);
         self.order.clear();
-        self.order.extend(sorted.iter().map(|word| OutputId(low_half(cast::low_u64(*word)))));
+        self.order.extend(sorted.iter().map(|item| OutputId(item.id)));
         let mut order = std::mem::take(&mut self.order);
         let mut start = 0;
-        for tied in sorted.chunk_by(|a, b| a >> 32 == b >> 32) {
+        for tied in sorted.chunk_by(|a, b| a.key == b.key) {
             if tied.len() > 1 {
                 order[start..start + tied.len()].sort_unstable_by(|a, b| {
                     let ((a_indices, a_values), (b_indices, b_values)) = (self.differences(*a), self.differences(*b));

@@ -197,7 +197,7 @@ mod tests {
         let mut values = vec![signal.low, signal.low + 1, -1, 0, 1, signal.high - 1, signal.high];
         for (position, seed) in seeds.iter().enumerate() {
             let step = 1_i64 << (position % 61);
-            for v in [*seed, seed.wrapping_mul(step), seed % 8 * step + step / 2, seed % 1024 >> (position % 9)] {
+            for v in [*seed, seed.wrapping_mul(step), seed % 8 * step + step / 2, (seed % 1024) >> (position % 9)] {
                 values.extend([v.saturating_sub(1), v, v.saturating_add(1)]);
             }
         }

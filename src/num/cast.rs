@@ -97,9 +97,3 @@ pub const fn f64_from_i128(value: i128) -> f64 {
 pub const fn low_i32(value: i64) -> i32 {
     value as i32
 }
-
-/// The low 64 bits of a word of bits.
-#[inline]
-pub const fn low_u64(value: u128) -> u64 {
-    value as u64
-}
