@@ -53,10 +53,10 @@ pub struct Arguments {
 #[command(next_help_heading = "Promise")]
 struct PromiseArguments {
     /// Run trials until the interval of the mean error rise is H to each side, in units of the error
-    #[arg(long, value_name = "H", value_parser = half_width)]
+    #[arg(long, value_name = "H", value_parser = half_width, allow_negative_numbers = true)]
     half_width: Option<f64>,
     /// Run trials until the intervals of both proportions are H to each side, such as 0.02
-    #[arg(long, value_name = "H", value_parser = half_width)]
+    #[arg(long, value_name = "H", value_parser = half_width, allow_negative_numbers = true)]
     proportion_half_width: Option<f64>,
     /// Confidence of every interval by itself
     #[arg(long, value_name = "C", default_value = "0.95")]
