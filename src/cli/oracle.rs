@@ -134,7 +134,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
 }
 
 /// `FILE.json` for `FILE`.
-fn totals_file(path: &Path) -> PathBuf {
+pub fn totals_file(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".json");
     PathBuf::from(name)
