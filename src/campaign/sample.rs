@@ -16,7 +16,7 @@ use crate::num::cast;
 pub const BATCH_TRIALS: usize = 200;
 
 /// Trials of each stratum before the first look, or all it has.
-pub const PILOT_TRIALS: usize = 10;
+pub const PILOT_TRIALS: usize = 30;
 
 /// Independent trials of a campaign without a promise, unless told.
 pub const DEFAULT_TRIALS: usize = 1000;

@@ -1,14 +1,14 @@
 //! `trivote inject`: fault-injection campaigns of many bits at once, sampled with a promise.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use clap::error::ErrorKind;
 
 use super::inputs::{DesignArgument, EventArguments, open, positive, prepare};
-use super::oracle::SiteArguments;
+use super::oracle::{SiteArguments, totals_file};
 use super::{Global, progress};
 use crate::campaign::{
     Allocation, Confidence, ExactSum, MeanMethod, Observation, ProportionMethod, SamplePlan, TrialInput, run_trials,
@@ -53,10 +53,10 @@ pub struct Arguments {
 #[command(next_help_heading = "Promise")]
 struct PromiseArguments {
     /// Run trials until the interval of the mean error rise is H to each side, in units of the error
-    #[arg(long, value_name = "H", value_parser = half_width)]
+    #[arg(long, value_name = "H", value_parser = half_width, allow_negative_numbers = true)]
     half_width: Option<f64>,
     /// Run trials until the intervals of both proportions are H to each side, such as 0.02
-    #[arg(long, value_name = "H", value_parser = half_width)]
+    #[arg(long, value_name = "H", value_parser = half_width, allow_negative_numbers = true)]
     proportion_half_width: Option<f64>,
     /// Confidence of every interval by itself
     #[arg(long, value_name = "C", default_value = "0.95")]
@@ -176,7 +176,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let sites = arguments.sites.list(&opened, Repeats::Refuse)?;
     let trials = Trials::new(&model, &opened.inventory, &sites.bits)?;
     let prepared = prepare(&opened, &arguments.events)?;
-    let estimates_file = arguments.output.as_deref().map(estimates_file);
+    let estimates_file = arguments.output.as_deref().map(totals_file);
     let own_files = opened.own_files();
     for path in arguments.output.iter().chain(&estimates_file) {
         let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
@@ -236,11 +236,4 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         writeln!(text, "\nwritten: {} (a row per trial), {} (estimates)", path.display(), estimates.display())?;
     }
     Ok(text)
-}
-
-/// `FILE.json` for `FILE`.
-fn estimates_file(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".json");
-    PathBuf::from(name)
 }

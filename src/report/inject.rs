@@ -19,7 +19,7 @@ use crate::num::cast;
 const FLIP_ROWS: usize = 12;
 
 /// Sites of the worst trial that are named to people.
-const NAMED_SITES: usize = 4;
+const NAMED_SITES: usize = 3;
 
 /// A sample with what its sites are called.
 #[derive(Debug, Clone, Copy)]
@@ -240,7 +240,8 @@ impl InjectReport<'_> {
             let more = worst.bits.len() - named.len();
             let more = if more > 0 { format!(" and {} more", grouped(more)) } else { String::new() };
             let sites = addresses(self.inventory, named).replace(';', ", ");
-            line(format!("largest rise: {}, trial {number}: {sites}{more}", significant(worst.observation.rise)));
+            line(format!("largest rise: {} in trial {number}, by", significant(worst.observation.rise)));
+            line(format!("  {sites}{more}"));
         }
         line(String::new());
         if sample.strata.is_empty() {
@@ -275,7 +276,10 @@ impl InjectReport<'_> {
                 let shares: Vec<String> = sizes
                     .shares()
                     .iter()
-                    .map(|(size, share)| format!("{size} cells {} %", significant(share * 100.0)))
+                    .map(|(size, share)| {
+                        let cells = if *size == 1 { "cell" } else { "cells" };
+                        format!("{size} {cells} {} %", short(share * 100.0))
+                    })
                     .collect();
                 format!("each a cluster ({})", shares.join(", "))
             }
@@ -306,7 +310,7 @@ impl InjectReport<'_> {
 
     fn estimates_table(&self) -> TextTable {
         let Self { sample, plan, .. } = self;
-        let name = format!("{} % interval", significant(plan.confidence.get() * 100.0));
+        let name = format!("{} % interval", short(plan.confidence.get() * 100.0));
         let mut table = TextTable::new(&[
             ("per trial", Side::Left),
             ("estimate", Side::Right),
@@ -449,4 +453,9 @@ impl FlipRow {
 
 fn share(hits: usize, trials: usize) -> String {
     percent(cast::f64_from_count(hits) / cast::f64_from_count(trials), 1)
+}
+
+/// A number with at most four digits after the point, and no zeros at its end.
+fn short(value: f64) -> String {
+    fixed(value, 4).trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -10,6 +10,7 @@
 mod cli;
 mod engine;
 mod fixed_crate;
+mod inject;
 mod keras;
 mod layers;
 mod long_work;
