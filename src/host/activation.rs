@@ -40,12 +40,21 @@ pub fn exp(x: f32) -> f32 {
 /// Applies `activation` to `values` in place; `last_axis` is the length of the axis a softmax runs over.
 ///
 /// A softmax subtracts the largest value first and sums in index order.
+#[inline]
 pub fn apply(activation: Activation, values: &mut [f32], last_axis: usize) {
     match activation {
         Activation::Linear => {}
         // Written so that NaN stays NaN: a silent zero would hide that a network overflowed.
-        Activation::Relu => values.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value }),
-        Activation::Sigmoid => values.iter_mut().for_each(|value| *value = 1.0 / (1.0 + exp(-*value))),
+        Activation::Relu => {
+            for value in values {
+                *value = if *value < 0.0 { 0.0 } else { *value };
+            }
+        }
+        Activation::Sigmoid => {
+            for value in values {
+                *value = 1.0 / (1.0 + exp(-*value));
+            }
+        }
         Activation::Softmax => values.chunks_exact_mut(last_axis.max(1)).for_each(softmax),
     }
 }

@@ -175,6 +175,7 @@ impl Affine {
                         }
                     }
                 }
+                runs[first..].sort_by_key(|run| run.output);
                 ends.push(runs.len());
             }
         }
@@ -272,7 +273,7 @@ impl Affine {
         self.channels * self.runs.iter().map(|run| run.len).sum::<usize>()
     }
 
-    /// The weights of input `unit`: which outputs they lead to, and what they are.
+    /// The weights of input `unit`: which outputs they lead to, in their order, and what they are.
     #[inline(always)]
     pub(super) fn column(&self, unit: usize) -> impl Iterator<Item = (Range<usize>, &[f32])> {
         let (position, base) = (unit / self.channels, unit % self.channels * self.stride);
@@ -368,7 +369,7 @@ pub(super) fn list_terms(values: impl ExactSizeIterator<Item = f64>, terms: &mut
     terms.truncate(kept);
 }
 
-/// A ReLU; written so that NaN stays NaN: a silent zero would hide that a network overflowed.
+/// A `ReLU`; written so that NaN stays NaN: a silent zero would hide that a network overflowed.
 #[inline(always)]
 pub(super) fn rectified(value: f64) -> f64 {
     if value < 0.0 { 0.0 } else { value }

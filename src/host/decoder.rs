@@ -1,9 +1,9 @@
 //! `Decoder`: the off-chip network.
 //!
 //! Its numbers are defined so that they can be found in more than one way. A [`FloatNetwork`] is a chain of layers; every
-//! run of affine layers (dense, both convolutions, zero padding) and the ReLUs between them is piecewise linear. It is
+//! run of affine layers (dense, both convolutions, zero padding) and the `ReLU`s between them is piecewise linear. It is
 //! evaluated in `f64`, and each value behind its last affine layer is **rounded once to `f32`**. All else (other
-//! functions, quantizers, ReLUs with no affine layer behind) takes and gives `f32`, in the order of the values.
+//! functions, quantizers, `ReLU`s with no affine layer behind) takes and gives `f32`, in the order of the values.
 //!
 //! [`Decoder::run`] defines the results: `affine` says in which order it sums. [`Decoder::at`] gives the same bits faster
 //! for inputs that differ little from a given one (`vicinity`). Results depend on the input alone, not on the machine,
@@ -50,7 +50,7 @@ pub(super) struct ChainMemory {
 /// An affine layer.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
-    /// Whether a ReLU comes before it.
+    /// Whether a `ReLU` comes before it.
     pub rectifies: bool,
     pub affine: Affine,
 }
@@ -182,7 +182,7 @@ fn function(node: &FloatNode) -> Option<Function> {
     })
 }
 
-/// Adds a layer to the last chain if only ReLUs come between, otherwise to a new one.
+/// Adds a layer to the last chain if only `ReLU`s come between, otherwise to a new one.
 fn push_affine(segments: &mut Vec<Segment>, affine: Affine) {
     let last = segments.last_mut().expect("there is always a segment");
     let is_relu = |function: &Function| matches!(function, Function::Activation { function: Activation::Relu, .. });
@@ -203,7 +203,8 @@ fn push_affine(segments: &mut Vec<Segment>, affine: Affine) {
 fn run_segments(segments: &[Segment], prefix_done: bool, scratch: &mut DecoderScratch) {
     let DecoderScratch { values, chain, .. } = scratch;
     for (index, segment) in segments.iter().enumerate() {
-        if !segment.layers.is_empty() && !(prefix_done && index == 0) {
+        let is_done = segment.layers.is_empty() || (prefix_done && index == 0);
+        if !is_done {
             run_chain(&segment.layers, values, chain);
             round(chain, segment.layers.len(), values);
         }
@@ -211,7 +212,9 @@ fn run_segments(segments: &[Segment], prefix_done: bool, scratch: &mut DecoderSc
             match function {
                 Function::Activation { function, last_axis } => activation::apply(*function, values, *last_axis),
                 Function::Quantize(quantizer) => {
-                    values.iter_mut().for_each(|value| *value = quantized(*quantizer, *value));
+                    for value in values.iter_mut() {
+                        *value = quantized(*quantizer, *value);
+                    }
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! It bounds errors and evaluates nothing.
 //!
 //! # What is compared
-//! Layer `l = 1 ..= L` gives `z_l = K_l h_(l-1) + b_l`, where `h_l` is `z_l` or its ReLU; `h_0` is the input `x`. Three
+//! Layer `l = 1 ..= L` gives `z_l = K_l h_(l-1) + b_l`, where `h_l` is `z_l` or its rectified value; `h_0` is the input `x`. Three
 //! values of it matter: the exact real one, the *plain* one (`decoder::run_chain`) and the *fast* one (`vicinity`), which
 //! starts from the plain values at a center `x0`. With `x = x0 + sum_j d_j e_j` and `s` the sign (+1 or -1) of a unit's
 //! plain value at the center, the exact values obey, whatever the signs,
@@ -11,7 +11,7 @@
 //! z_l(x) = z_l(x0) + sum_j d_j U_l,j + sum_(m < l) sum_(u of m) (c_u(x) - c_u(x0)) V_(u -> l),   c_u = max(-s_u z_u, 0)
 //! ```
 //! because `relu(z) = z [s > 0] + c`. `U_l,j` is column `j` of the product of the `K` up to layer `l`, with the units of
-//! negative sign cut out between them, `V_(u -> l)` likewise the way from unit `u` of layer `m`. A unit without ReLU has
+//! negative sign cut out between them, `V_(u -> l)` likewise the way from unit `u` of layer `m`. A unit that is not rectified has
 //! sign +1 and `c = 0`. The fast path sums this formula with rounded `U` and `V`.
 //!
 //! # Notation
@@ -24,7 +24,7 @@
 //!
 //! # At the center
 //! The plain error `p_l` obeys `p_l = |K_l| (a p_(l-1)) + g_l (|K_l| |h_(l-1)| + |b_l|)`, where `a_u` is 0 if `z_u < -p_u`
-//! (exact and plain value are both cut), 2 if `|z_u| <= p_u`, else 1. A ReLU stretches no error. The 2 makes room for
+//! (exact and plain value are both cut), 2 if `|z_u| <= p_u`, else 1. Rectifying stretches no error. The 2 makes room for
 //! `c_u(x0)`, which is 0 when the sign is that of the exact value and otherwise at most `p_u`: so
 //! `p_l` bounds the plain error *plus* `sum_u c_u(x0) |V_(u -> l)|` ([`Bounds::at_center`]).
 //!
@@ -92,8 +92,8 @@ pub(super) struct Bounds {
     weighted: Vec<f64>,
     /// Per layer and input, the largest entry of `G`.
     farthest: Vec<Vec<f64>>,
-    /// Per layer, `[input, unit]`: `G`.
-    reach: Vec<Vec<f64>>,
+    /// Per layer and input, `G`.
+    reach: Vec<Vec<Vec<f64>>>,
     /// Per hidden layer but the last, `[unit, output]`: `R` to the last layer.
     ways_out: Vec<Vec<f64>>,
     /// Per hidden layer and later layer (`[from][to - from - 1]`) for each unit, a bound of the entries of `R`.
@@ -138,11 +138,11 @@ impl Bounds {
             Some(*sum)
         });
         let mut farthest = vec![Vec::with_capacity(inputs); layers.len()];
-        let mut reach: Vec<Vec<f64>> = widths.iter().map(|width| Vec::with_capacity(inputs * width)).collect();
+        let mut reach = vec![Vec::with_capacity(inputs); layers.len()];
         for input in 0..inputs {
             follow(layers, input, |level, column| {
                 farthest[level].push(largest(column));
-                reach[level].extend_from_slice(column);
+                reach[level].push(column.to_vec());
             });
         }
         let mut passed = ways_on(layers);
@@ -171,9 +171,9 @@ impl Bounds {
     }
 
     /// `G` of layer `level` (counted from 0) for input `input`.
+    #[inline]
     pub(super) fn reach(&self, level: usize, input: u32) -> &[f64] {
-        let width = self.reach[level].len() / self.farthest[level].len();
-        &self.reach[level][cast::index(input) * width..][..width]
+        &self.reach[level][cast::index(input)]
     }
 
     /// 0 for outputs that are their bias whatever comes in, else 1.

@@ -11,7 +11,7 @@
 
 use multiversion::multiversion;
 
-use super::affine::{Affine, Term, list_terms, rectified};
+use super::affine::{Term, list_terms, rectified};
 use super::decoder::{ChainMemory, Decoder, DecoderScratch, Layer, run_chain};
 use super::rounding::{Bounds, CenterErrors, INFLATION, MAX_LAYERS, UNIT};
 use crate::num::cast;
@@ -85,7 +85,6 @@ pub(super) struct VicinityMemory {
     flags: Vec<u64>,
     /// Bound of the error of each output.
     pub(super) tolerances: Vec<f64>,
-    column: Vec<f64>,
     image: Vec<f64>,
 }
 
@@ -116,55 +115,66 @@ struct Ray {
     /// Bits of the units of the first layer that have changed.
     changed: Vec<u64>,
     count: usize,
-    /// Per layer, the sum of [`Bounds::passed`] of these units.
-    passed: [f64; MAX_LAYERS],
+    /// Per layer, what these units pass on.
+    passed: [Passed; MAX_LAYERS],
+}
+
+/// Sums over units that pass errors on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Passed {
+    /// Of [`Bounds::passed`].
+    ways: f64,
+    /// Of the same times what a unit was off by at the center, twice.
+    errors: f64,
 }
 
 impl VicinityMemory {
     /// Computes the directions of an input unless they are known.
     #[inline(always)]
     fn learn_direction(&mut self, layers: &[Layer], input: u32, terms: &mut Vec<Term>) {
-        let Self { levels, known, column, image, .. } = self;
+        let Self { levels, known, image, .. } = self;
         let index = cast::index(input);
         if std::mem::replace(&mut known[index], true) {
             return;
         }
-        for (level, layer) in layers.iter().enumerate() {
+        terms.clear();
+        terms.push(Term { unit: input, factor: 1.0 });
+        for (layer, level) in layers.iter().zip(levels) {
             image.clear();
             image.resize(layer.affine.outputs(), 0.0);
-            if level == 0 {
-                layer.affine.add_sums::<false>(&[Term { unit: input, factor: 1.0 }], image);
-            } else {
-                propagate(&layer.affine, &levels[level - 1].signs, column, image, terms);
-            }
-            let Level { signs, directions, .. } = &mut levels[level];
+            layer.affine.add_sums::<false>(terms, image);
             let from = index * image.len();
-            store_signed(image, signs, &mut directions[from..from + image.len()]);
-            std::mem::swap(column, image);
+            store_signed(image, &level.signs, &mut level.directions[from..from + image.len()]);
+            list_active(image, &level.signs, terms);
         }
     }
 
     /// Computes what a change of unit `unit` of `level` does to the layers after the next, unless that is known.
     #[inline(always)]
     fn learn_ways(&mut self, layers: &[Layer], level: usize, unit: u32, terms: &mut Vec<Term>) {
-        let Self { levels, column, image, .. } = self;
+        let Self { levels, image, .. } = self;
         let index = cast::index(unit);
         if layers.len() <= level + 2 || levels[level].slots[index].is_some() {
             return;
         }
         let (this, later) = levels[level..].split_first_mut().expect("the level exists");
         this.slots[index] = Some(this.ways.len());
-        column.clear();
-        column.resize(layers[level + 1].affine.outputs(), 0.0);
-        layers[level + 1].affine.add_sums::<false>(&[Term { unit, factor: 1.0 }], column);
+        terms.clear();
+        for (range, weights) in layers[level + 1].affine.column(index) {
+            for ((output, sign), weight) in (cast::id(range.start)..).zip(&later[0].signs[range.clone()]).zip(weights) {
+                if *sign > 0.0 {
+                    terms.push(Term { unit: output, factor: f64::from(*weight) });
+                }
+            }
+        }
         for (pair, layer) in later.windows(2).zip(&layers[level + 2..]) {
             image.clear();
             image.resize(layer.affine.outputs(), 0.0);
-            propagate(&layer.affine, &pair[0].signs, column, image, terms);
+            layer.affine.add_sums::<false>(terms, image);
             let from = this.ways.len();
             this.ways.resize(from + image.len(), 0.0);
             store_signed(image, &pair[1].signs, &mut this.ways[from..]);
-            std::mem::swap(column, image);
+            list_active(image, &pair[1].signs, terms);
         }
     }
 
@@ -183,7 +193,7 @@ impl VicinityMemory {
         }
         ray.changed.fill(0);
         ray.count = 0;
-        ray.passed.fill(0.0);
+        ray.passed.fill(Passed::default());
         for ((level, at), slope) in levels.iter().zip(&mut ray.at).zip(&mut ray.slope).skip(1) {
             at.clear();
             at.extend_from_slice(&level.margins);
@@ -195,7 +205,7 @@ impl VicinityMemory {
     /// Bends the ray where unit `unit` of the first layer changes.
     #[inline(always)]
     fn bend_ray(&mut self, layers: &[Layer], bounds: &Bounds, unit: u32, input: u32) {
-        let Self { levels, ray, .. } = self;
+        let Self { levels, ray, errors, .. } = self;
         let index = cast::index(unit);
         let factors = [-levels[0].margins[index], -levels[0].direction(input)[index]];
         for (lines, factor) in [&mut ray.at, &mut ray.slope].into_iter().zip(factors) {
@@ -206,7 +216,9 @@ impl VicinityMemory {
         ray.changed[index / WORD] |= 1 << (index % WORD);
         ray.count += 1;
         for (to, passed) in ray.passed[..layers.len()].iter_mut().enumerate().skip(1) {
-            *passed += bounds.passed(0, to, index);
+            let way = bounds.passed(0, to, index);
+            passed.ways += way;
+            passed.errors += 2.0 * errors.units[0][index] * way;
         }
     }
 
@@ -215,7 +227,7 @@ impl VicinityMemory {
     fn move_margins(&mut self, layers: &[Layer], level: usize, on_ray: bool) {
         let Self { levels, ray, steps, moved, flagged, .. } = self;
         let (this, moved) = (&levels[level], &mut moved[level]);
-        moved.resize(this.margins.len(), 0.0);
+        fit(moved, this.margins.len());
         if let [step] = steps[..] {
             let (at, slope) = if on_ray && level > 0 {
                 (&ray.at[level][..], &ray.slope[level][..])
@@ -234,7 +246,9 @@ impl VicinityMemory {
                 // The last layer's signs are +1, so its columns can be added all at once.
                 layers[level].affine.add_sums::<false>(flagged, moved);
             } else {
-                flagged.iter().for_each(|term| pass_on(layers, levels, from, level, *term, moved));
+                for term in flagged {
+                    pass_on(layers, levels, from, level, *term, moved);
+                }
             }
         }
     }
@@ -255,6 +269,8 @@ impl VicinityMemory {
         flag(&self.moved[level], threshold, &mut self.flags);
         let mut count = 0;
         let mut new = [0.0; MAX_LAYERS];
+        // The threshold of a unit, without what it was off by at the center.
+        let common = (threshold - 2.0 * self.errors.largest[level]).max(0.0) + threshold * UNIT;
         for word in 0..self.flags.len() {
             let mut bits = self.flags[word];
             if on_ray && level == 0 {
@@ -274,14 +290,15 @@ impl VicinityMemory {
                 }
                 self.flagged[level].push(Term { unit, factor: if margin < 0.0 { -margin } else { 0.0 } });
                 count += 1;
+                let error = common + 2.0 * self.errors.units[level][index];
                 for (to, new) in new[..layers.len()].iter_mut().enumerate().skip(level + 1) {
-                    *new += bounds.passed(level, to, index);
+                    *new += error * bounds.passed(level, to, index);
                 }
             }
         }
         let on_ray = on_ray && level == 0;
-        for ((passed, new), ray) in passed.iter_mut().zip(new).zip(self.ray.passed) {
-            *passed += threshold * (new + if on_ray { ray } else { 0.0 });
+        for ((passed, new), ray) in passed.iter_mut().zip(new).zip(&self.ray.passed) {
+            *passed += INFLATION * (new + if on_ray { ray.errors + common * ray.ways } else { 0.0 });
         }
         count + if on_ray { self.ray.count } else { 0 }
     }
@@ -420,22 +437,24 @@ impl VicinityMemory {
         let Self { levels, errors, steps, tolerances, flagged, ray, .. } = self;
         for (level, flagged) in flagged[..levels.len() - 1].iter().enumerate() {
             let growth = bounds.growth(level, depths[level]);
-            let mut add = |unit: usize| {
-                let moved =
-                    steps.iter().map(|step| step.factor.abs() * bounds.reach(level, step.unit)[unit]).sum::<f64>();
-                let error = 2.0 * errors.units[level][unit]
-                    + depths[level] * UNIT * levels[level].margins[unit].abs()
-                    + growth * moved
-                    + passed[level];
-                bounds.refine(layers, level, unit, INFLATION * error, tolerances);
+            let margins = &levels[level].margins;
+            let error = |unit: usize| {
+                let reach = |step: &Term| step.factor.abs() * bounds.reach(level, step.unit)[unit];
+                let moved = steps.iter().map(reach).sum::<f64>();
+                let at_center = 2.0 * errors.units[level][unit] + depths[level] * UNIT * margins[unit].abs();
+                INFLATION * (at_center + growth * moved + passed[level])
             };
-            flagged.iter().for_each(|term| add(cast::index(term.unit)));
+            for term in flagged {
+                let unit = cast::index(term.unit);
+                bounds.refine(layers, level, unit, error(unit), tolerances);
+            }
             if steps.len() == 1 && level == 0 {
                 for (word, bits) in ray.changed.iter().enumerate() {
                     let mut bits = *bits;
                     while bits != 0 {
-                        add(word * WORD + cast::index(bits.trailing_zeros()));
+                        let unit = word * WORD + cast::index(bits.trailing_zeros());
                         bits &= bits - 1;
+                        bounds.refine(layers, level, unit, error(unit), tolerances);
                     }
                 }
             }
@@ -446,8 +465,9 @@ impl VicinityMemory {
 /// Rounds values; false when one could round to another number were it `tolerance` larger or smaller.
 #[inline(always)]
 fn round_certain(exact: &[f64], tolerances: &[f64], rounded: &mut Vec<f32>) -> bool {
-    rounded.clear();
-    rounded.resize(exact.len(), 0.0);
+    if rounded.len() != exact.len() {
+        rounded.resize(exact.len(), 0.0);
+    }
     let mut is_certain = true;
     for ((value, tolerance), rounded) in exact.iter().zip(tolerances).zip(rounded) {
         // The sum and the difference are rounded, too.
@@ -465,11 +485,18 @@ fn entering(layers: &[Layer], value: f32) -> f64 {
     if layers[0].rectifies { rectified(f64::from(value)) } else { f64::from(value) }
 }
 
-/// `image += affine` of the units of `column` with positive sign, without the bias.
+/// Lists the values of positive sign.
 #[inline(always)]
-fn propagate(affine: &Affine, signs: &[f64], column: &[f64], image: &mut [f64], terms: &mut Vec<Term>) {
-    list_terms(column.iter().zip(signs).map(|(value, sign)| if *sign > 0.0 { *value } else { 0.0 }), terms);
-    affine.add_sums::<false>(terms, image);
+fn list_active(values: &[f64], signs: &[f64], terms: &mut Vec<Term>) {
+    list_terms(values.iter().zip(signs).map(|(value, sign)| if *sign > 0.0 { *value } else { 0.0 }), terms);
+}
+
+/// Gives a vector whose values will be overwritten its length.
+#[inline(always)]
+fn fit(values: &mut Vec<f64>, len: usize) {
+    if values.len() != len {
+        values.resize(len, 0.0);
+    }
 }
 
 #[inline(always)]
@@ -526,8 +553,10 @@ fn add_rows(rows: &[f64], steps: &[Term], out: &mut [f64]) {
 /// Sets bit `i % 64` of word `i / 64` for every `margins[i] < threshold`.
 #[inline(always)]
 fn flag(margins: &[f64], threshold: f64, flags: &mut Vec<u64>) {
-    flags.clear();
-    flags.resize(margins.len().div_ceil(WORD), 0);
+    let len = margins.len().div_ceil(WORD);
+    if flags.len() != len {
+        flags.resize(len, 0);
+    }
     let (words, rest) = margins.as_chunks::<WORD>();
     for (flags, margins) in flags.iter_mut().zip(words) {
         *flags = word(margins, threshold);
