@@ -3,24 +3,25 @@
 //! It bounds errors and evaluates nothing.
 //!
 //! # What is compared
-//! Layer `l = 1 ..= L` gives `z_l = K_l h_(l-1) + b_l`, where `h_l` is `z_l` or its rectified value; `h_0` is the input `x`. Three
-//! values of it matter: the exact real one, the *plain* one (`decoder::run_chain`) and the *fast* one (`vicinity`), which
-//! starts from the plain values at a center `x0`. With `x = x0 + sum_j d_j e_j` and `s` the sign (+1 or -1) of a unit's
-//! plain value at the center, the exact values obey, whatever the signs,
+//! Layer `l = 1 ..= L` gives `z_l = K_l h_(l-1) + b_l`, where `h_l` is `z_l` or its rectified value; `h_0` is the input
+//! `x`. Three values of it matter: the exact real one, the *plain* one (`decoder::run_chain`) and the *fast* one
+//! (`vicinity`), which starts from the plain values at a center `x0`. With `x = x0 + sum_j d_j e_j` and `s` the sign (+1
+//! or -1) of a unit's plain value at the center, the exact values obey, whatever the signs,
 //! ```text
 //! z_l(x) = z_l(x0) + sum_j d_j U_l,j + sum_(m < l) sum_(u of m) (c_u(x) - c_u(x0)) V_(u -> l),   c_u = max(-s_u z_u, 0)
 //! ```
 //! because `relu(z) = z [s > 0] + c`. `U_l,j` is column `j` of the product of the `K` up to layer `l`, with the units of
-//! negative sign cut out between them, `V_(u -> l)` likewise the way from unit `u` of layer `m`. A unit that is not rectified has
-//! sign +1 and `c = 0`. The fast path sums this formula with rounded `U` and `V`.
+//! negative sign cut out between them, `V_(u -> l)` likewise the way from unit `u` of layer `m`. A unit that is not
+//! rectified has sign +1 and `c = 0`. The fast path sums this formula with rounded `U` and `V`.
 //!
 //! # Notation
 //! `u = 2^-53`. A sum whose terms each go through at most `n` roundings is off by at most `n u / (1 - n u)` times the sum
-//! of magnitudes. `n_l` is [`Affine::depth`] plus one (the bias), `g_l = n_l u`, `Gamma_l = g_1 + ... + g_l`. `G_l,j` is
-//! column `j` of `|K_l| ... |K_1|` and `R_(u -> l)` the column `u` of `|K_l| ... |K_(m+1)|`, nothing cut out. `D_l = sum_j |d_j| G_l,j`
+//! of magnitudes. `n_l` is [`Affine::depth`] plus one (the bias), `g_l = n_l u`. `G_l,j` is column `j` of
+//! `|K_l| ... |K_1|` and `R_(u -> l)` column `u` of `|K_l| ... |K_(m+1)|`, nothing cut out. `D_l = sum_j |d_j| G_l,j`
 //! bounds by how much exact values differ between `x0` and `x`. Terms of second order (products of two errors, the
 //! rounding of the bounds themselves) are relative to those listed and far below the factor [`INFLATION`] that multiplies
-//! every final bound: there are less than 2^24 terms per sum and at most [`MAX_LAYERS`] layers, while 2^-53 2^24 5 is below 2^-26.
+//! every bound: there are less than 2^24 terms per sum and at most [`MAX_LAYERS`] layers, and 2^-53 2^24 5 is below
+//! 2^-26.
 //!
 //! # At the center
 //! The plain error `p_l` obeys `p_l = |K_l| (a p_(l-1)) + g_l (|K_l| |h_(l-1)| + |b_l|)`, where `a_u` is 0 if `z_u < -p_u`
@@ -34,7 +35,8 @@
 //! values. Let `C_m` be the flagged units of layer `m`.
 //!
 //! *Plain*: errors enter as at the center, but magnitudes differ by at most `D`, and units cut out at the center may
-//! pass theirs, if they are flagged. So the error is at most `p_l + Gamma_l D_l + sum_(m<l) sum_(u in C_m) p_u R_(u -> l)`.
+//! pass theirs, if they are flagged. So the error is at most
+//! `p_l + (g_1 + ... + g_l) D_l + sum_(m<l) sum_(u in C_m) p_u R_(u -> l)`.
 //!
 //! *Fast*, in the order of the formula above (`c(x)` of units that are not flagged is 0 exactly and in the fast path):
 //! - `z_l(x0)` and `c(x0)`: `p_l`;
@@ -53,8 +55,9 @@
 //! 2 p_l + t_l u |z_l(x0)| + (W_l + (l + 1) t_l u + 2 u) D_l + sum_(m<l) tau_m sum_(u in C_m) R_(u -> l)
 //! ```
 //! with `W_l = g_1 + 2 g_2 + ... + l g_l`. Its maximum over the units of a hidden layer is `tau_l`; for the last layer it
-//! is the bound per output. First it is taken with the largest entry of each `R`, which is cheap; where that does not
-//! suffice, per output and with the `tau` of each flagged unit ([`Bounds::refine`]).
+//! is the bound per output. What flagged units pass on is first taken with the largest entry of each `R` and, but for the
+//! `2 p` of each unit, with the terms of `tau`, which is cheap; where that does not suffice, per output and with the sum
+//! above for each flagged unit ([`Bounds::refine`]).
 //!
 //! # Neither overflow nor underflow
 //! Inputs and parameters are finite `f32`, multiples of 2^-149 below 2^128. With at most [`MAX_LAYERS`] layers all values
@@ -150,10 +153,10 @@ impl Bounds {
         for from in 0..layers.len().saturating_sub(2) {
             let to = layers.len() - 1;
             let mut all = Vec::with_capacity(widths[from] * widths[to]);
-            for unit in 0..widths[from] {
+            for (unit, passed) in passed[from][to - from - 1].iter_mut().enumerate() {
                 follow(&layers[from + 1..], unit, |level, column| {
                     if from + 1 + level == to {
-                        passed[from][to - from - 1][unit] = largest(column);
+                        *passed = largest(column);
                         all.extend_from_slice(column);
                     }
                 });

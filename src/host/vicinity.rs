@@ -1,18 +1,18 @@
 //! `Vicinity`: a decoder run on inputs that differ little from one that is known.
 //!
-//! Few ReLUs change their state on the way, so that the change of the output is a few known columns. What comes out lies
+//! Few `ReLU`s change their state on the way, so that the change of the output is a few known columns. What comes out lies
 //! so close to the plain evaluation (`rounding` proves how close) that both nearly always round to the same `f32`; where
 //! that is not certain, the plain evaluation decides. So it gives the bits of [`Decoder::run`], whatever ran before. It
 //! knows no layer kinds (`affine`) and nothing of what the values mean.
 //!
 //! Hidden values are kept as margins: a unit's value times its sign at the center. A unit whose margin is negative has
-//! changed its state, and `-margin` is by how much its ReLU gives more than its linearization.
+//! changed its state, and `-margin` is by how much its `ReLU` gives more than its linearization.
 #![allow(clippy::inline_always)]
 
 use multiversion::multiversion;
 
 use super::affine::{Term, list_terms, rectified};
-use super::decoder::{ChainMemory, Decoder, DecoderScratch, Layer, run_chain};
+use super::decoder::{Decoder, DecoderScratch, Layer, run_chain};
 use super::rounding::{Bounds, CenterErrors, INFLATION, MAX_LAYERS, UNIT};
 use crate::num::cast;
 
@@ -91,7 +91,7 @@ pub(super) struct VicinityMemory {
 /// What is known of the values of one layer.
 #[derive(Debug, Clone, Default)]
 struct Level {
-    /// Sign of each value at the center; +1 when no ReLU follows.
+    /// Sign of each value at the center; +1 when no `ReLU` follows.
     signs: Vec<f64>,
     /// Margins at the center.
     margins: Vec<f64>,
@@ -126,6 +126,15 @@ struct Passed {
     ways: f64,
     /// Of the same times what a unit was off by at the center, twice.
     errors: f64,
+}
+
+/// Where an input lies.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    layers: &'a [Layer],
+    bounds: &'a Bounds,
+    /// Whether it is on the ray.
+    on_ray: bool,
 }
 
 impl VicinityMemory {
@@ -258,14 +267,13 @@ impl VicinityMemory {
     #[inline(always)]
     fn find_changed(
         &mut self,
-        layers: &[Layer],
-        bounds: &Bounds,
+        place: Place<'_>,
         level: usize,
         threshold: f64,
-        on_ray: bool,
         passed: &mut [f64],
-        chain: &mut ChainMemory,
+        terms: &mut Vec<Term>,
     ) -> usize {
+        let Place { layers, bounds, on_ray } = place;
         flag(&self.moved[level], threshold, &mut self.flags);
         let mut count = 0;
         let mut new = [0.0; MAX_LAYERS];
@@ -282,7 +290,7 @@ impl VicinityMemory {
                 let unit = cast::id(index);
                 let margin = self.moved[level][index];
                 if margin < 0.0 {
-                    self.learn_ways(layers, level, unit, &mut chain.terms);
+                    self.learn_ways(layers, level, unit, terms);
                     if on_ray && level == 0 {
                         self.bend_ray(layers, bounds, unit, self.steps[0].unit);
                         continue;
@@ -376,6 +384,7 @@ fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut Deco
     if on_ray {
         memory.follow_ray(memory.steps[0]);
     }
+    let place = Place { layers, bounds, on_ray };
     // Roundings of a sum: its terms so far, and what `rounding` adds.
     let mut depth = cast::f64_from_count(memory.steps.len() + 4);
     let mut passed = [0.0; MAX_LAYERS];
@@ -388,7 +397,7 @@ fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut Deco
         let threshold = bounds.threshold(level, &memory.errors, depth, &memory.steps, passed[level]);
         memory.move_margins(layers, level, on_ray);
         depths[level] = depth;
-        let count = memory.find_changed(layers, bounds, level, threshold, on_ray, &mut passed, chain);
+        let count = memory.find_changed(place, level, threshold, &mut passed, &mut chain.terms);
         let is_last = level + 1 == last && !(on_ray && level == 0);
         let count = cast::f64_from_count(count);
         depth += if is_last { count.min(layers[last].affine.depth()) } else { count };

@@ -4,6 +4,7 @@ use num_bigint::BigInt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::host::decoder::ChainMemory;
 use crate::net::{Activation, FloatNetwork, FloatNode, FloatOp, Padding2d, Window2d};
 
 /// A random stream that depends on its seed alone.
@@ -29,8 +30,8 @@ impl Stream {
     }
 }
 
-/// A chain of `affine` affine layers of random kinds with ReLUs, linear functions or nothing between them; perhaps a ReLU
-/// before and a sigmoid and a further layer behind.
+/// A chain of `affine` affine layers of random kinds with `ReLU`s, linear functions or nothing between them; perhaps a
+/// `ReLU` before and a sigmoid and a further layer behind.
 fn network(stream: &mut Stream, affine: usize) -> FloatNetwork {
     let is_coarse = stream.below(2) == 0;
     let mut shape = vec![1 + stream.below(4), 1 + stream.below(4), 1 + stream.below(3)];
@@ -108,7 +109,7 @@ fn inputs(stream: &mut Stream, len: usize) -> (Vec<f32>, Vec<Vec<f32>>) {
             inputs.push(moved);
         }
         let mut moved = center.clone();
-        for _ in 0..1 + stream.below(5) {
+        for _ in 0..=stream.below(5) {
             moved[stream.below(cast::u64_from_len(len))] = 2.0 * stream.number(is_coarse);
         }
         inputs.push(moved);
