@@ -25,7 +25,7 @@ fn outputs(case: &shipped::Case, event: &Event) -> (Vec<f32>, Vec<Vec<f32>>) {
     engine.sweep(&engine.flips(&changes), &trace, &mut engine.scratch(), |_, output| {
         set.intern(output);
     });
-    set.sort_by_likeness();
+    set.sort_by_likeness(trace.output());
     let signal = network.output().signal;
     let faulty = |id: &trivote::engine::OutputId| {
         let mut raw = trace.output().to_vec();

@@ -99,7 +99,7 @@ impl Workspace {
         rises.clear();
         rises.resize(outputs.len(), Ok(ExactSum::default()));
         // Each after one that is like it: the judge starts from the one before.
-        outputs.sort_by_likeness();
+        outputs.sort_by_likeness(trace.output());
         for id in outputs.by_likeness() {
             let (indices, values) = outputs.differences(*id);
             for (index, raw) in indices.iter().zip(values) {

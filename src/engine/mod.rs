@@ -7,7 +7,6 @@
 //! approximates, samples or runs in parallel (that is `campaign`'s work).
 
 mod delta;
-mod digits;
 mod flips;
 mod kernels;
 mod multiple;

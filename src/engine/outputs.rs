@@ -3,7 +3,6 @@
 //! An output is kept as its differences from the fault-free output of the same event. What an output means or costs is the
 //! host's business.
 
-use super::digits::{self, Numbered};
 use crate::num::cast;
 
 /// An output that differs from the fault-free one of the same event in at least one value.
@@ -76,8 +75,7 @@ pub struct OutputSet {
     /// Open addressing, at most half full: the upper half of the mixed key, then the id plus 1; 0 is free.
     slots: Vec<u64>,
     order: Vec<OutputId>,
-    sorted: Vec<Numbered>,
-    spare: Vec<Numbered>,
+    sorted: Vec<(u128, OutputId)>,
 }
 
 impl OutputSet {
@@ -158,33 +156,29 @@ impl OutputSet {
         &self.order
     }
 
-    /// Orders the outputs by number of differences, then first index, then values and further indices, so that neighbors
-    /// are alike.
-    pub fn sort_by_likeness(&mut self) {
-        // Number of differences and first index in the upper part of the key, the first value in the lower, in an order that
-        // ascends as the signed value does.
+    /// Orders the outputs so that neighbors are alike, given the fault-free output they differ from: by number of
+    /// differences and first index; then those whose value there is larger before those where it is smaller, and ever
+    /// farther from the fault-free value.
+    ///
+    /// # Panics
+    /// When `golden` is shorter than the outputs.
+    pub fn sort_by_likeness(&mut self, golden: &[i64]) {
+        // All that counts first in one number; its lower half is direction and distance of the first value, which is below
+        // 2^63 because no signal needs more than 62 bits and a sign.
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
-        sorted.extend((0..cast::id(self.len())).map(|id| {
-            let (indices, values) = self.differences(OutputId(id));
+        sorted.extend((0..cast::id(self.len())).map(OutputId).map(|id| {
+            let (indices, values) = self.differences(id);
+            let golden = golden[cast::index(indices[0])];
             let head = cast::u64_from_len(indices.len()) << 32 | u64::from(indices[0]);
-            Numbered { key: [head, values[0].cast_unsigned() ^ 1 << 63], id }
+            let step = u64::from(values[0] < golden) << 63 | values[0].abs_diff(golden);
+            (u128::from(head) << 64 | u128::from(step), id)
         }));
-        digits::sort(&mut sorted, &mut self.spare);
+        sorted.sort_unstable_by(|(a_key, a), (b_key, b)| {
+            a_key.cmp(b_key).then_with(|| self.differences(*a).cmp(&self.differences(*b)))
+        });
         self.order.clear();
-        self.order.extend(sorted.iter().map(|item| OutputId(item.id)));
-        let mut order = std::mem::take(&mut self.order);
-        let mut start = 0;
-        for tied in sorted.chunk_by(|a, b| a.key == b.key) {
-            if tied.len() > 1 {
-                order[start..start + tied.len()].sort_unstable_by(|a, b| {
-                    let ((a_indices, a_values), (b_indices, b_values)) = (self.differences(*a), self.differences(*b));
-                    (a_values, a_indices).cmp(&(b_values, b_indices))
-                });
-            }
-            start += tied.len();
-        }
-        self.order = order;
+        self.order.extend(sorted.iter().map(|(_, id)| *id));
         self.sorted = sorted;
     }
 
@@ -299,8 +293,8 @@ mod tests {
                 }
             }
             assert_eq!(set.len(), outputs.len());
-            set.sort_by_likeness();
-            assert_eq!(set.by_likeness().iter().map(|id| id.0).collect::<Vec<_>>(), [3, 0, 2, 1, 4, 5, 6]);
+            set.sort_by_likeness(&GOLDEN);
+            assert_eq!(set.by_likeness().iter().map(|id| id.0).collect::<Vec<_>>(), [0, 2, 3, 1, 4, 6, 5]);
             assert_eq!(set.differences(OutputId(5)), (&[0, 2][..], &[9, 9][..]));
             set.clear();
             assert!(set.by_likeness().is_empty());
@@ -320,7 +314,7 @@ mod tests {
                     assert_eq!(number(&mut set, differences), id);
                 }
             }
-            set.sort_by_likeness();
+            set.sort_by_likeness(&GOLDEN);
             assert_eq!(set.by_likeness().len(), set.len());
             set.clear();
             assert!(set.slots.iter().all(|slot| *slot == 0));

@@ -142,11 +142,13 @@ proptest! {
                 assert_eq!(set.differences(number), (output.indices(), output.values()));
             });
             prop_assert_eq!(set.len(), numbers.len());
-            set.sort_by_likeness();
+            set.sort_by_likeness(trace.output());
             let sorted = set.by_likeness().to_vec();
             let key = |id: &OutputId| {
                 let (indices, values) = set.differences(*id);
-                (indices.len(), indices[0], values.to_vec(), indices.to_vec())
+                let golden = trace.output()[cast::index(indices[0])];
+                let step = (values[0] < golden, values[0].abs_diff(golden));
+                (indices.len(), indices[0], step, indices.to_vec(), values.to_vec())
             };
             prop_assert!(sorted.is_sorted_by(|a, b| key(a) < key(b)));
             prop_assert_eq!(sorted.len(), set.len());
