@@ -47,24 +47,24 @@ fn flips(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("sweep", case.name), |bencher| {
             let mut scratch = engine.scratch();
             bencher.iter(|| {
-                let mut changed = 0_usize;
+                let mut effective = 0_usize;
                 for trace in &traces {
-                    engine.sweep(&plan, trace, &mut scratch, |_, _| changed += 1);
+                    engine.sweep(&plan, trace, &mut scratch, |_, _| effective += 1);
                 }
-                changed
+                effective
             });
         });
         group.bench_function(BenchmarkId::new("one_by_one", case.name), |bencher| {
             let mut scratch = engine.scratch();
             bencher.iter(|| {
-                let mut changed = 0_usize;
+                let mut effective = 0_usize;
                 for trace in &traces {
                     for change in &changes {
                         let output = engine.evaluate(trace, &mut scratch, std::slice::from_ref(change));
-                        changed += usize::from(output.is_some());
+                        effective += usize::from(output.is_some());
                     }
                 }
-                changed
+                effective
             });
         });
     }

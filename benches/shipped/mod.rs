@@ -1,4 +1,5 @@
 //! The shipped designs with a few of their own kind of events.
+#![allow(dead_code, reason = "every bench uses its part")]
 
 use std::path::Path;
 
@@ -33,7 +34,7 @@ pub fn cases(events: usize) -> Vec<Case> {
         let event = |charges| Event::new(network, EventInput::Module(charges)).expect("charges are numbers");
         let events = modules.into_iter().map(event).collect();
         let sites = all_sites(&inventory, Biases::Exclude);
-        Case { name, inventory, evaluator, events, sites, design }
+        Case { name, design, inventory, evaluator, events, sites }
     };
     ["econ_t_small", "econ_t_medium", "econ_t_large"].map(case).into()
 }

@@ -22,13 +22,14 @@ use super::networks::{NetworkSpec, specs};
 fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
     let signal = input.network.output().signal;
     let mut scratch = EvaluatorScratch::default();
-    let golden: Vec<(Vec<f32>, f64)> = input
+    let golden: Vec<(Vec<i64>, Vec<f32>, f64)> = input
         .events
         .iter()
         .map(|event| {
-            let output = output_values(signal, &reference::output(input.network, event.codes()));
+            let raw = reference::output(input.network, event.codes());
+            let output = output_values(signal, &raw);
             let error = input.evaluator.error(event.input(), &output, &output, &mut scratch);
-            (output, error)
+            (raw, output, error)
         })
         .collect();
     let outcome = |bit: &BitId| {
@@ -38,9 +39,10 @@ fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
         let faulty = tensor.format().flip(tensor.raw()[index], place);
         let network = input.network.with_weight(array.node, array.tensor, index, faulty).unwrap();
         let mut outcome = SiteOutcome::default();
-        for (event, (golden_output, golden_error)) in input.events.iter().zip(&golden) {
-            let output = output_values(signal, &reference::output(&network, event.codes()));
-            if output != *golden_output {
+        for (event, (golden_raw, golden_output, golden_error)) in input.events.iter().zip(&golden) {
+            let raw = reference::output(&network, event.codes());
+            if raw != *golden_raw {
+                let output = output_values(signal, &raw);
                 let error =
                     input.evaluator.error(event.input(), &output, golden_output, &mut EvaluatorScratch::default());
                 outcome.changed_events += 1;
@@ -50,7 +52,7 @@ fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
         outcome
     };
     let outcomes = input.sites.iter().map(outcome).collect();
-    (outcomes, golden.iter().map(|(_, error)| ExactSum::of(*error).unwrap()).sum())
+    (outcomes, golden.iter().map(|(.., error)| ExactSum::of(*error).unwrap()).sum())
 }
 
 fn assert_straightforward(input: &OracleInput<'_>) {
