@@ -457,6 +457,7 @@ fn start_block(layers: &[Layer], inputs: &[f32], scratch: &mut DecoderScratch) -
                 moved[index].extend_from_slice(&level.margins);
                 &mut moved[index][..]
             });
+            // Where another input of the block moves, this one adds an exact zero: `rounding` need not count it.
             add_rows::<BLOCK, 16>(&level.directions, shared.iter().copied(), outs);
         }
     }
