@@ -100,13 +100,17 @@ pub fn distinct_events(events: &[Event]) -> Vec<DistinctEvent> {
 mod tests {
     use super::*;
     use crate::host::geometry::{CELLS, Charges};
-    use crate::net::NetworkBuilder;
-    use crate::num::qkeras;
+    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
+    use crate::num::{QFormat, qkeras};
 
     #[test]
     fn identical_events_are_found_and_counted() {
         let input = qkeras::quantized_relu(8, 3).unwrap();
-        let network = NetworkBuilder::new("n", "x", &[8, 8, 1], input).unwrap().finish().unwrap();
+        let mut net = NetworkBuilder::new("n", "x", &[64], input).unwrap();
+        let kernel = WeightTensor::new(vec![64, 1], vec![1; 64], QFormat::signed(4, 1).unwrap()).unwrap();
+        let source = net.input();
+        net.push("dense", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+        let network = net.finish().unwrap();
         let module = |first: f64, second: f64| {
             let mut charges = [0.0; CELLS];
             (charges[3], charges[7]) = (first, second);
