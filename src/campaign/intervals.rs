@@ -166,15 +166,15 @@ pub(super) struct Resampled<'a> {
 /// `BCa` interval of the mean of independent values (Efron and Tibshirani 1993, chapter 14); `None` where the values do not
 /// differ.
 pub(super) fn bootstrap_bca(values: &[f64], confidence: Confidence, seed: u64) -> Option<Interval> {
+    if values.iter().all(|value| *value == values[0]) {
+        return None;
+    }
     let count = cast::f64_from_count(values.len());
     let mean = values.iter().sum::<f64>() / count;
     let powers = values.iter().fold((0.0, 0.0), |(squares, cubes), value| {
         let difference = value - mean;
         (squares + difference * difference, cubes + difference * difference * difference)
     });
-    if powers.0 == 0.0 {
-        return None;
-    }
     let mut draws = Draws::new(seed, BOOTSTRAP_STREAM);
     let mut means: Vec<f64> = (0..RESAMPLES)
         .map(|_| (0..values.len()).map(|_| values[draws.below(values.len())]).sum::<f64>() / count)
@@ -318,7 +318,9 @@ mod tests {
         // The plain percentiles would be 0.1305 and 0.3042.
         near(found, 0.137_804_939_933_432_04, 0.315_293_942_272_485_1, 0.004);
         assert_eq!(bootstrap_bca(&VALUES, ninety_five(), 1), bootstrap_bca(&VALUES, ninety_five(), 1));
-        assert_eq!(bootstrap_bca(&[2.0; 5], ninety_five(), 1), None);
+        for alike in [2.0, 0.1] {
+            assert_eq!(bootstrap_bca(&[alike; 6], ninety_five(), 1), None);
+        }
     }
 
     #[test]

@@ -59,6 +59,10 @@ impl Observed {
     pub fn variance(&self) -> Option<f64> {
         let mean = self.mean();
         (self.rises.len() > 1).then(|| {
+            // The mean of equal numbers, being rounded, may differ from them.
+            if self.rises.iter().all(|rise| *rise == self.rises[0]) {
+                return 0.0;
+            }
             let squares = self.rises.iter().map(|rise| (rise - mean) * (rise - mean)).sum::<f64>();
             squares / (self.count() - 1.0)
         })
@@ -271,6 +275,8 @@ mod tests {
         assert!((found.standard_error - (terms[0] + terms[1]).sqrt()).abs() < 1e-14);
         let freedom = (terms[0] + terms[1]).powi(2) / (terms[0].powi(2) / 2.0 + terms[1].powi(2));
         assert!((found.freedom - freedom).abs() < 1e-12);
+        // Their mean is not 0.1 in floating point.
+        assert_eq!(stratum(9, &[0.1; 3]).observed.variance(), Some(0.0));
         let complete = [stratum(2, &[0.1, 0.2]), stratum(1, &[-0.3])];
         let found = mean(&complete);
         assert!(found.mean.abs() < 1e-16 && found.standard_error == 0.0);
