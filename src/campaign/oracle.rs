@@ -178,7 +178,7 @@ impl<'a> OracleRun<'a> {
     /// Does the next `tiles` tiles, or all that are left. `progress` is told the pairs done since it was last told.
     ///
     /// # Errors
-    /// As [`run_oracle`]; of several errors that of the first tile.
+    /// As [`run_oracle`]; of several errors that of the first tile. Nothing is added to the tally then.
     pub fn advance(&mut self, tiles: u64, progress: &(impl Fn(u64) + Sync)) -> Result<(), CampaignError> {
         let start = self.tally.tiles_done();
         let end = start.saturating_add(tiles).min(self.tiles());
@@ -201,15 +201,17 @@ impl<'a> OracleRun<'a> {
                 }
             }
         });
-        let first = workers.iter_mut().filter_map(|worker| worker.failure.take()).min_by_key(|(tile, _)| *tile);
-        if let Some((_, error)) = first {
+        self.workers = workers;
+        let failures = self.workers.iter_mut().filter_map(|worker| worker.failure.take());
+        if let Some((_, error)) = failures.min_by_key(|(tile, _)| *tile) {
+            self.workers.iter_mut().for_each(|worker| worker.tally.clear());
             return Err(error);
         }
-        for worker in &mut workers {
-            self.tally.absorb(&mut worker.tally);
+        for worker in &mut self.workers {
+            self.tally.add_tally(&worker.tally);
+            worker.tally.clear();
         }
         self.tally.set_tiles_done(end);
-        self.workers = workers;
         Ok(())
     }
 
