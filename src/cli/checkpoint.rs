@@ -149,7 +149,6 @@ pub fn complete(
             saved = Instant::now();
         }
         if stop && !run.is_done() {
-            bar.finish();
             let (done, all) = run.pairs();
             bail!(
                 "interrupted with {} % done; the same command with --resume goes on from {}",
