@@ -101,8 +101,9 @@ impl ProportionMethod {
         }
     }
 
-    /// Interval of a proportion estimated as `share` from `trials` independent trials, which need not be a whole number:
-    /// for other designs it is the number of independent trials that would say as much (Korn and Graubard 1998).
+    /// Interval of a proportion estimated as `share` from `trials` independent trials, which need not be a whole
+    /// number: for other designs it is the number of independent trials that would say as much (Korn and Graubard
+    /// 1998).
     pub(super) fn interval(self, share: f64, trials: f64, confidence: Confidence) -> Interval {
         match self {
             Self::Wilson => {
@@ -137,8 +138,8 @@ impl MeanMethod {
     }
 }
 
-/// Interval of a mean whose estimate has a standard error with so many degrees of freedom; `None` where the values seen do
-/// not differ, which says nothing about those not seen.
+/// Interval of a mean whose estimate has a standard error with so many degrees of freedom; `None` where the values seen
+/// do not differ, which says nothing about those not seen.
 pub(super) fn student_t(mean: f64, standard_error: f64, freedom: f64, confidence: Confidence) -> Option<Interval> {
     (standard_error > 0.0 && freedom > 0.0).then(|| {
         let half = student_t_of_tails(confidence.tails(), freedom) * standard_error;
@@ -163,8 +164,8 @@ pub(super) struct Resampled<'a> {
     pub unseen: f64,
 }
 
-/// `BCa` interval of the mean of independent values (Efron and Tibshirani 1993, chapter 14); `None` where the values do not
-/// differ.
+/// `BCa` interval of the mean of independent values (Efron and Tibshirani 1993, chapter 14); `None` where the values do
+/// not differ.
 pub(super) fn bootstrap_bca(values: &[f64], confidence: Confidence, seed: u64) -> Option<Interval> {
     if values.iter().all(|value| *value == values[0]) {
         return None;
@@ -199,8 +200,9 @@ pub(super) fn bootstrap_bca(values: &[f64], confidence: Confidence, seed: u64) -
     Some(Interval { low: end(-z), high: end(z) })
 }
 
-/// Percentile interval of a stratified mean by the rescaling bootstrap of Rao and Wu (1988): of `n` values `n - 1` are drawn
-/// again, and what their mean differs is scaled by the square root of the unseen part. `None` where no value differs.
+/// Percentile interval of a stratified mean by the rescaling bootstrap of Rao and Wu (1988): of `n` values `n - 1` are
+/// drawn again, and what their mean differs is scaled by the square root of the unseen part. `None` where no value
+/// differs.
 pub(super) fn bootstrap_stratified(strata: &[Resampled<'_>], confidence: Confidence, seed: u64) -> Option<Interval> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / cast::f64_from_count(values.len());
     let fixed: f64 = strata.iter().map(|stratum| stratum.weight * mean(stratum.values)).sum();

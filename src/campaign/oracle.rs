@@ -1,8 +1,10 @@
-//! The exhaustive oracle: the exact effect of every single-bit flip on every event, as work that can be cut into pieces.
+//! The exhaustive oracle: the exact effect of every single-bit flip on every event, as work that can be cut into
+//! pieces.
 //!
 //! The work is a list of *tiles*, each an event times some of the sites. A run does the tiles of its shard in order and
 //! keeps a [`Tally`]; tallies add up exactly, so where a run stops, how it is sharded and on how many threads it runs
-//! cannot be seen in the result. It reads no clock and writes no file: when to stop and what to keep is `cli`'s business.
+//! cannot be seen in the result. It reads no clock and writes no file: when to stop and what to keep is `cli`'s
+//! business.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -15,9 +15,9 @@ const LARGEST_EXPONENT: f64 = 76.0;
 
 /// A sum of real numbers in fixed point.
 ///
-/// A term is split into a multiple of 2^-16 and a rest, which is rounded to a multiple of 2^-110; integers are added. So a
-/// term of magnitude 2^-58 or more is exact, and any order, any split over threads, shards or runs gives the same bits. Up
-/// to 2^34 terms below 2^76 in magnitude can be added.
+/// A term is split into a multiple of 2^-16 and a rest, which is rounded to a multiple of 2^-110; integers are added.
+/// So a term of magnitude 2^-58 or more is exact, and any order, any split over threads, shards or runs gives the same
+/// bits. Up to 2^34 terms below 2^76 in magnitude can be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExactSum {
     coarse: i128,
