@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn identical_events_are_found_and_counted() {
         let input = qkeras::quantized_relu(8, 3).unwrap();
-        let mut net = NetworkBuilder::new("n", "x", &[64], input).unwrap();
-        let kernel = WeightTensor::new(vec![64, 1], vec![1; 64], QFormat::signed(4, 1).unwrap()).unwrap();
-        let source = net.input();
-        net.push("dense", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
-        let network = net.finish().unwrap();
+        let mut builder = NetworkBuilder::new("n", "x", &[64], input).unwrap();
+        let source = builder.input();
+        let kernel = WeightTensor::new(vec![64, 1], vec![1; 64], QFormat::signed(4, 2).unwrap()).unwrap();
+        builder.push("dense", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+        let network = builder.finish().unwrap();
         let module = |first: f64, second: f64| {
             let mut charges = [0.0; CELLS];
             (charges[3], charges[7]) = (first, second);

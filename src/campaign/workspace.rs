@@ -9,6 +9,9 @@ use crate::host::evaluator::{Evaluator, EvaluatorScratch};
 use crate::net::Signal;
 use crate::num::cast;
 
+/// Outputs handed to the judge at once: many enough that it can share work between neighbors, few enough for the cache.
+const JUDGED_TOGETHER: usize = 64;
+
 /// What one thread works with, event after event; after the first ones nothing is allocated.
 #[derive(Debug)]
 pub(super) struct Workspace {
@@ -22,7 +25,8 @@ pub(super) struct Workspace {
     /// What each costs, or the error that cannot be added up.
     rises: Vec<Result<ExactSum, f64>>,
     golden_output: Vec<f32>,
-    output: Vec<f32>,
+    /// Faulty outputs, one behind the other.
+    real_outputs: Vec<f32>,
     evaluator: EvaluatorScratch,
 }
 
@@ -55,7 +59,7 @@ impl Workspace {
             changed: Vec::new(),
             rises: Vec::new(),
             golden_output: Vec::new(),
-            output: Vec::new(),
+            real_outputs: Vec::new(),
             evaluator: EvaluatorScratch::default(),
         }
     }
@@ -87,7 +91,7 @@ impl Workspace {
     /// # Errors
     /// When an error cannot be added up; of several faults the first one.
     pub(super) fn judge(&mut self, evaluator: &Evaluator, event: &Event) -> Result<ExactSum, Unusable> {
-        let Self { signal, trace, outputs, changed, rises, golden_output, output, .. } = self;
+        let Self { signal, trace, outputs, changed, rises, golden_output, real_outputs, .. } = self;
         let real = |raw: i64| cast::nearest_f32(signal.value(raw));
         golden_output.clear();
         golden_output.extend(trace.output().iter().map(|raw| real(*raw)));
@@ -95,21 +99,23 @@ impl Workspace {
         let golden = judge.golden();
         let golden_sum = ExactSum::of(golden).ok_or(Unusable::Golden(golden))?;
 
-        output.clone_from(golden_output);
         rises.clear();
         rises.resize(outputs.len(), Ok(ExactSum::default()));
-        // Each after one that is like it: the judge starts from the one before.
+        // Each after one that is like it: the judge starts from the one before, and shares work between several.
         outputs.sort_by_likeness(trace.output());
-        for id in outputs.by_likeness() {
-            let (indices, values) = outputs.differences(*id);
-            for (index, raw) in indices.iter().zip(values) {
-                output[cast::index(*index)] = real(*raw);
+        for ids in outputs.by_likeness().chunks(JUDGED_TOGETHER) {
+            real_outputs.clear();
+            for id in ids {
+                let start = real_outputs.len();
+                real_outputs.extend_from_slice(golden_output);
+                let (indices, values) = outputs.differences(*id);
+                for (index, raw) in indices.iter().zip(values) {
+                    real_outputs[start + cast::index(*index)] = real(*raw);
+                }
             }
-            let error = judge.error(output);
-            rises[id.index()] = ExactSum::of(error - golden).ok_or(error);
-            for index in indices {
-                output[cast::index(*index)] = golden_output[cast::index(*index)];
-            }
+            judge.errors(real_outputs, |position, error| {
+                rises[ids[position].index()] = ExactSum::of(error - golden).ok_or(error);
+            });
         }
         if rises.iter().any(Result::is_err) {
             let unusable = changed.iter().filter_map(|(position, id)| Some((*position, rises[id.index()].err()?)));

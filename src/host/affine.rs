@@ -353,6 +353,21 @@ impl Affine {
             }
         }
     }
+
+    /// [`Affine::add_signed_column`] of the column of `unit` with one factor for each of two outputs.
+    #[inline(always)]
+    pub(super) fn add_signed_columns(&self, unit: usize, factors: [f64; 2], signs: &[f64], outs: [&mut [f64]; 2]) {
+        let [first, second] = outs;
+        for (range, weights) in self.column(unit) {
+            let signs = &signs[range.clone()];
+            let outs = first[range.clone()].iter_mut().zip(&mut second[range]);
+            for (((first, second), weight), sign) in outs.zip(weights).zip(signs) {
+                let weight = f64::from(*weight) * sign;
+                *first += factors[0] * weight;
+                *second += factors[1] * weight;
+            }
+        }
+    }
 }
 
 /// Lists the values that are not zero.

@@ -125,11 +125,33 @@ impl Judge<'_> {
             Some(vicinity) => vicinity.run(output),
             None => output,
         };
-        evaluator.error_of(event, decoded, [output, golden_output], |_, cells| {
-            let from = from.as_mut().expect("a judge by this metric knows its supply");
-            or_empty(&from.distance(cells))
-        })
+        evaluator.error_of(event, decoded, [output, golden_output], |_, cells| fixed_distance(from, cells))
     }
+
+    /// Calls `each` with the position of every one of `outputs` and its error, in their order: what [`Evaluator::error`]
+    /// says of it. The outputs follow each other without gaps.
+    ///
+    /// # Panics
+    /// When `outputs` are not whole outputs of the accelerator, or those have no values; as [`Evaluator::error`].
+    pub fn errors(&mut self, outputs: &[f32], mut each: impl FnMut(usize, f64)) {
+        let Self { evaluator, event, golden_output, vicinity, from, .. } = self;
+        let len = evaluator.output_len;
+        assert!(len > 0 && outputs.len().is_multiple_of(len), "outputs come from the accelerator of this evaluator");
+        let mut judge = |index: usize, decoded: &[f32]| {
+            let output = &outputs[index * len..][..len];
+            let distance = |_: &Charges, cells: &[f64; CELLS]| fixed_distance(from, cells);
+            each(index, evaluator.error_of(event, decoded, [output, golden_output], distance));
+        };
+        match vicinity {
+            Some(vicinity) => vicinity.run_many(outputs, judge),
+            None => outputs.chunks_exact(len).enumerate().for_each(|(index, output)| judge(index, output)),
+        }
+    }
+}
+
+/// The distance from the event of a judge to decoded cells.
+fn fixed_distance(from: &mut Option<EmdFrom<'_>>, cells: &[f64; CELLS]) -> f64 {
+    or_empty(&from.as_mut().expect("a judge by this metric knows its supply").distance(cells))
 }
 
 /// The host's view of a design: what an output of the accelerator means, and how wrong it is.
@@ -416,6 +438,37 @@ mod tests {
         let kind = EventKind::Tensor { shape: vec![6] };
         let evaluator = Evaluator::new(None, ErrorMetric::Mse, kind, 6).unwrap();
         assert_eq!(evaluator.error(&event, &[1.0, 0.0, 0.0, 0.0, 2.0, 0.0], &[0.0; 6], &mut scratch), 1.5);
+    }
+
+    #[test]
+    fn a_judge_says_the_same_of_one_and_of_many() {
+        let outputs = [
+            [0.0, 0.7],
+            [0.25, 0.75],
+            [0.25, 0.7],
+            [-1.0, 0.0],
+            [0.1, 0.2],
+            [0.2, 0.1],
+            [0.3, 0.7],
+            [f32::INFINITY, 0.0],
+            [0.3, 0.3],
+        ];
+        let metrics = [ErrorMetric::Emd, ErrorMetric::Telescope, ErrorMetric::Mse, ErrorMetric::Deviation];
+        for metric in metrics {
+            let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
+            let event = module();
+            let (mut plain, mut fast) = (EvaluatorScratch::default(), EvaluatorScratch::default());
+            let mut judge = evaluator.judge(&event, &outputs[0], &mut fast);
+            assert_eq!(judge.golden(), evaluator.error(&event, &outputs[0], &outputs[0], &mut plain));
+            let expected = outputs.map(|output| evaluator.error(&event, &output, &outputs[0], &mut plain).to_bits());
+            assert_eq!(outputs.map(|output| judge.error(&output).to_bits()), expected, "{metric}");
+            let mut found = Vec::new();
+            judge.errors(outputs.as_flattened(), |index, error| {
+                assert_eq!(index, found.len());
+                found.push(error.to_bits());
+            });
+            assert_eq!(found, expected, "{metric}");
+        }
     }
 
     #[test]

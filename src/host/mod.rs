@@ -15,6 +15,7 @@ pub mod generator;
 pub mod geometry;
 mod grid;
 pub mod loss;
+mod margins;
 pub mod metric;
 mod rounding;
 mod transport;

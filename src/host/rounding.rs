@@ -190,6 +190,12 @@ impl Bounds {
         self.passed[from][to - from - 1][unit]
     }
 
+    /// [`Bounds::passed`] for each layer after `from`, and each unit of `from`.
+    #[inline]
+    pub(super) fn passed_on(&self, from: usize) -> &[Vec<f64>] {
+        &self.passed[from]
+    }
+
     /// What multiplies `D` of layer `level` (counted from 0), for sums of depth `depth`.
     pub(super) fn growth(&self, level: usize, depth: f64) -> f64 {
         let layer = cast::f64_from_count(level + 1);

@@ -13,11 +13,12 @@ use multiversion::multiversion;
 
 use super::affine::{Term, list_terms, rectified};
 use super::decoder::{Decoder, DecoderScratch, Layer, run_chain};
+use super::margins::{WORD, add_rows, fit, flag, flag_line, store_signed};
 use super::rounding::{Bounds, CenterErrors, INFLATION, MAX_LAYERS, UNIT};
 use crate::num::cast;
 
-/// Bits of a word of flags.
-const WORD: usize = 64;
+/// Inputs that share the reading of directions.
+const BLOCK: usize = 4;
 
 /// A decoder around one input; made by [`Decoder::at`].
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl<'a> Vicinity<'a> {
     pub(super) fn new(decoder: &'a Decoder, center: &[f32], scratch: &'a mut DecoderScratch) -> Self {
         scratch.vicinity.is_ready = false;
         if let Some(bounds) = decoder.bounds()
-            && center.iter().all(|value| value.is_finite())
+            && are_finite(center)
         {
             prepare(decoder.prefix(), bounds, center, scratch);
         }
@@ -44,10 +45,35 @@ impl<'a> Vicinity<'a> {
     /// As [`Decoder::run`].
     pub fn run(&mut self, input: &[f32]) -> &[f32] {
         assert_eq!(input.len(), self.decoder.input_len(), "the inputs of a decoder have one length");
+        self.run_in_slot(input, None)
+    }
+
+    /// Calls `each` with the position of every one of `inputs` and what [`Decoder::run`] gives for it, bit for bit and in
+    /// their order. They follow each other without gaps.
+    ///
+    /// Faster than [`Vicinity::run`] when neighbors differ from the center in several values.
+    ///
+    /// # Panics
+    /// When `inputs` are not whole inputs of the decoder, or those have no values.
+    pub fn run_many(&mut self, inputs: &[f32], mut each: impl FnMut(usize, &[f32])) {
+        let len = self.decoder.input_len();
+        assert!(len > 0 && inputs.len().is_multiple_of(len), "the inputs of a decoder have one length");
+        for (index, block) in inputs.chunks(len * BLOCK).enumerate() {
+            let is_shared = self.decoder.bounds().is_some()
+                && self.scratch.vicinity.is_ready
+                && start_block(self.decoder.prefix(), block, self.scratch);
+            for (slot, input) in block.chunks_exact(len).enumerate() {
+                each(index * BLOCK + slot, self.run_in_slot(input, is_shared.then_some(slot)));
+            }
+        }
+    }
+
+    /// As [`Vicinity::run`]; with a slot, where a block was started in which the input has this place.
+    fn run_in_slot(&mut self, input: &[f32], slot: Option<usize>) -> &[f32] {
         if let Some(bounds) = self.decoder.bounds()
             && self.scratch.vicinity.is_ready
-            && input.iter().all(|value| value.is_finite())
-            && run_near(self.decoder.prefix(), bounds, input, self.scratch)
+            && are_finite(input)
+            && run_near(self.decoder.prefix(), bounds, input, slot, self.scratch)
         {
             return self.decoder.finish(self.scratch);
         }
@@ -77,8 +103,11 @@ pub(super) struct VicinityMemory {
     ray: Ray,
     /// How the present input differs from the center.
     steps: Vec<Term>,
-    /// Per layer, margins at the present input.
-    moved: Vec<Vec<f64>>,
+    /// Per slot and layer, margins at the present input (slot 0) or the inputs of a block. Not of layers where the present
+    /// input is on a straight line.
+    moved: [Vec<Vec<f64>>; BLOCK],
+    /// How the inputs of a block differ from the center: the inputs that do, and by how much in each slot.
+    shared: Vec<(u32, [f64; BLOCK])>,
     /// Per layer, units that may have changed their state, and by how much; those of the ray are in the ray.
     flagged: Vec<Vec<Term>>,
     /// Bits of flagged units.
@@ -135,6 +164,8 @@ struct Place<'a> {
     bounds: &'a Bounds,
     /// Whether it is on the ray.
     on_ray: bool,
+    /// Its place in a block that has been started.
+    slot: Option<usize>,
 }
 
 impl VicinityMemory {
@@ -217,8 +248,12 @@ impl VicinityMemory {
         let Self { levels, ray, errors, .. } = self;
         let index = cast::index(unit);
         let factors = [-levels[0].margins[index], -levels[0].direction(input)[index]];
-        for (lines, factor) in [&mut ray.at, &mut ray.slope].into_iter().zip(factors) {
-            for (level, line) in lines.iter_mut().enumerate().skip(1) {
+        for (level, (at, slope)) in ray.at.iter_mut().zip(&mut ray.slope).enumerate().skip(1) {
+            if level == 1 {
+                layers[1].affine.add_signed_columns(index, factors, &levels[1].signs, [at, slope]);
+                continue;
+            }
+            for (line, factor) in [at, slope].into_iter().zip(factors) {
                 pass_on(layers, levels, 0, level, Term { unit, factor }, line);
             }
         }
@@ -233,22 +268,22 @@ impl VicinityMemory {
 
     /// Margins of `level` at the present input, changes of the layers before it included.
     #[inline(always)]
-    fn move_margins(&mut self, layers: &[Layer], level: usize, on_ray: bool) {
+    fn move_margins(&mut self, place: Place<'_>, level: usize) {
+        let Place { layers, on_ray, slot, .. } = place;
         let Self { levels, ray, steps, moved, flagged, .. } = self;
-        let (this, moved) = (&levels[level], &mut moved[level]);
+        let (this, moved) = (&levels[level], &mut moved[slot.unwrap_or(0)][level]);
         fit(moved, this.margins.len());
-        if let [step] = steps[..] {
-            let (at, slope) = if on_ray && level > 0 {
-                (&ray.at[level][..], &ray.slope[level][..])
-            } else {
-                (&this.margins[..], this.direction(step.unit))
-            };
+        if slot.is_some() {
+            // They are moved already.
+        } else if let [step] = steps[..] {
+            let (at, slope) =
+                if on_ray { ray.line(levels, level) } else { (&this.margins[..], this.direction(step.unit)) };
             for ((moved, at), slope) in moved.iter_mut().zip(at).zip(slope) {
                 *moved = at + step.factor * slope;
             }
         } else {
             moved.copy_from_slice(&this.margins);
-            add_rows(&this.directions, steps, moved);
+            add_rows::<1, 32>(&this.directions, steps.iter().map(|step| (step.unit, [step.factor])), [moved]);
         }
         for (from, flagged) in flagged[..level].iter().enumerate() {
             if from + 1 == level && level + 1 == layers.len() {
@@ -262,7 +297,7 @@ impl VicinityMemory {
         }
     }
 
-    /// Lists the units of `level` that changed their state, on the ray those of the first layer in the ray. Adds what
+    /// Moves the margins of `level`, then lists its units that changed their state, on the ray those of the first layer in the ray. Adds what
     /// errors of all flagged units pass on to `passed`, and gives their number.
     #[inline(always)]
     fn find_changed(
@@ -273,8 +308,19 @@ impl VicinityMemory {
         passed: &mut [f64],
         terms: &mut Vec<Term>,
     ) -> usize {
-        let Place { layers, bounds, on_ray } = place;
-        flag(&self.moved[level], threshold, &mut self.flags);
+        let Place { layers, bounds, on_ray, slot } = place;
+        let slot = slot.unwrap_or(0);
+        // On the ray, and what changed before it all belongs to the ray: no need to store margins.
+        let line = if on_ray && self.flagged[..level].iter().flatten().all(|term| term.factor == 0.0) {
+            let (at, slope) = self.ray.line(&self.levels, level);
+            flag_line(at, slope, self.steps[0].factor, threshold, &mut self.flags);
+            Some(self.steps[0])
+        } else {
+            self.move_margins(place, level);
+            flag(&self.moved[slot][level], threshold, &mut self.flags);
+            None
+        };
+        let ways = bounds.passed_on(level);
         let mut count = 0;
         let mut new = [0.0; MAX_LAYERS];
         // The threshold of a unit, without what it was off by at the center.
@@ -288,7 +334,12 @@ impl VicinityMemory {
                 let index = word * WORD + cast::index(bits.trailing_zeros());
                 bits &= bits - 1;
                 let unit = cast::id(index);
-                let margin = self.moved[level][index];
+                let margin = if let Some(step) = line {
+                    let (at, slope) = self.ray.line(&self.levels, level);
+                    at[index] + step.factor * slope[index]
+                } else {
+                    self.moved[slot][level][index]
+                };
                 if margin < 0.0 {
                     self.learn_ways(layers, level, unit, terms);
                     if on_ray && level == 0 {
@@ -299,8 +350,8 @@ impl VicinityMemory {
                 self.flagged[level].push(Term { unit, factor: if margin < 0.0 { -margin } else { 0.0 } });
                 count += 1;
                 let error = common + 2.0 * self.errors.units[level][index];
-                for (to, new) in new[..layers.len()].iter_mut().enumerate().skip(level + 1) {
-                    *new += error * bounds.passed(level, to, index);
+                for (new, ways) in new[level + 1..].iter_mut().zip(ways) {
+                    *new += error * ways[index];
                 }
             }
         }
@@ -309,6 +360,19 @@ impl VicinityMemory {
             *passed += INFLATION * (new + if on_ray { ray.errors + common * ray.ways } else { 0.0 });
         }
         count + if on_ray { self.ray.count } else { 0 }
+    }
+}
+
+impl Ray {
+    /// Where margins of `level` are on the ray: the first ones plus the last step times the second ones.
+    #[inline(always)]
+    fn line<'a>(&'a self, levels: &'a [Level], level: usize) -> (&'a [f64], &'a [f64]) {
+        if level == 0 {
+            let step = self.step.expect("the ray has been started");
+            (&levels[0].margins, levels[0].direction(step.unit))
+        } else {
+            (&self.at[level], &self.slope[level])
+        }
     }
 }
 
@@ -335,7 +399,7 @@ fn prepare(layers: &[Layer], bounds: &Bounds, center: &[f32], scratch: &mut Deco
     memory.golden.extend(chain.levels[layers.len()].iter().map(|value| cast::nearest_f32(*value)));
     memory.known.clear();
     memory.known.resize(center.len(), false);
-    for per_layer in [&mut memory.moved, &mut memory.ray.at, &mut memory.ray.slope] {
+    for per_layer in memory.moved.iter_mut().chain([&mut memory.ray.at, &mut memory.ray.slope]) {
         per_layer.resize_with(layers.len(), Vec::new);
     }
     memory.flagged.resize_with(layers.len(), Vec::new);
@@ -357,12 +421,61 @@ fn prepare(layers: &[Layer], bounds: &Bounds, center: &[f32], scratch: &mut Deco
     memory.is_ready = true;
 }
 
-/// Stores what the prefix gives for `input` in `scratch.values`; false when rounding leaves it open.
+/// Moves the margins of each of `inputs` (at most [`BLOCK`], without gaps) from the center in its slot, before changes;
+/// false, and no use, when there is only one of them or one does not differ from the center in several values.
 #[multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
-fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut DecoderScratch) -> bool {
+fn start_block(layers: &[Layer], inputs: &[f32], scratch: &mut DecoderScratch) -> bool {
+    let DecoderScratch { chain, vicinity: memory, .. } = scratch;
+    let len = memory.center.len();
+    if inputs.len() == len {
+        return false;
+    }
+    memory.shared.clear();
+    memory.shared.extend((0..cast::id(len)).map(|unit| (unit, [0.0; BLOCK])));
+    for (slot, input) in inputs.chunks_exact(len).enumerate() {
+        let mut count = 0;
+        for (((_, factors), value), center) in memory.shared.iter_mut().zip(input).zip(&memory.center) {
+            factors[slot] = entering(layers, *value) - center;
+            count += usize::from(factors[slot] != 0.0);
+        }
+        if count < 2 || !are_finite(input) {
+            return false;
+        }
+    }
+    memory.shared.retain(|(_, factors)| *factors != [0.0; BLOCK]);
+    for step in 0..memory.shared.len() {
+        memory.learn_direction(layers, memory.shared[step].0, &mut chain.terms);
+    }
+    let VicinityMemory { levels, moved, shared, .. } = memory;
+    for (index, level) in levels.iter().enumerate() {
+        if layers.get(index + 1).is_none_or(|next| next.rectifies) {
+            let outs = moved.each_mut().map(|moved| {
+                moved[index].clear();
+                moved[index].extend_from_slice(&level.margins);
+                &mut moved[index][..]
+            });
+            add_rows::<BLOCK, 16>(&level.directions, shared.iter().copied(), outs);
+        }
+    }
+    true
+}
+
+/// Stores what the prefix gives for `input` in `scratch.values`; false when rounding leaves it open. With a slot, as
+/// [`start_block`] left it.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn run_near(
+    layers: &[Layer],
+    bounds: &Bounds,
+    input: &[f32],
+    slot: Option<usize>,
+    scratch: &mut DecoderScratch,
+) -> bool {
     let DecoderScratch { values, chain, vicinity: memory } = scratch;
     memory.steps.clear();
     for (unit, (value, center)) in (0..).zip(input.iter().zip(&memory.center)) {
@@ -384,7 +497,7 @@ fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut Deco
     if on_ray {
         memory.follow_ray(memory.steps[0]);
     }
-    let place = Place { layers, bounds, on_ray };
+    let place = Place { layers, bounds, on_ray, slot };
     // Roundings of a sum: its terms so far, and what `rounding` adds.
     let mut depth = cast::f64_from_count(memory.steps.len() + 4);
     let mut passed = [0.0; MAX_LAYERS];
@@ -395,21 +508,21 @@ fn run_near(layers: &[Layer], bounds: &Bounds, input: &[f32], scratch: &mut Deco
             continue;
         }
         let threshold = bounds.threshold(level, &memory.errors, depth, &memory.steps, passed[level]);
-        memory.move_margins(layers, level, on_ray);
         depths[level] = depth;
         let count = memory.find_changed(place, level, threshold, &mut passed, &mut chain.terms);
         let is_last = level + 1 == last && !(on_ray && level == 0);
         let count = cast::f64_from_count(count);
         depth += if is_last { count.min(layers[last].affine.depth()) } else { count };
     }
-    memory.move_margins(layers, last, on_ray);
+    memory.move_margins(place, last);
     memory.bound_outputs(bounds, depth, passed[last]);
-    if round_certain(&memory.moved[last], &memory.tolerances, values) {
+    let slot = slot.unwrap_or(0);
+    if round_certain(&memory.moved[slot][last], &memory.tolerances, values) {
         return true;
     }
     memory.bound_outputs(bounds, depth, 0.0);
     memory.refine_bounds(layers, bounds, &depths, &passed);
-    round_certain(&memory.moved[last], &memory.tolerances, values)
+    round_certain(&memory.moved[slot][last], &memory.tolerances, values)
 }
 
 impl VicinityMemory {
@@ -488,6 +601,12 @@ fn round_certain(exact: &[f64], tolerances: &[f64], rounded: &mut Vec<f32>) -> b
     is_certain
 }
 
+#[inline(always)]
+fn are_finite(values: &[f32]) -> bool {
+    // Without an early end, so that vector units can do it.
+    values.iter().fold(true, |all, value| all & value.is_finite())
+}
+
 /// What the first layer takes when `value` comes in.
 #[inline(always)]
 fn entering(layers: &[Layer], value: f32) -> f64 {
@@ -498,21 +617,6 @@ fn entering(layers: &[Layer], value: f32) -> f64 {
 #[inline(always)]
 fn list_active(values: &[f64], signs: &[f64], terms: &mut Vec<Term>) {
     list_terms(values.iter().zip(signs).map(|(value, sign)| if *sign > 0.0 { *value } else { 0.0 }), terms);
-}
-
-/// Gives a vector whose values will be overwritten its length.
-#[inline(always)]
-fn fit(values: &mut Vec<f64>, len: usize) {
-    if values.len() != len {
-        values.resize(len, 0.0);
-    }
-}
-
-#[inline(always)]
-fn store_signed(values: &[f64], signs: &[f64], out: &mut [f64]) {
-    for ((value, sign), out) in values.iter().zip(signs).zip(out) {
-        *out = value * sign;
-    }
 }
 
 /// Adds what a change of unit `term.unit` of layer `from` by `term.factor` does to the margins of layer `to`.
@@ -531,57 +635,6 @@ fn pass_on(layers: &[Layer], levels: &[Level], from: usize, to: usize, term: Ter
     for (margin, way) in margins.iter_mut().zip(&level.ways[start..]) {
         *margin += term.factor * way;
     }
-}
-
-/// `out += sum of step * row`, rows as long as `out`.
-#[inline(always)]
-fn add_rows(rows: &[f64], steps: &[Term], out: &mut [f64]) {
-    const TILE: usize = 32;
-    let len = out.len();
-    let (tiles, rest) = out.as_chunks_mut::<TILE>();
-    let mut from = 0;
-    for tile in tiles {
-        let mut sums = *tile;
-        for step in steps {
-            let row = rows[cast::index(step.unit) * len + from..].first_chunk::<TILE>().expect("rows are whole");
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += step.factor * value;
-            }
-        }
-        *tile = sums;
-        from += TILE;
-    }
-    for step in steps {
-        let row = &rows[cast::index(step.unit) * len + from..];
-        for (out, value) in rest.iter_mut().zip(row) {
-            *out += step.factor * value;
-        }
-    }
-}
-
-/// Sets bit `i % 64` of word `i / 64` for every `margins[i] < threshold`.
-#[inline(always)]
-fn flag(margins: &[f64], threshold: f64, flags: &mut Vec<u64>) {
-    let len = margins.len().div_ceil(WORD);
-    if flags.len() != len {
-        flags.resize(len, 0);
-    }
-    let (words, rest) = margins.as_chunks::<WORD>();
-    for (flags, margins) in flags.iter_mut().zip(words) {
-        *flags = word(margins, threshold);
-    }
-    if let Some(last) = flags.get_mut(words.len()) {
-        *last = word(rest, threshold);
-    }
-}
-
-#[inline(always)]
-fn word(margins: &[f64], threshold: f64) -> u64 {
-    let mut word = 0;
-    for (bit, margin) in margins.iter().enumerate() {
-        word |= if *margin < threshold { 1_u64 << bit } else { 0 };
-    }
-    word
 }
 
 #[cfg(test)]

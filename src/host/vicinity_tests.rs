@@ -126,6 +126,9 @@ fn inputs(stream: &mut Stream, len: usize) -> (Vec<f32>, Vec<Vec<f32>>) {
         for _ in 0..=stream.below(5) {
             moved[stream.below(cast::u64_from_len(len))] = 2.0 * stream.number(is_coarse);
         }
+        inputs.push(moved.clone());
+        moved[0] += 1.0;
+        moved[len - 1] -= 1.0;
         inputs.push(moved);
     }
     (center, inputs)
@@ -187,6 +190,20 @@ proptest! {
             for input in &inputs {
                 prop_assert_eq!(bits(vicinity.run(input)), bits(decoder.run(input, &mut plain)));
             }
+            // Those that differ in several values once more, so that they follow each other.
+            let several = |input: &&Vec<f32>| input.iter().zip(&center).filter(|(a, b)| a != b).count() > 1;
+            let all: Vec<&Vec<f32>> = inputs.iter().chain(inputs.iter().filter(several)).collect();
+            let mut count = 0;
+            let mut failure = Ok(());
+            vicinity.run_many(&all.iter().flat_map(|input| input.iter().copied()).collect::<Vec<_>>(), |index, found| {
+                let expected = decoder.run(all[index], &mut plain);
+                if index != count || bits(found) != bits(expected) {
+                    failure = Err(TestCaseError::fail(format!("input {index}: {found:?} instead of {expected:?}")));
+                }
+                count += 1;
+            });
+            failure?;
+            prop_assert_eq!(count, all.len());
         }
     }
 
@@ -201,7 +218,7 @@ proptest! {
         let (mut near, mut plain) = (DecoderScratch::default(), DecoderScratch::default());
         prepare(layers, bounds, &center, &mut near);
         for input in &inputs[1..] {
-            run_near(layers, bounds, input, &mut near);
+            run_near(layers, bounds, input, None, &mut near);
             decoder.run(input, &mut plain);
             let memory = &near.vicinity;
             if memory.steps.is_empty() {
@@ -210,7 +227,7 @@ proptest! {
             let mut chain = ChainMemory::default();
             run_chain(layers, input, &mut chain);
             let exact_values = exact_prefix(layers, input);
-            let (fast, plain) = (&memory.moved[layers.len() - 1], &chain.levels[layers.len()]);
+            let (fast, plain) = (&memory.moved[0][layers.len() - 1], &chain.levels[layers.len()]);
             for (index, exact_value) in exact_values.iter().enumerate() {
                 let distance = |value: f64| BigInt::from((exact(value) - exact_value).magnitude().clone());
                 let error = distance(fast[index]) + distance(plain[index]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::cli::{Folder, fail, run};
 
 /// Long enough not to be over before it is interrupted.
-const WORK: [&str; 6] = ["oracle", "econ_t_large", "--generate", "200", "--event-seed", "5"];
+const WORK: [&str; 6] = ["oracle", "econ_t_large", "--generate", "50", "--event-seed", "5"];
 
 fn work<'a>(more: &[&'a str]) -> Vec<&'a str> {
     WORK.iter().copied().chain(more.iter().copied()).collect()
