@@ -52,8 +52,8 @@ impl Event {
         &self.codes
     }
 
-    /// All that network and host see of the event, bit for bit. The charges of a module count in the scale in which they
-    /// reach the network: a factor of a power of two changes neither that nor any metric.
+    /// All that network and host see of the event, bit for bit. The charges of a module count in the scale in which
+    /// they reach the network: a factor of a power of two changes neither that nor any metric.
     fn identity(&self) -> Vec<u64> {
         match &self.input {
             EventInput::Module(charges) => charges.normalized().map(f64::to_bits).to_vec(),

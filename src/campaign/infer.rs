@@ -17,7 +17,8 @@ pub struct Inference {
     pub codes: Vec<i64>,
     /// Their real values.
     pub latent: Vec<f32>,
-    /// What the host reconstructs: the 48 cells of a module, otherwise the decoder's output; the latent without a decoder.
+    /// What the host reconstructs: the 48 cells of a module, otherwise the decoder's output; the latent without a
+    /// decoder.
     pub decoded: Vec<f32>,
     /// Error of the event.
     pub error: f64,

@@ -101,8 +101,9 @@ impl ProportionMethod {
         }
     }
 
-    /// Interval of a proportion estimated as `share` from `trials` independent trials, which need not be a whole number:
-    /// for other designs it is the number of independent trials that would say as much (Korn and Graubard 1998).
+    /// Interval of a proportion estimated as `share` from `trials` independent trials, which need not be a whole
+    /// number: for other designs it is the number of independent trials that would say as much (Korn and Graubard
+    /// 1998).
     pub(super) fn interval(self, share: f64, trials: f64, confidence: Confidence) -> Interval {
         match self {
             Self::Wilson => {
@@ -137,8 +138,8 @@ impl MeanMethod {
     }
 }
 
-/// Interval of a mean whose estimate has a standard error with so many degrees of freedom; `None` where the values seen do
-/// not differ, which says nothing about those not seen.
+/// Interval of a mean whose estimate has a standard error with so many degrees of freedom; `None` where the values seen
+/// do not differ, which says nothing about those not seen.
 pub(super) fn student_t(mean: f64, standard_error: f64, freedom: f64, confidence: Confidence) -> Option<Interval> {
     (standard_error > 0.0 && freedom > 0.0).then(|| {
         let half = student_t_of_tails(confidence.tails(), freedom) * standard_error;
@@ -163,18 +164,18 @@ pub(super) struct Resampled<'a> {
     pub unseen: f64,
 }
 
-/// `BCa` interval of the mean of independent values (Efron and Tibshirani 1993, chapter 14); `None` where the values do not
-/// differ.
+/// `BCa` interval of the mean of independent values (Efron and Tibshirani 1993, chapter 14); `None` where the values do
+/// not differ.
 pub(super) fn bootstrap_bca(values: &[f64], confidence: Confidence, seed: u64) -> Option<Interval> {
+    if values.iter().all(|value| *value == values[0]) {
+        return None;
+    }
     let count = cast::f64_from_count(values.len());
     let mean = values.iter().sum::<f64>() / count;
     let powers = values.iter().fold((0.0, 0.0), |(squares, cubes), value| {
         let difference = value - mean;
         (squares + difference * difference, cubes + difference * difference * difference)
     });
-    if powers.0 == 0.0 {
-        return None;
-    }
     let mut draws = Draws::new(seed, BOOTSTRAP_STREAM);
     let mut means: Vec<f64> = (0..RESAMPLES)
         .map(|_| (0..values.len()).map(|_| values[draws.below(values.len())]).sum::<f64>() / count)
@@ -199,8 +200,9 @@ pub(super) fn bootstrap_bca(values: &[f64], confidence: Confidence, seed: u64) -
     Some(Interval { low: end(-z), high: end(z) })
 }
 
-/// Percentile interval of a stratified mean by the rescaling bootstrap of Rao and Wu (1988): of `n` values `n - 1` are drawn
-/// again, and what their mean differs is scaled by the square root of the unseen part. `None` where no value differs.
+/// Percentile interval of a stratified mean by the rescaling bootstrap of Rao and Wu (1988): of `n` values `n - 1` are
+/// drawn again, and what their mean differs is scaled by the square root of the unseen part. `None` where no value
+/// differs.
 pub(super) fn bootstrap_stratified(strata: &[Resampled<'_>], confidence: Confidence, seed: u64) -> Option<Interval> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / cast::f64_from_count(values.len());
     let fixed: f64 = strata.iter().map(|stratum| stratum.weight * mean(stratum.values)).sum();
@@ -318,7 +320,9 @@ mod tests {
         // The plain percentiles would be 0.1305 and 0.3042.
         near(found, 0.137_804_939_933_432_04, 0.315_293_942_272_485_1, 0.004);
         assert_eq!(bootstrap_bca(&VALUES, ninety_five(), 1), bootstrap_bca(&VALUES, ninety_five(), 1));
-        assert_eq!(bootstrap_bca(&[2.0; 5], ninety_five(), 1), None);
+        for alike in [2.0, 0.1] {
+            assert_eq!(bootstrap_bca(&[alike; 6], ninety_five(), 1), None);
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The exhaustive oracle: the exact effect of every single-bit flip on every event, as work that can be cut into pieces.
+//! The exhaustive oracle: the exact effect of every single-bit flip on every event, as work that can be cut into
+//! pieces.
 //!
 //! The work is a list of *tiles*, each an event times some of the sites. A run does the tiles of its shard in order and
 //! keeps a [`Tally`]; tallies add up exactly, so where a run stops, how it is sharded and on how many threads it runs
-//! cannot be seen in the result. It reads no clock and writes no file: when to stop and what to keep is `cli`'s business.
+//! cannot be seen in the result. It reads no clock and writes no file: when to stop and what to keep is `cli`'s
+//! business.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -178,7 +180,7 @@ impl<'a> OracleRun<'a> {
     /// Does the next `tiles` tiles, or all that are left. `progress` is told the pairs done since it was last told.
     ///
     /// # Errors
-    /// As [`run_oracle`]; of several errors that of the first tile.
+    /// As [`run_oracle`]; of several errors that of the first tile. Nothing is added to the tally then.
     pub fn advance(&mut self, tiles: u64, progress: &(impl Fn(u64) + Sync)) -> Result<(), CampaignError> {
         let start = self.tally.tiles_done();
         let end = start.saturating_add(tiles).min(self.tiles());
@@ -201,15 +203,17 @@ impl<'a> OracleRun<'a> {
                 }
             }
         });
-        let first = workers.iter_mut().filter_map(|worker| worker.failure.take()).min_by_key(|(tile, _)| *tile);
-        if let Some((_, error)) = first {
+        self.workers = workers;
+        let failures = self.workers.iter_mut().filter_map(|worker| worker.failure.take());
+        if let Some((_, error)) = failures.min_by_key(|(tile, _)| *tile) {
+            self.workers.iter_mut().for_each(|worker| worker.tally.clear());
             return Err(error);
         }
-        for worker in &mut workers {
-            self.tally.absorb(&mut worker.tally);
+        for worker in &mut self.workers {
+            self.tally.add_tally(&worker.tally);
+            worker.tally.clear();
         }
         self.tally.set_tiles_done(end);
-        self.workers = workers;
         Ok(())
     }
 

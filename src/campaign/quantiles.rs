@@ -1,8 +1,8 @@
 //! Quantiles of the normal, Student's t and beta distributions, as confidence intervals need them.
 //!
 //! Everything rests on additions, multiplications, divisions and square roots, which IEEE 754 fixes: logarithm and
-//! exponential are our own, since those of the system differ in the last bit from machine to machine. About twelve digits
-//! are right; with parameters of a million, nine. Estimates nothing.
+//! exponential are our own, since those of the system differ in the last bit from machine to machine. About twelve
+//! digits are right; with parameters of a million, nine. Estimates nothing.
 
 use crate::num::cast;
 
@@ -131,7 +131,8 @@ fn largest(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// Logarithm of the gamma function of a positive number: Stirling's series (DLMF 5.11.1) from 15 on, below by recurrence.
+/// Logarithm of the gamma function of a positive number: Stirling's series (DLMF 5.11.1) from 15 on, below by
+/// recurrence.
 fn ln_gamma(z: f64) -> f64 {
     /// `B_2k / (2k (2k - 1))` for k = 1 to 7.
     const SERIES: [f64; 7] =

@@ -1,7 +1,7 @@
 //! Sampling campaigns: trials are run until an estimate is as good as promised, or there are no more.
 //!
-//! Every result says its confidence interval, or is exact because every possible trial was run. Which bits a trial flips is
-//! the fault model's; what they do is measured by whoever calls.
+//! Every result says its confidence interval, or is exact because every possible trial was run. Which bits a trial
+//! flips is the fault model's; what they do is measured by whoever calls.
 
 use super::intervals::{
     Confidence, Interval, MeanMethod, ProportionMethod, Resampled, bootstrap_bca, bootstrap_stratified, student_t,
@@ -185,8 +185,8 @@ impl SamplePlan {
         all.into_iter().flatten().reduce(|widest, next| if next.0 > widest.0 { next } else { widest })
     }
 
-    /// Whether the estimates by `estimate` are as good as promised. The bootstrap is asked only where Student's t, which
-    /// costs nothing, is content.
+    /// Whether the estimates by `estimate` are as good as promised. The bootstrap is asked only where Student's t,
+    /// which costs nothing, is content.
     fn is_kept(&self, estimate: impl Fn(MeanMethod) -> Estimates) -> bool {
         let content = |method| self.widest(&estimate(method)).is_some_and(|(width, _)| width <= 1.0);
         content(MeanMethod::StudentT) && (self.mean_method == MeanMethod::StudentT || content(self.mean_method))

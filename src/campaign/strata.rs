@@ -1,7 +1,7 @@
 //! Stratified sampling without replacement: what a sample of some strata says about the whole, and where to look next.
 //!
-//! Notation of Cochran, *Sampling Techniques* (1977), chapter 5: stratum `h` holds `N_h` of `N` trials and is sampled `n_h`
-//! times, `W_h = N_h / N`, `f_h = n_h / N_h`. Draws nothing and runs nothing.
+//! Notation of Cochran, *Sampling Techniques* (1977), chapter 5: stratum `h` holds `N_h` of `N` trials and is sampled
+//! `n_h` times, `W_h = N_h / N`, `f_h = n_h / N_h`. Draws nothing and runs nothing.
 
 use super::ExactSum;
 use super::quantiles::normal_of_tails;
@@ -59,6 +59,10 @@ impl Observed {
     pub fn variance(&self) -> Option<f64> {
         let mean = self.mean();
         (self.rises.len() > 1).then(|| {
+            // The mean of equal numbers, being rounded, may differ from them.
+            if self.rises.iter().all(|rise| *rise == self.rises[0]) {
+                return 0.0;
+            }
             let squares = self.rises.iter().map(|rise| (rise - mean) * (rise - mean)).sum::<f64>();
             squares / (self.count() - 1.0)
         })
@@ -156,8 +160,9 @@ fn total(strata: &[Stratum]) -> f64 {
     strata.iter().map(|stratum| cast::f64_from_count(stratum.size)).sum()
 }
 
-/// Stratified mean `sum W_h y_h` and its variance `sum W_h^2 (1 - f_h) s_h^2 / n_h` (Cochran, sections 5.3 and 5.4), with the
-/// effective degrees of freedom that Cochran takes from Satterthwaite (1946). Complete strata have no variance.
+/// Stratified mean `sum W_h y_h` and its variance `sum W_h^2 (1 - f_h) s_h^2 / n_h` (Cochran, sections 5.3 and 5.4),
+/// with the effective degrees of freedom that Cochran takes from Satterthwaite (1946). Complete strata have no
+/// variance.
 pub(super) fn mean(strata: &[Stratum]) -> MeanStatistics {
     let total = total(strata);
     let (mut mean, mut variance, mut spread) = (0.0, 0.0, 0.0);
@@ -211,8 +216,8 @@ pub(super) fn proportion(strata: &[Stratum], property: Property, confidence: f64
 
 /// The strata of the next `count` trials, or fewer when all are complete: number of further trials by stratum.
 ///
-/// Trial by trial where it lowers the variance most: by `W_h^2 s_h^2 / (n_h (n_h + 1))`, which gives the best allocation in
-/// whole numbers (Wright 2012). Proportional allocation is the same with equal `s_h`.
+/// Trial by trial where it lowers the variance most: by `W_h^2 s_h^2 / (n_h (n_h + 1))`, which gives the best
+/// allocation in whole numbers (Wright 2012). Proportional allocation is the same with equal `s_h`.
 pub(super) fn allocate(strata: &[Stratum], count: usize, allocation: Allocation, target: Target) -> Vec<usize> {
     let deviation = |stratum: &Stratum| match target {
         Target::Mean => stratum.observed.variance().unwrap_or(0.0).sqrt(),
@@ -271,6 +276,8 @@ mod tests {
         assert!((found.standard_error - (terms[0] + terms[1]).sqrt()).abs() < 1e-14);
         let freedom = (terms[0] + terms[1]).powi(2) / (terms[0].powi(2) / 2.0 + terms[1].powi(2));
         assert!((found.freedom - freedom).abs() < 1e-12);
+        // Their mean is not 0.1 in floating point.
+        assert_eq!(stratum(9, &[0.1; 3]).observed.variance(), Some(0.0));
         let complete = [stratum(2, &[0.1, 0.2]), stratum(1, &[-0.3])];
         let found = mean(&complete);
         assert!(found.mean.abs() < 1e-16 && found.standard_error == 0.0);

@@ -15,9 +15,9 @@ const LARGEST_EXPONENT: f64 = 76.0;
 
 /// A sum of real numbers in fixed point.
 ///
-/// A term is split into a multiple of 2^-16 and a rest, which is rounded to a multiple of 2^-110; integers are added. So a
-/// term of magnitude 2^-58 or more is exact, and any order, any split over threads, shards or runs gives the same bits. Up
-/// to 2^34 terms below 2^76 in magnitude can be added.
+/// A term is split into a multiple of 2^-16 and a rest, which is rounded to a multiple of 2^-110; integers are added.
+/// So a term of magnitude 2^-58 or more is exact, and any order, any split over threads, shards or runs gives the same
+/// bits. Up to 2^34 terms below 2^76 in magnitude can be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExactSum {
     coarse: i128,
@@ -49,10 +49,12 @@ impl ExactSum {
         [a, b, c, d]
     }
 
-    /// The sum that [`ExactSum::to_words`] gave.
-    #[must_use]
-    pub fn from_words([a, b, c, d]: [i64; 4]) -> Self {
-        Self { coarse: integer([a, b]), fine: integer([c, d]) }
+    /// The sum that [`ExactSum::to_words`] gave; `None` when so many terms cannot have it.
+    pub fn from_words([a, b, c, d]: [i64; 4], terms: u32) -> Option<Self> {
+        let sum = Self { coarse: integer([a, b]), fine: integer([c, d]) };
+        // A term is at most 2^92 coarse units, its rest at most half a coarse unit: 2^93 fine ones.
+        let limit = u128::from(terms) << 92;
+        (sum.coarse.unsigned_abs() <= limit && sum.fine.unsigned_abs() <= 2 * limit).then_some(sum)
     }
 
     /// The sum as the nearest `f64` (within one unit of its last place from 2^16 up).
@@ -128,6 +130,12 @@ mod tests {
         for term in [f64::NAN, f64::INFINITY, -1e23] {
             assert_eq!(ExactSum::of(term), None);
         }
+        let largest = ExactSum::of(-7.5e22).unwrap().times(u32::MAX);
+        assert_eq!(ExactSum::from_words(largest.to_words(), u32::MAX), Some(largest));
+        assert_eq!(ExactSum::from_words(largest.to_words(), u32::MAX / 2), None);
+        for words in [[0, 0, 0, i64::MAX], [0, i64::MIN, 0, 0]] {
+            assert_eq!(ExactSum::from_words(words, u32::MAX), None);
+        }
     }
 
     proptest! {
@@ -138,7 +146,8 @@ mod tests {
             terms.rotate_left(by);
             terms.reverse();
             prop_assert_eq!(forward, sum(&terms));
-            prop_assert_eq!(ExactSum::from_words(forward.to_words()), forward);
+            let count = u32::try_from(terms.len()).unwrap();
+            prop_assert_eq!(ExactSum::from_words(forward.to_words(), count), Some(forward));
             prop_assert_eq!(forward + forward + forward, forward.times(3));
             let plain: f64 = terms.iter().sum();
             prop_assert!((forward.value() - plain).abs() <= 1e-6);

@@ -75,12 +75,11 @@ impl Tally {
         mine.rise_sum += outcome.rise_sum;
     }
 
-    /// Takes the sums of `other` over and leaves it empty.
-    pub(super) fn absorb(&mut self, other: &mut Self) {
-        self.add_tally(other);
-        other.tiles_done = 0;
-        other.golden_sum = ExactSum::default();
-        other.outcomes.fill(SiteOutcome::default());
+    /// Forgets what was added.
+    pub(super) fn clear(&mut self) {
+        self.tiles_done = 0;
+        self.golden_sum = ExactSum::default();
+        self.outcomes.fill(SiteOutcome::default());
     }
 
     pub(super) fn set_tiles_done(&mut self, tiles: u64) {

@@ -1,4 +1,5 @@
-//! Trials of any number of flips: the exact effect of each on every event. Which bits a trial flips is chosen elsewhere.
+//! Trials of any number of flips: the exact effect of each on every event. Which bits a trial flips is chosen
+//! elsewhere.
 
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
@@ -35,8 +36,8 @@ pub struct TrialOutcomes {
 /// Flips all bits of a trial together, in every event, for every trial. `progress` is told the number of (trial, event)
 /// pairs done since it was last told.
 ///
-/// Exact and deterministic, as [`run_oracle`](super::run_oracle) is: the result is the same with any number of threads, and
-/// a trial's outcome does not depend on the other trials. Bits of a trial are distinct; a trial may be empty.
+/// Exact and deterministic, as [`run_oracle`](super::run_oracle) is: the result is the same with any number of threads,
+/// and a trial's outcome does not depend on the other trials. Bits of a trial are distinct; a trial may be empty.
 ///
 /// # Errors
 /// When an error is no number, or too large to be added up exactly.

@@ -59,14 +59,18 @@ impl Checkpoint {
         }
         let found = PartialOracle::read(&name, &bytes)?;
         let (asked, left) = (&empty.manifest, &found.manifest);
+        if asked.work == left.work && asked.shard != left.shard {
+            bail!(
+                "{name}: was left by shard {}, this is shard {}; repeat the command it was left by, or delete it",
+                left.shard,
+                asked.shard
+            );
+        }
         if asked.work != left.work || found.sites != empty.sites || asked.tiles != left.tiles {
             bail!(
                 "{name}: was left by other work (design, decoder, events, bits, metric or version of trivote differ); \
                  repeat the command it was left by, or delete it"
             );
-        }
-        if asked.shard != left.shard {
-            bail!("{name}: was left by shard {}, this is shard {}", left.shard, asked.shard);
         }
         Ok(Some(found.tally))
     }
@@ -145,7 +149,6 @@ pub fn complete(
             saved = Instant::now();
         }
         if stop && !run.is_done() {
-            bar.finish();
             let (done, all) = run.pairs();
             bail!(
                 "interrupted with {} % done; the same command with --resume goes on from {}",

@@ -268,7 +268,8 @@ fn read(name: &str, bytes: &[u8], kind: &EventKind, limit: Option<usize>) -> any
     }
 }
 
-/// The array in a `.npy` file, or the one in a `.npz` archive (`events`, where there are several); `None` for other files.
+/// The array in a `.npy` file, or the one in a `.npz` archive (`events`, where there are several); `None` for other
+/// files.
 fn array(name: &str, bytes: &[u8]) -> anyhow::Result<Option<NpyArray>> {
     let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     match ending.as_deref() {

@@ -149,11 +149,12 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         }
     }
     let bar = BitBar::new(&input, run.pairs(), global);
-    match &checkpoint {
-        Some(checkpoint) => complete(&mut run, checkpoint, &part, &bar)?,
-        None => run.advance(run.tiles(), &|pairs| bar.add(pairs))?,
-    }
+    let completed = match &checkpoint {
+        Some(checkpoint) => complete(&mut run, checkpoint, &part, &bar),
+        None => run.advance(run.tiles(), &|pairs| bar.add(pairs)).map_err(Into::into),
+    };
     bar.finish();
+    completed?;
     part.manifest.tiles_done = part.manifest.tiles;
     part.tally = run.into_tally();
     let text = match (&arguments.output, arguments.shard) {

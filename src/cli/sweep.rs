@@ -35,7 +35,8 @@ pub struct Arguments {
     /// Seed of the random ranking
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Budgets: 25% of the cost of protecting every candidate bit, 5%area of the accelerator, 500ge, 500lut, or 1000bits
+    /// Budgets: 25% of the cost of protecting every candidate bit, 5%area of the accelerator, 500ge, 500lut, or
+    /// 1000bits
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "5%,10%,20%,30%,50%,75%,100%")]
     budgets: Vec<Budget>,
     /// How a chosen bit is protected: unvoted, feedback or feedback3, with +flag for error flags

@@ -1,7 +1,7 @@
 //! `Engine`: what changed weight registers do to the output, computed from the fault-free trace.
 //!
-//! A change is carried through the layers as the list of values that differ from the trace; where every value equals the
-//! trace again the evaluation ends.
+//! A change is carried through the layers as the list of values that differ from the trace; where every value equals
+//! the trace again the evaluation ends.
 
 use super::flips::{FlipPlan, Plan};
 use super::kernels::{Addend, Changed};
@@ -46,7 +46,8 @@ impl WeightChange {
 
 /// Evaluates weight changes of one network, event by event.
 ///
-/// Whatever it is asked, the answer is that of [`mod@super::reference`] for the network with the changed registers, exactly.
+/// Whatever it is asked, the answer is that of [`mod@super::reference`] for the network with the changed registers,
+/// exactly.
 #[derive(Debug, Clone)]
 pub struct Engine<'n> {
     network: &'n Network,
@@ -109,7 +110,8 @@ impl<'n> Engine<'n> {
         Trace { golden, output: vec![0; self.network.output().len()] }
     }
 
-    /// Fault-free values for one event in the memory of another: nothing of what was there is left, nothing is allocated.
+    /// Fault-free values for one event in the memory of another: nothing of what was there is left, nothing is
+    /// allocated.
     ///
     /// `input` holds the raw values of the input register in C order; they must lie in its range.
     ///
@@ -173,7 +175,8 @@ impl<'n> Engine<'n> {
         FlipPlan { rows, len: changes.len() }
     }
 
-    /// Calls `visit(position among the plan's changes, output)` once for every change that, by itself, changes the output.
+    /// Calls `visit(position among the plan's changes, output)` once for every change that, by itself, changes the
+    /// output.
     ///
     /// The order of calls depends on the plan and the event alone.
     ///

@@ -1,7 +1,7 @@
 //! `FlipPlan`: many single changes prepared to be evaluated one by one in every event, and the sweep that does it.
 //!
-//! Changes of registers that see the same input stand in one row, one change per lane, and are evaluated together. Rows whose
-//! input is zero in an event are skipped; a change is carried on only where its layer's tail does not absorb it.
+//! Changes of registers that see the same input stand in one row, one change per lane, and are evaluated together. Rows
+//! whose input is zero in an event are skipped; a change is carried on only where its layer's tail does not absorb it.
 
 use super::WeightChange;
 use super::kernels::{self, Changed, Hit, Seen};
@@ -92,7 +92,8 @@ impl<W: Word> Plan<W> {
         Self { layers: layers.collect() }
     }
 
-    /// Calls `visit(position in the list of changes, indices that differ, values there)` for every change that changes the output.
+    /// Calls `visit(position in the list of changes, indices that differ, values there)` for every change that changes
+    /// the output.
     pub(super) fn sweep(
         &self,
         program: &Program<W>,

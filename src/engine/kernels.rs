@@ -104,7 +104,8 @@ fn for_each_reach<W: Word>(layer: &Layer<W>, index: usize, mut visit: impl FnMut
     }
 }
 
-/// Fault-free sums of `trace.input`, what the tail makes of them, and these values in the order of the next layer's input.
+/// Fault-free sums of `trace.input`, what the tail makes of them, and these values in the order of the next layer's
+/// input.
 #[multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
@@ -202,8 +203,8 @@ fn settle<W: Word>(
 
 /// What a row of flips changes behind the layer, where the taps of the row see `seen`.
 ///
-/// `deltas` holds `layer.blocks` blocks per slot: what one flip per lane adds per unit of `x`. Hits are appended slot by
-/// slot, then position by position, then lane by lane.
+/// `deltas` holds `layer.blocks` blocks per slot: what one flip per lane adds per unit of `x`. Hits are appended slot
+/// by slot, then position by position, then lane by lane.
 #[multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"

@@ -1,10 +1,10 @@
 //! Exact evaluation of the accelerator, and of what changed weight registers do to its output.
 //!
-//! [`mod@reference`] computes a whole network the plain way and serves as the truth for everything faster. [`Engine`] prepares
-//! a network once, computes the fault-free values once per event ([`Trace`]), and then, for every fault, only what the fault
-//! reaches: [`Engine::evaluate`] for any changes that hold together, [`Engine::sweep`] for many single changes one by one
-//! ([`FlipPlan`]). [`OutputSet`] finds the distinct outputs among them. All of it is integer and exact; nothing here
-//! approximates, samples or runs in parallel (that is `campaign`'s work).
+//! [`mod@reference`] computes a whole network the plain way and serves as the truth for everything faster. [`Engine`]
+//! prepares a network once, computes the fault-free values once per event ([`Trace`]), and then, for every fault, only
+//! what the fault reaches: [`Engine::evaluate`] for any changes that hold together, [`Engine::sweep`] for many single
+//! changes one by one ([`FlipPlan`]). [`OutputSet`] finds the distinct outputs among them. All of it is integer and
+//! exact; nothing here approximates, samples or runs in parallel (that is `campaign`'s work).
 
 mod delta;
 mod flips;

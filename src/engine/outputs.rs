@@ -1,7 +1,7 @@
 //! `FaultyOutput` and `OutputSet`: outputs that differ from the fault-free one, and the distinct ones among them.
 //!
-//! An output is kept as its differences from the fault-free output of the same event. What an output means or costs is the
-//! host's business.
+//! An output is kept as its differences from the fault-free output of the same event. What an output means or costs is
+//! the host's business.
 
 use crate::num::cast;
 
@@ -82,7 +82,8 @@ impl OutputSet {
     /// Forgets all outputs and keeps the memory.
     pub fn clear(&mut self) {
         if self.keys.len() * 16 < self.slots.len() {
-            // The last to come is the first to go: what others were placed behind is still there when they are looked for.
+            // The last to come is the first to go: what others were placed behind is still there when they are looked
+            // for.
             for position in (0..self.keys.len()).rev() {
                 let mixed = mix(self.keys[position]);
                 let sought = entry(mixed, OutputId(cast::id(position)));
@@ -163,8 +164,8 @@ impl OutputSet {
     /// # Panics
     /// When `golden` is shorter than the outputs.
     pub fn sort_by_likeness(&mut self, golden: &[i64]) {
-        // All that counts first in one number; its lower half is direction and distance of the first value, which is below
-        // 2^63 because no signal needs more than 62 bits and a sign.
+        // All that counts first in one number; its lower half is direction and distance of the first value, which is
+        // below 2^63 because no signal needs more than 62 bits and a sign.
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
         sorted.extend((0..cast::id(self.len())).map(OutputId).map(|id| {
@@ -210,8 +211,8 @@ impl OutputSet {
 /// An odd number without pattern: 2^64 divided by the golden ratio.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Most outputs differ in one value of moderate size: index and value then are the key, an even one. Otherwise it is an odd
-/// hash of all differences: a sum, so that its terms are computed side by side.
+/// Most outputs differ in one value of moderate size: index and value then are the key, an even one. Otherwise it is an
+/// odd hash of all differences: a sum, so that its terms are computed side by side.
 #[inline]
 fn key(indices: &[u32], values: &[i64]) -> u64 {
     match (indices, values) {

@@ -1,9 +1,9 @@
 //! `Program`: a network prepared for evaluation in words of one width.
 //!
 //! The nodes between input and output are gathered into layers: sums of products, followed by a tail that treats every
-//! value by itself (quantizers, `ReLU`) or moves it (reshape, padding). Dense layers and convolutions become one thing: a
-//! dense layer is a convolution with one tap over a map of one pixel. Nodes that do not lead to the output are left out.
-//! Preparing is done once per network; nothing here depends on an event or a fault.
+//! value by itself (quantizers, `ReLU`) or moves it (reshape, padding). Dense layers and convolutions become one thing:
+//! a dense layer is a convolution with one tap over a map of one pixel. Nodes that do not lead to the output are left
+//! out. Preparing is done once per network; nothing here depends on an event or a fault.
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use super::requantize::Requantizer;

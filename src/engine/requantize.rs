@@ -1,7 +1,7 @@
 //! `Requantizer`: one [`Quantizer`] prepared for one input signal, in whole blocks of words.
 //!
-//! It gives what [`Quantizer::quantize`] gives, for every value of the signal it was prepared for; that method says what
-//! rounding and overflow mean.
+//! It gives what [`Quantizer::quantize`] gives, for every value of the signal it was prepared for; that method says
+//! what rounding and overflow mean.
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use super::word::{Block, Word};
@@ -17,8 +17,8 @@ pub(super) struct Requantizer<W> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale<W> {
-    /// Fewer fractional bits: `floor((v + carry) / 2^by)`, where the carry is `base`, plus `negative` below zero, plus the
-    /// lowest bit of `floor(v / 2^by)` under the mask `odd`.
+    /// Fewer fractional bits: `floor((v + carry) / 2^by)`, where the carry is `base`, plus `negative` below zero, plus
+    /// the lowest bit of `floor(v / 2^by)` under the mask `odd`.
     Right { by: u32, base: W, negative: W, odd: W },
     /// At least as many fractional bits: `v * 2^by` for `v` clamped to `low ..= high`, which lie one beyond the range.
     Left { by: u32, low: W, high: W },
@@ -49,8 +49,8 @@ impl<W: Word> Requantizer<W> {
         let scale = if shift > 0 {
             Self::right(quantizer.rounding, shift.unsigned_abs(), input)
         } else {
-            // Moved by as many places as the register has (or by BITS - 2, which no range reaches), everything but zero lies
-            // beyond the range, and the low bits that wrapping keeps are zeros: no need to go farther.
+            // Moved by as many places as the register has (or by BITS - 2, which no range reaches), everything but zero
+            // lies beyond the range, and the low bits that wrapping keeps are zeros: no need to go farther.
             let by = shift.unsigned_abs().min(u32::from(format.width())).min(W::BITS - 2);
             match quantizer.overflow {
                 Overflow::Wrap => Scale::Left { by, low: W::wrap(input.low), high: W::wrap(input.high) },
@@ -72,8 +72,8 @@ impl<W: Word> Requantizer<W> {
 
     /// Rounding `by` places away.
     ///
-    /// Nearest is the floor of `v + half`, where a tie that shall go down gets one unit less: then it stays below the next
-    /// integer, and everything above it still reaches that. With `|v| < 2^(BITS-2)` and a carry of at most
+    /// Nearest is the floor of `v + half`, where a tie that shall go down gets one unit less: then it stays below the
+    /// next integer, and everything above it still reaches that. With `|v| < 2^(BITS-2)` and a carry of at most
     /// `2^by <= 2^(BITS-2)` the sum stays within the word.
     fn right(rounding: Rounding, by: u32, input: &Signal) -> Scale<W> {
         let largest = input.low.unsigned_abs().max(input.high.unsigned_abs());

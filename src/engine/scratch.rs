@@ -81,8 +81,8 @@ impl<W: Word> Flow<W> {
         }
     }
 
-    /// Carries the changed input of layer `from` to the output, which then is last in `changed`; stops early, with `false`,
-    /// where nothing differs any more.
+    /// Carries the changed input of layer `from` to the output, which then is last in `changed`; stops early, with
+    /// `false`, where nothing differs any more.
     pub(super) fn run(&mut self, program: &Program<W>, golden: &Golden<W>, from: usize) -> bool {
         (from..program.layers.len()).all(|at| {
             self.step(program, golden, at, &[]);

@@ -97,11 +97,12 @@ word!(i64, std::convert::identity);
 
 /// Whether every value of a signal lies strictly between `-2^(BITS-2)` and `2^(BITS-2)`.
 ///
-/// When that holds for every signal between the input and the output of a network, evaluating it in words of that width is
-/// exact. A signal's range holds for every input and every content of the weight registers, faulty ones included, so:
-/// - each value of a node fits a word. What leads to it (products, partial sums in any order, differences of values that are
-///   multiplied and added on later) may leave the word, but sums, differences, products and left shifts are exact modulo
-///   2^BITS, and the final value is the only one in its range with that remainder;
+/// When that holds for every signal between the input and the output of a network, evaluating it in words of that width
+/// is exact. A signal's range holds for every input and every content of the weight registers, faulty ones included,
+/// so:
+/// - each value of a node fits a word. What leads to it (products, partial sums in any order, differences of values
+///   that are multiplied and added on later) may leave the word, but sums, differences, products and left shifts are
+///   exact modulo 2^BITS, and the final value is the only one in its range with that remainder;
 /// - operations that are not (rounding, comparing, clipping) see final values only, and have one bit to spare for what
 ///   they add to them: see `Requantizer`.
 pub(super) fn fits<W: Word>(signal: &Signal) -> bool {

@@ -1,7 +1,7 @@
 //! `Draws`: random numbers that stay the same for ever, on every machine.
 //!
-//! The generator is `ChaCha8`; what is made of its words is our own, so that no library update can change a result. Only
-//! additions, multiplications and comparisons are used, whose results IEEE 754 fixes.
+//! The generator is `ChaCha8`; what is made of its words is our own, so that no library update can change a result.
+//! Only additions, multiplications and comparisons are used, whose results IEEE 754 fixes.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,8 +43,8 @@ impl Draws {
         cast::f64_from_u64(self.0.next_u64() >> 11) * STEP
     }
 
-    /// Shuffles `items`; its first `n` items are a uniform sample of `n` without replacement, in random order, and do not
-    /// depend on how many more are looked at (Fisher and Yates, from the front).
+    /// Shuffles `items`; its first `n` items are a uniform sample of `n` without replacement, in random order, and do
+    /// not depend on how many more are looked at (Fisher and Yates, from the front).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for place in 0..items.len().saturating_sub(1) {
             let other = place + self.below(items.len() - place);

@@ -152,9 +152,9 @@ enum Law {
 impl Sampler {
     /// The bits of trial `number`, in the order of their numbers; depends on `seed` and `number` alone.
     ///
-    /// The cells of a cluster are neighbors in the order of [`BitId`]: register after register in address order, each from
-    /// its most significant bit. A cluster begins at a random candidate; what of it lies beyond the last register bit, or is
-    /// no candidate, is not flipped.
+    /// The cells of a cluster are neighbors in the order of [`BitId`]: register after register in address order, each
+    /// from its most significant bit. A cluster begins at a random candidate; what of it lies beyond the last register
+    /// bit, or is no candidate, is not flipped.
     pub fn trial(&self, seed: u64, number: u64) -> Vec<BitId> {
         let mut draws = Draws::new(seed, number);
         let candidates = &self.candidates;
@@ -180,8 +180,8 @@ impl Sampler {
     }
 }
 
-/// `count` distinct places below `among`, increasing, every set of them as likely as any other (Floyd's method: Bentley and
-/// Floyd 1987).
+/// `count` distinct places below `among`, increasing, every set of them as likely as any other (Floyd's method: Bentley
+/// and Floyd 1987).
 fn distinct(draws: &mut Draws, among: usize, count: usize) -> Vec<usize> {
     let mut chosen = std::collections::BTreeSet::new();
     for last in among - count..among {
@@ -193,8 +193,8 @@ fn distinct(draws: &mut Draws, among: usize, count: usize) -> Vec<usize> {
     chosen.into_iter().collect()
 }
 
-/// Lengths of runs of bits that are not flipped, where each is flipped with probability `p`: a run is `k` long or longer
-/// with probability `(1 - p)^k`.
+/// Lengths of runs of bits that are not flipped, where each is flipped with probability `p`: a run is `k` long or
+/// longer with probability `(1 - p)^k`.
 #[derive(Debug, Clone, PartialEq)]
 struct Gaps {
     /// `(1 - p)^(2^j)`, by squaring: multiplication is exact to the same bit on every machine, a logarithm is not.

@@ -60,8 +60,8 @@ pub(super) struct Map {
 
 /// `out[o] = bias[o] + sum_i weight[i, o] * in[i]`.
 ///
-/// Inputs are `[position, channel]`. All channels of a position reach the same outputs (their layout), and a channel has
-/// the same weights wherever it is.
+/// Inputs are `[position, channel]`. All channels of a position reach the same outputs (their layout), and a channel
+/// has the same weights wherever it is.
 #[derive(Debug, Clone)]
 pub(super) struct Affine {
     inputs: usize,
@@ -289,8 +289,8 @@ impl Affine {
         &self.runs[first..self.ends[position]]
     }
 
-    /// Adds the sums of `terms` (in the order of the inputs) to `out`: each block of [`BLOCK`] consecutive channels of a
-    /// position is summed from zero, in order, then added. With `ABSOLUTE` the weights count by their magnitude.
+    /// Adds the sums of `terms` (in the order of the inputs) to `out`: each block of [`BLOCK`] consecutive channels of
+    /// a position is summed from zero, in order, then added. With `ABSOLUTE` the weights count by their magnitude.
     #[inline(always)]
     pub(super) fn add_sums<const ABSOLUTE: bool>(&self, mut terms: &[Term], out: &mut [f64]) {
         while let Some(first) = terms.first() {

@@ -1,14 +1,15 @@
 //! `Decoder`: the off-chip network.
 //!
-//! Its numbers are defined so that they can be found in more than one way. A [`FloatNetwork`] is a chain of layers; every
-//! run of affine layers (dense, both convolutions, zero padding) and the `ReLU`s between them is piecewise linear. It is
-//! evaluated in `f64`, and each value behind its last affine layer is **rounded once to `f32`**. All else (other
-//! functions, quantizers, `ReLU`s with no affine layer behind) takes and gives `f32`, in the order of the values.
+//! Its numbers are defined so that they can be found in more than one way. A [`FloatNetwork`] is a chain of layers;
+//! every run of affine layers (dense, both convolutions, zero padding) and the `ReLU`s between them is piecewise
+//! linear. It is evaluated in `f64`, and each value behind its last affine layer is **rounded once to `f32`**. All else
+//! (other functions, quantizers, `ReLU`s with no affine layer behind) takes and gives `f32`, in the order of the
+//! values.
 //!
-//! [`Decoder::run`] defines the results: `affine` says in which order it sums. [`Decoder::at`] gives the same bits faster
-//! for inputs that differ little from a given one (`vicinity`). Results depend on the input alone, not on the machine,
-//! its vector units, threads or earlier calls. Reading networks from files is `import`'s work, their errors are measured
-//! in `evaluator`.
+//! [`Decoder::run`] defines the results: `affine` says in which order it sums. [`Decoder::at`] gives the same bits
+//! faster for inputs that differ little from a given one (`vicinity`). Results depend on the input alone, not on the
+//! machine, its vector units, threads or earlier calls. Reading networks from files is `import`'s work, their errors
+//! are measured in `evaluator`.
 
 use multiversion::multiversion;
 
@@ -129,7 +130,8 @@ impl Decoder {
 
     /// Prepares to run inputs that differ little from `center`: the results are those of [`Decoder::run`], bit for bit.
     ///
-    /// Fastest are consecutive inputs that differ from `center` in one and the same value, ever farther in one direction.
+    /// Fastest are consecutive inputs that differ from `center` in one and the same value, ever farther in one
+    /// direction.
     ///
     /// # Panics
     /// As [`Decoder::run`].

@@ -1,12 +1,13 @@
-//! `DualTree`: the transportation problem for one supply and many demands, by the dual simplex method on spanning trees.
+//! `DualTree`: the transportation problem for one supply and many demands, by the dual simplex method on spanning
+//! trees.
 //!
 //! Which trees are dual feasible does not depend on the demand. So the best tree for one demand is where the search for
 //! the next one starts, and demands that differ little need few pivots or none. A tree to start from comes from
-//! `transport`, and so does the answer when a search takes too long: the dual method could run in circles among trees of
-//! equal cost, the primal method there cannot.
+//! `transport`, and so does the answer when a search takes too long: the dual method could run in circles among trees
+//! of equal cost, the primal method there cannot.
 //!
-//! Contract: costs, masses and potentials are integers as `grid` describes them; nothing has a tolerance. It does not turn
-//! histograms into integers.
+//! Contract: costs, masses and potentials are integers as `grid` describes them; nothing has a tolerance. It does not
+//! turn histograms into integers.
 // Only where it is inlined does a loop get the vector units that its caller is compiled for.
 #![allow(clippy::inline_always)]
 
@@ -419,8 +420,8 @@ impl DualTree {
         self.add_upwards_from_source(self.source_above[sink], excess);
     }
 
-    /// Hangs a loose subtree, whose top is a source, below source `above` by its sink `sink`: the way up to its top turns
-    /// over.
+    /// Hangs a loose subtree, whose top is a source, below source `above` by its sink `sink`: the way up to its top
+    /// turns over.
     #[inline(always)]
     fn hang_sink(&mut self, mut sink: usize, mut above: usize, top: usize, excess: i64) {
         let mut now = excess;

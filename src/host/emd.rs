@@ -1,9 +1,9 @@
 //! `Emd`: the exact Earth mover's distance between two histograms on the same few points.
 //!
-//! `grid` turns masses into integers, distances become integers here, and the answer is the optimal value of that integer
-//! problem: a number that mathematics defines, whatever solves it. [`Emd::distance`] solves one problem from scratch
-//! (`transport`); [`EmdFrom`] solves many from the same supply, each from where the last one ended (`dual_tree`). What a
-//! module without any output counts for is the metric's business (`metric`), not decided here.
+//! `grid` turns masses into integers, distances become integers here, and the answer is the optimal value of that
+//! integer problem: a number that mathematics defines, whatever solves it. [`Emd::distance`] solves one problem from
+//! scratch (`transport`); [`EmdFrom`] solves many from the same supply, each from where the last one ended
+//! (`dual_tree`). What a module without any output counts for is the metric's business (`metric`), not decided here.
 
 use std::fmt;
 
@@ -100,10 +100,11 @@ pub enum EmdError {
 /// A ground distance between points, ready to compare histograms on them.
 ///
 /// # Contract
-/// Each histogram is normalized, `mass / sum`, and rounded to integers in units of 2^-45, of which the largest takes what
-/// their sum then misses. Distances are rounded to integers, the largest between 2^44 and 2^45; where they are a metric,
-/// shortest ways among the integers replace them, so that rounding breaks no triangle inequality. The distance of two
-/// histograms is the least `sum flow * cost` of this transportation problem, an integer, converted to `f64` once.
+/// Each histogram is normalized, `mass / sum`, and rounded to integers in units of 2^-45, of which the largest takes
+/// what their sum then misses. Distances are rounded to integers, the largest between 2^44 and 2^45; where they are a
+/// metric, shortest ways among the integers replace them, so that rounding breaks no triangle inequality. The distance
+/// of two histograms is the least `sum flow * cost` of this transportation problem, an integer, converted to `f64`
+/// once.
 ///
 /// Off the least `sum flow * distance` in real numbers by less than 1e-11 times the largest distance: rounding moves
 /// less than 2^7 units of mass, and shifts a cost by less than 2^5 units and 63 times 1e-14 of the largest. Equal
@@ -279,7 +280,8 @@ impl Emd {
     /// Work, an integer, as mass 1 times distance.
     fn in_distances(&self, work: i128) -> f64 {
         // A mass of 1 is 2^45, a distance of `power` is 2^44. Powers of two only move the point, so the conversion is
-        // the one rounding (unless the result is below the normal numbers). The largest distance may have been rounded up.
+        // the one rounding (unless the result is below the normal numbers). The largest distance may have been rounded
+        // up.
         let scaled = cast::f64_from_i128(work) * f64::from(-89).exp2() * self.power;
         if scaled > self.largest { self.largest } else { scaled }
     }

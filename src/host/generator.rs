@@ -1,7 +1,7 @@
 //! Synthetic events that look like those of HGCal modules: seeded, one independent random stream per event.
 //!
-//! It imitates the distributions that matter to an autoencoder of trigger-cell charges (how many cells, how much charge,
-//! how concentrated); it is not a detector simulation: cells know no particle, layer or bunch crossing.
+//! It imitates the distributions that matter to an autoencoder of trigger-cell charges (how many cells, how much
+//! charge, how concentrated); it is not a detector simulation: cells know no particle, layer or bunch crossing.
 //! `docs/events.md` shows its statistics beside those of published simulations.
 //!
 //! An event is the sum of two kinds of deposits, then seen through the electronics:

@@ -23,7 +23,8 @@ pub(super) type PerPoint = [i64; MAX_POINTS];
 /// [`TOTAL_MASS`] as a real number.
 const UNITS: f64 = 35_184_372_088_832.0;
 
-/// 2^52: added to a number from 0 to 2^52 it rounds it to an integer, ties to even, and leaves that in the lower 52 bits.
+/// 2^52: added to a number from 0 to 2^52 it rounds it to an integer, ties to even, and leaves that in the lower 52
+/// bits.
 const ROUNDER: f64 = 4_503_599_627_370_496.0;
 
 /// Lower 52 bits of a word.
@@ -68,8 +69,8 @@ pub(super) fn sum(masses: &[f64]) -> f64 {
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
-/// Normalizes at most [`MAX_POINTS`] masses and rounds them to integers that sum up to [`TOTAL_MASS`]. Says whether they
-/// are a histogram: none is negative and their sum is a finite number above 0.
+/// Normalizes at most [`MAX_POINTS`] masses and rounds them to integers that sum up to [`TOTAL_MASS`]. Says whether
+/// they are a histogram: none is negative and their sum is a finite number above 0.
 ///
 /// Each is `mass * (TOTAL_MASS / sum)` to the nearest integer. What their sum then misses, about half a unit per point
 /// at most, goes to the largest, the first among equals. Writes nothing behind the last mass.

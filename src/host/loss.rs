@@ -1,6 +1,7 @@
 //! Losses between what went into a module and what came out: telescope loss and mean squared error.
 //!
-//! Sums are `f64`, in the order of cells, supercells and sectors. Which of them an evaluation uses is `metric`'s choice.
+//! Sums are `f64`, in the order of cells, supercells and sectors. Which of them an evaluation uses is `metric`'s
+//! choice.
 
 use super::geometry::{CELLS, SECTORS, SUPERCELLS};
 use crate::num::cast;
@@ -9,7 +10,8 @@ use crate::num::cast;
 ///
 /// `L1`, `L2`, `L3` are means over the 48 cells, the 36 weighted supercells and the 3 sectors of `(y - p)^2 max(y, p)`,
 /// where `y` is what went in and `p` what came out; a supercell's or sector's value is the sum of its cells, and a
-/// supercell's term counts with its weight (`fastmachinelearning/fastml-science`, `sensor-data-compression/telescope.py`).
+/// supercell's term counts with its weight (`fastmachinelearning/fastml-science`,
+/// `sensor-data-compression/telescope.py`).
 pub fn telescope(input: &[f64; CELLS], output: &[f64; CELLS]) -> f64 {
     let cells = input.iter().zip(output).map(|(y, p)| term(*y, *p)).sum::<f64>();
     let supercells = SUPERCELLS.iter().map(|supercell| {

@@ -17,8 +17,8 @@ pub enum ErrorMetric {
     Emd,
     /// Telescope loss between the normalized charges of a module and the decoded cells ([`super::loss::telescope`]).
     Telescope,
-    /// Mean squared error between what went in and what was decoded: over the 48 cells of a module (normalized charges),
-    /// over all values of a tensor.
+    /// Mean squared error between what went in and what was decoded: over the 48 cells of a module (normalized
+    /// charges), over all values of a tensor.
     Mse,
     /// Mean squared difference between the accelerator's output and its fault-free output, for designs without decoder.
     Deviation,

@@ -1,7 +1,8 @@
 //! What runs off-chip in floating point: the detector module that feeds the accelerator and its synthetic events, the
 //! decoder behind it, and the measures of how wrong an output is.
 //!
-//! It reads no files and draws from no global random generator; a seed gives the same events, in any order and on any number of threads.
+//! It reads no files and draws from no global random generator; a seed gives the same events, in any order and on any
+//! number of threads.
 
 pub mod activation;
 mod affine;

@@ -5,28 +5,28 @@
 //! # What is compared
 //! Layer `l = 1 ..= L` gives `z_l = K_l h_(l-1) + b_l`, where `h_l` is `z_l` or its rectified value; `h_0` is the input
 //! `x`. Three values of it matter: the exact real one, the *plain* one (`decoder::run_chain`) and the *fast* one
-//! (`vicinity`), which starts from the plain values at a center `x0`. With `x = x0 + sum_j d_j e_j` and `s` the sign (+1
-//! or -1) of a unit's plain value at the center, the exact values obey, whatever the signs,
+//! (`vicinity`), which starts from the plain values at a center `x0`. With `x = x0 + sum_j d_j e_j` and `s` the sign
+//! (+1 or -1) of a unit's plain value at the center, the exact values obey, whatever the signs,
 //! ```text
 //! z_l(x) = z_l(x0) + sum_j d_j U_l,j + sum_(m < l) sum_(u of m) (c_u(x) - c_u(x0)) V_(u -> l),   c_u = max(-s_u z_u, 0)
 //! ```
-//! because `relu(z) = z [s > 0] + c`. `U_l,j` is column `j` of the product of the `K` up to layer `l`, with the units of
-//! negative sign cut out between them, `V_(u -> l)` likewise the way from unit `u` of layer `m`. A unit that is not
+//! because `relu(z) = z [s > 0] + c`. `U_l,j` is column `j` of the product of the `K` up to layer `l`, with the units
+//! of negative sign cut out between them, `V_(u -> l)` likewise the way from unit `u` of layer `m`. A unit that is not
 //! rectified has sign +1 and `c = 0`. The fast path sums this formula with rounded `U` and `V`.
 //!
 //! # Notation
-//! `u = 2^-53`. A sum whose terms each go through at most `n` roundings is off by at most `n u / (1 - n u)` times the sum
-//! of magnitudes. `n_l` is [`Affine::depth`] plus one (the bias), `g_l = n_l u`. `G_l,j` is column `j` of
+//! `u = 2^-53`. A sum whose terms each go through at most `n` roundings is off by at most `n u / (1 - n u)` times the
+//! sum of magnitudes. `n_l` is [`Affine::depth`] plus one (the bias), `g_l = n_l u`. `G_l,j` is column `j` of
 //! `|K_l| ... |K_1|` and `R_(u -> l)` column `u` of `|K_l| ... |K_(m+1)|`, nothing cut out. `D_l = sum_j |d_j| G_l,j`
 //! bounds by how much exact values differ between `x0` and `x`. Terms of second order (products of two errors, the
-//! rounding of the bounds themselves) are relative to those listed and far below the factor [`INFLATION`] that multiplies
-//! every bound: there are less than 2^24 terms per sum and at most [`MAX_LAYERS`] layers, and 2^-53 2^24 5 is below
-//! 2^-26.
+//! rounding of the bounds themselves) are relative to those listed and far below the factor [`INFLATION`] that
+//! multiplies every bound: there are less than 2^24 terms per sum and at most [`MAX_LAYERS`] layers, and 2^-53 2^24 5
+//! is below 2^-26.
 //!
 //! # At the center
-//! The plain error `p_l` obeys `p_l = |K_l| (a p_(l-1)) + g_l (|K_l| |h_(l-1)| + |b_l|)`, where `a_u` is 0 if `z_u < -p_u`
-//! (exact and plain value are both cut), 2 if `|z_u| <= p_u`, else 1. Rectifying stretches no error. The 2 makes room for
-//! `c_u(x0)`, which is 0 when the sign is that of the exact value and otherwise at most `p_u`: so
+//! The plain error `p_l` obeys `p_l = |K_l| (a p_(l-1)) + g_l (|K_l| |h_(l-1)| + |b_l|)`, where `a_u` is 0 if
+//! `z_u < -p_u` (exact and plain value are both cut), 2 if `|z_u| <= p_u`, else 1. Rectifying stretches no error. The 2
+//! makes room for `c_u(x0)`, which is 0 when the sign is that of the exact value and otherwise at most `p_u`: so
 //! `p_l` bounds the plain error *plus* `sum_u c_u(x0) |V_(u -> l)|` ([`Bounds::at_center`]).
 //!
 //! # At x
@@ -42,27 +42,27 @@
 //! - `z_l(x0)` and `c(x0)`: `p_l`;
 //! - the rounding of `d_j` and `U`, whose first factor is exact: `(u + g_2 + ... + g_l) D_l`;
 //! - errors of `c`, which is 1-Lipschitz: `sum_(m<l) sum_(u in C_m) f_u R_(u -> l)` with the fast error `f_u`;
-//! - the rounding of `V`, whose first factor is exact, too: `sum_u c_u (g_(m+2) + ... + g_l) R_(u -> l)` for each `m < l`,
-//!   and that is at most `(g_(m+2) + ... + g_l) D_l`, since a unit that changed its sign lies no farther from zero than it
-//!   moved;
+//! - the rounding of `V`, whose first factor is exact, too: `sum_u c_u (g_(m+2) + ... + g_l) R_(u -> l)` for each
+//!   `m < l`, and that is at most `(g_(m+2) + ... + g_l) D_l`, since a unit that changed its sign lies no farther from
+//!   zero than it moved;
 //! - the sum itself, of depth at most `t_l = (number of d_j) + sum_(m<l) |C_m| + 4` (for `m = l - 1` also at most `n_l`
-//!   where [`Affine::add_sums`] sums): `t_l u (|z_l(x0)| + (l + 1) D_l)`. The terms of a ray (`vicinity`) are `A + d B`,
-//!   where `A` and `B` collect the two halves of `c_u = -s z_u(x0) - d s U_1,u` of the units of the first layer. A half is
-//!   at most `|d U_1,u|`, so these make `2 D_l` instead of one, and `U` with `d` another.
+//!   where [`Affine::add_sums`] sums): `t_l u (|z_l(x0)| + (l + 1) D_l)`. The terms of a ray (`vicinity`) are
+//!   `A + d B`, where `A` and `B` collect the two halves of `c_u = -s z_u(x0) - d s U_1,u` of the units of the first
+//!   layer. A half is at most `|d U_1,u|`, so these make `2 D_l` instead of one, and `U` with `d` another.
 //!
 //! The sum of both errors, with `f_u + p_u <= tau_m`, is
 //! ```text
 //! 2 p_l + t_l u |z_l(x0)| + (W_l + (l + 1) t_l u + 2 u) D_l + sum_(m<l) tau_m sum_(u in C_m) R_(u -> l)
 //! ```
-//! with `W_l = g_1 + 2 g_2 + ... + l g_l`. Its maximum over the units of a hidden layer is `tau_l`; for the last layer it
-//! is the bound per output. What flagged units pass on is first taken with the largest entry of each `R` and, but for the
-//! `2 p` of each unit, with the terms of `tau`, which is cheap; where that does not suffice, per output and with the sum
-//! above for each flagged unit ([`Bounds::refine`]).
+//! with `W_l = g_1 + 2 g_2 + ... + l g_l`. Its maximum over the units of a hidden layer is `tau_l`; for the last layer
+//! it is the bound per output. What flagged units pass on is first taken with the largest entry of each `R` and, but
+//! for the `2 p` of each unit, with the terms of `tau`, which is cheap; where that does not suffice, per output and
+//! with the sum above for each flagged unit ([`Bounds::refine`]).
 //!
 //! # Neither overflow nor underflow
-//! Inputs and parameters are finite `f32`, multiples of 2^-149 below 2^128. With at most [`MAX_LAYERS`] layers all values
-//! are multiples of 2^(-149 * 6) and all bounds of that times 2^-53 squared; magnitudes stay below 2^(128 * 6) times
-//! numbers of terms.
+//! Inputs and parameters are finite `f32`, multiples of 2^-149 below 2^128. With at most [`MAX_LAYERS`] layers all
+//! values are multiples of 2^(-149 * 6) and all bounds of that times 2^-53 squared; magnitudes stay below 2^(128 * 6)
+//! times numbers of terms.
 
 use super::affine::{Affine, Term, list_terms};
 use super::decoder::{ChainMemory, Layer};

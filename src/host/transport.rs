@@ -93,7 +93,8 @@ impl Transport {
             self.costs.resize((source + 1) * self.stride, f64::INFINITY);
         }
         self.plant();
-        // Rows are priced in turn; the best arc of a row enters when it improves. Cheaper than looking for the best of all.
+        // Rows are priced in turn; the best arc of a row enters when it improves. Cheaper than looking for the best of
+        // all.
         let (mut pivots, mut row, mut since) = (0, 0, 0);
         while since < sources {
             if let Some((sink, reduced)) = self.price(row) {

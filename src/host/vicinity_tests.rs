@@ -96,6 +96,20 @@ fn network(stream: &mut Stream, affine: usize) -> FloatNetwork {
     FloatNetwork::new("decoder", nodes).unwrap()
 }
 
+/// The same network with all parameters multiplied by `scale`.
+fn scaled(network: &FloatNetwork, scale: f32) -> FloatNetwork {
+    let mut nodes = network.nodes().to_vec();
+    for node in &mut nodes {
+        if let FloatOp::Dense { kernel, bias }
+        | FloatOp::Conv2d { kernel, bias, .. }
+        | FloatOp::Conv2dTranspose { kernel, bias, .. } = &mut node.op
+        {
+            kernel.iter_mut().chain(bias).for_each(|parameter| *parameter *= scale);
+        }
+    }
+    FloatNetwork::new("decoder", nodes).unwrap()
+}
+
 /// A center, and inputs around it: one value moves on and back, then several, some not at all.
 fn inputs(stream: &mut Stream, len: usize) -> (Vec<f32>, Vec<Vec<f32>>) {
     let is_coarse = stream.below(2) == 0;
@@ -161,12 +175,16 @@ fn exact_prefix(layers: &[Layer], input: &[f32]) -> Vec<BigInt> {
 
 proptest! {
     #[test]
-    fn fast_equals_plain(affine in 0..5_usize, seed: u64) {
+    fn fast_equals_plain(
+        affine in prop::array::uniform2(0..=MAX_LAYERS + 1),
+        scale in prop_oneof![3 => Just(1.0_f32), 1 => prop::sample::select(vec![1e-44, 1e-38, 1e30, 1e37])],
+        seed: u64,
+    ) {
         let mut stream = Stream(seed);
-        let decoder = Decoder::new(&network(&mut stream, affine));
+        let decoders = affine.map(|affine| Decoder::new(&scaled(&network(&mut stream, affine), scale)));
         let (mut near, mut plain) = (DecoderScratch::default(), DecoderScratch::default());
-        // The same memory serves one center after the other.
-        for _ in 0..2 {
+        // The same memory serves one center, and one decoder, after the other.
+        for decoder in decoders.iter().cycle().take(4) {
             let (center, inputs) = inputs(&mut stream, decoder.input_len());
             let mut vicinity = decoder.at(&center, &mut near);
             for input in &inputs {

@@ -28,7 +28,8 @@ impl AreaUnit {
     }
 }
 
-/// An amount of hardware. Adds up exactly as its parts do; areas of different units can be added but are not comparable.
+/// An amount of hardware. Adds up exactly as its parts do; areas of different units can be added but are not
+/// comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Area {
     /// Cell area in gate equivalents; 0 on an FPGA.

@@ -413,7 +413,8 @@ fn product_bits(weight: QFormat, x: &Signal) -> u32 {
     Signal { frac_bits: 0, low, high }.width_bits()
 }
 
-/// A balanced tree of two-operand adders. Each level is one bit wider than the one before, up to the proven accumulator.
+/// A balanced tree of two-operand adders. Each level is one bit wider than the one before, up to the proven
+/// accumulator.
 struct AdderTree {
     adders: u64,
     bits: u64,

@@ -175,7 +175,8 @@ fn triplication_weighs_more_when_multipliers_are_shared() {
     assert_eq!((parts[0].1.multipliers, parts[1].1.multipliers), (1, 1));
 }
 
-/// Synthesis of a whole neuron shares and rearranges what the model adds up part by part; it came out up to 11 % larger.
+/// Synthesis of a whole neuron shares and rearranges what the model adds up part by part; it came out up to 11 %
+/// larger.
 const SYNTHESIS_TOLERANCE: f64 = 0.12;
 
 #[test]

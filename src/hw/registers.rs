@@ -23,7 +23,8 @@ impl RegisterId {
     }
 }
 
-/// Number of a register bit: the bits of register 0 from the most significant down, then those of register 1, and so on.
+/// Number of a register bit: the bits of register 0 from the most significant down, then those of register 1, and so
+/// on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BitId(pub u32);

@@ -216,8 +216,8 @@ impl Technology {
     /// Reads a table from the text of a TOML file; `name` is how errors and reports call it.
     ///
     /// # Errors
-    /// Names the key that is missing, unknown, of another unit, without a source, or not a positive finite number; and a
-    /// protected bit that is cheaper than a bit with fewer parts.
+    /// Names the key that is missing, unknown, of another unit, without a source, or not a positive finite number; and
+    /// a protected bit that is cheaper than a bit with fewer parts.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, TechnologyError> {
         let document: Document =
             toml::from_str(text).map_err(|source| TechnologyError::Syntax { technology: name.to_owned(), source })?;
@@ -400,7 +400,8 @@ impl Technology {
 
 impl MultiplierTable {
     fn at(&self, table: &[Vec<f64>], row_width: u32, column_width: u32) -> f64 {
-        // Index of the tabulated width below, how far on the way to the next one, and by how much the width exceeds all.
+        // Index of the tabulated width below, how far on the way to the next one, and by how much the width exceeds
+        // all.
         let place = |width: u32| {
             let last = *self.widths.last().expect("checked: at least two widths");
             let inside = width.min(last);

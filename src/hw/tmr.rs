@@ -21,14 +21,15 @@ pub enum TmrStyle {
     /// One flip-flop and its load multiplexer: an upset stays until the register is loaded again.
     #[default]
     None,
-    /// Three flip-flops, each with its load multiplexer, and one majority voter at the output. No voted value comes back,
-    /// so an upset copy stays wrong until the next load; a second upset in the same bit by then is lost to the vote.
+    /// Three flip-flops, each with its load multiplexer, and one majority voter at the output. No voted value comes
+    /// back, so an upset copy stays wrong until the next load; a second upset in the same bit by then is lost to the
+    /// vote.
     Unvoted,
-    /// Three flip-flops that share one voter and one load multiplexer, which feeds the voted value back: an upset copy is
-    /// corrected at the next clock. A transient in the voter at the clock edge is written into all three.
+    /// Three flip-flops that share one voter and one load multiplexer, which feeds the voted value back: an upset copy
+    /// is corrected at the next clock. A transient in the voter at the clock edge is written into all three.
     Feedback,
-    /// Three flip-flops, each with its own voter, load multiplexer and clock: an upset copy is corrected at the next clock,
-    /// and no single part is shared.
+    /// Three flip-flops, each with its own voter, load multiplexer and clock: an upset copy is corrected at the next
+    /// clock, and no single part is shared.
     Feedback3,
 }
 

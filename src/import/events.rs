@@ -231,8 +231,8 @@ pub fn read_events_npy(file: &str, array: &NpyArray, limit: Option<usize>) -> Re
     wanted.map(|(event, charges)| checked(file, Place::Event(event), charges)).collect()
 }
 
-/// Reads the first `limit` events (all without a limit) of a NumPy array `[events, ...shape]`, or flat `[events, values]`,
-/// as tensors of `shape` in C order.
+/// Reads the first `limit` events (all without a limit) of a NumPy array `[events, ...shape]`, or flat
+/// `[events, values]`, as tensors of `shape` in C order.
 ///
 /// Values are taken as they are: an image of bytes is not scaled.
 ///

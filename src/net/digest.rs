@@ -98,7 +98,8 @@ impl FloatNetwork {
     }
 }
 
-/// Collects the fields of a [`Fingerprint`], each with its length, so that no two different sequences give the same bytes.
+/// Collects the fields of a [`Fingerprint`], each with its length, so that no two different sequences give the same
+/// bytes.
 #[derive(Debug, Clone)]
 pub struct FingerprintBuilder(Sha256);
 

@@ -519,8 +519,8 @@ impl NetworkBuilder {
 
 /// Format, worst-case range and alignment of `bias + sum kernel * x`.
 ///
-/// The range is over all inputs in `x` and all contents of the registers, so no fault can leave it; every partial sum in
-/// any order stays within it too, because each term's range is widened to contain zero.
+/// The range is over all inputs in `x` and all contents of the registers, so no fault can leave it; every partial sum
+/// in any order stays within it too, because each term's range is widened to contain zero.
 fn accumulate(
     layer: &str,
     x: &Signal,

@@ -1,8 +1,8 @@
 //! Named conversions between number types that have no lossless `From`.
 //!
 //! The crate forbids `as` on values, so that every place where a value could change says so by name. Conversions that
-//! cannot change the value on any machine this crate supports (32 or 64-bit pointers) have short names; those that round
-//! say how.
+//! cannot change the value on any machine this crate supports (32 or 64-bit pointers) have short names; those that
+//! round say how.
 #![allow(
     clippy::as_conversions,
     clippy::cast_possible_truncation,

@@ -108,8 +108,8 @@ impl Quantizer {
 
     /// Rounds and clips `acc` (two's complement, `acc_frac` fractional bits) into a raw value of `self.format`.
     ///
-    /// Exact for every `acc` and any distance between the two binary points: integers only. Ties follow `self.rounding`,
-    /// range follows `self.overflow`; rounding comes first, as in `ap_fixed`.
+    /// Exact for every `acc` and any distance between the two binary points: integers only. Ties follow
+    /// `self.rounding`, range follows `self.overflow`; rounding comes first, as in `ap_fixed`.
     #[inline]
     pub fn quantize(self, acc: i64, acc_frac: i32) -> i64 {
         let shift = acc_frac.saturating_sub(self.format.frac_bits());

@@ -1,4 +1,5 @@
-//! Writing results so that no half-written file ever stands under a result's name, and nothing that is not ours is lost.
+//! Writing results so that no half-written file ever stands under a result's name, and nothing that is not ours is
+//! lost.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,7 +19,8 @@ fn existing_parent(path: &Path) -> &Path {
     path.ancestors().skip(1).find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"))
 }
 
-/// Where `path` really leads: symbolic links followed, `.` and `..` resolved, also where its last parts do not exist yet.
+/// Where `path` really leads: symbolic links followed, `.` and `..` resolved, also where its last parts do not exist
+/// yet.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     if let Ok(found) = absolute.canonicalize() {
@@ -82,8 +84,8 @@ fn permissive<'a, 'b, 'c>(builder: &'c mut Builder<'a, 'b>) -> &'c mut Builder<'
 
 /// A folder of results that appears complete or not at all.
 ///
-/// Files are collected in memory and written by [`ResultFolder::finish`], beside the target, then moved there in one step.
-/// What stood there before is replaced only if every file of it is one that such a result consists of.
+/// Files are collected in memory and written by [`ResultFolder::finish`], beside the target, then moved there in one
+/// step. What stood there before is replaced only if every file of it is one that such a result consists of.
 #[derive(Debug)]
 pub struct ResultFolder {
     /// As the user wrote it.
@@ -93,8 +95,8 @@ pub struct ResultFolder {
 }
 
 impl ResultFolder {
-    /// Starts a folder that will stand at `path`. `owns` tells, of a file name relative to the folder, whether an earlier
-    /// result of this kind may have written it.
+    /// Starts a folder that will stand at `path`. `owns` tells, of a file name relative to the folder, whether an
+    /// earlier result of this kind may have written it.
     ///
     /// # Errors
     /// When the folder cannot be made, holds something else, or is the working folder or one above it.

@@ -73,8 +73,8 @@ impl InferReport<'_> {
         format!("{} events, {} outputs{unused}\n\n{table}", grouped(self.inference.len()), self.network.output().len())
     }
 
-    /// Arrays `latent` (f32 values), `codes` (i64 integers), `decoded` (f32) with a row per event, `error` (f64) per event,
-    /// and `provenance` (its JSON as bytes).
+    /// Arrays `latent` (f32 values), `codes` (i64 integers), `decoded` (f32) with a row per event, `error` (f64) per
+    /// event, and `provenance` (its JSON as bytes).
     ///
     /// # Errors
     /// When the archive cannot be made.

@@ -80,11 +80,12 @@ struct PositionTotals {
 }
 
 impl OracleReport<'_> {
-    /// A row per bit, in the order of the sites: `layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise`.
+    /// A row per bit, in the order of the sites:
+    /// `layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise`.
     ///
-    /// `golden` and `faulty` are the real values of the register without and with the flip; `mean_error` is the mean over
-    /// all events with the flip, `error_rise` that minus the fault-free mean (summed event by event, so that it is exactly
-    /// zero where nothing changes). Numbers have as many digits as it takes to read back the same number.
+    /// `golden` and `faulty` are the real values of the register without and with the flip; `mean_error` is the mean
+    /// over all events with the flip, `error_rise` that minus the fault-free mean (summed event by event, so that it is
+    /// exactly zero where nothing changes). Numbers have as many digits as it takes to read back the same number.
     pub fn csv(&self) -> String {
         let mut text = String::from("layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise\n");
         for (position, site) in self.sites.sites.iter().enumerate() {

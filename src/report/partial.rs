@@ -192,7 +192,9 @@ impl PartialOracle {
         if sums.len() != len || !rest.is_empty() {
             return Err(misfit("rise_sum"));
         }
-        let golden_sum = <[i64; 4]>::try_from(golden_sum).map_err(|_| misfit("golden_sum"))?;
+        let events = u32::try_from(manifest.events).map_err(|_| content("manifest: too many events".to_owned()))?;
+        let golden_sum = <[i64; 4]>::try_from(golden_sum).ok().and_then(|words| ExactSum::from_words(words, events));
+        let golden_sum = golden_sum.ok_or_else(|| misfit("golden_sum"))?;
 
         let mut rows = Vec::with_capacity(len);
         for site in 0..len {
@@ -209,14 +211,16 @@ impl PartialOracle {
             .iter()
             .zip(sums)
             .map(|(changed, sum)| {
-                let changed_events = u32::try_from(*changed).map_err(|_| misfit("changed_events"))?;
-                Ok(SiteOutcome { changed_events, rise_sum: ExactSum::from_words(*sum) })
+                let changed_events = u32::try_from(*changed).ok().filter(|changed| *changed <= events);
+                let changed_events = changed_events.ok_or_else(|| misfit("changed_events"))?;
+                let rise_sum = ExactSum::from_words(*sum, changed_events).ok_or_else(|| misfit("rise_sum"))?;
+                Ok(SiteOutcome { changed_events, rise_sum })
             })
             .collect::<Result<_, PartialError>>()?;
         if manifest.tiles_done > manifest.tiles {
             return Err(content("manifest: more tiles are done than there are".to_owned()));
         }
-        let tally = Tally::of_parts(manifest.tiles_done, ExactSum::from_words(golden_sum), outcomes);
+        let tally = Tally::of_parts(manifest.tiles_done, golden_sum, outcomes);
         Ok(Self { sites: SiteTable { arrays: manifest.arrays.clone(), sites: rows }, manifest, tally })
     }
 }
@@ -265,4 +269,108 @@ pub fn merge(parts: Vec<(String, PartialOracle)>) -> Result<PartialOracle, Parti
     whole.manifest.shard = Shard::WHOLE.to_string();
     whole.manifest.tiles_done = whole.manifest.tiles;
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn part() -> PartialOracle {
+        let arrays = vec![("dense".to_owned(), TensorKind::Kernel), ("dense".to_owned(), TensorKind::Bias)];
+        let row = |array, bit| SiteRow { array, index: 3, bit, golden: 0.5, faulty: -1.5 };
+        let rise = |terms: &[f64]| terms.iter().map(|term| ExactSum::of(*term).unwrap()).sum();
+        let outcomes = vec![
+            SiteOutcome { changed_events: 2, rise_sum: rise(&[0.1, -1e9]) },
+            SiteOutcome { changed_events: 0, rise_sum: ExactSum::default() },
+        ];
+        PartialOracle {
+            manifest: Manifest {
+                format: Manifest::current_format(),
+                work: "work".to_owned(),
+                shard: "1/2".to_owned(),
+                tiles_done: 3,
+                tiles: 3,
+                metric: "mse".to_owned(),
+                events: 6,
+                arrays: arrays.clone(),
+                provenance: Provenance::new(vec!["oracle".to_owned()], "design".to_owned()),
+            },
+            sites: SiteTable { arrays, sites: vec![row(0, 7), row(1, 0)] },
+            tally: Tally::of_parts(3, rise(&[0.3, 0.25, 7.0]), outcomes),
+        }
+    }
+
+    fn refused(part: &PartialOracle) -> String {
+        PartialOracle::read("a.npz", &part.to_bytes().unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let whole = part();
+        assert_eq!(PartialOracle::read("a.npz", &whole.to_bytes().unwrap()).unwrap(), whole);
+        assert_eq!(whole.to_bytes().unwrap(), whole.to_bytes().unwrap());
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let changed = |change: fn(&mut PartialOracle)| {
+            let mut part = part();
+            change(&mut part);
+            refused(&part)
+        };
+        assert!(changed(|part| part.manifest.format.push('7')).contains("oracle 17`"));
+        assert!(changed(|part| part.manifest.tiles = 2).contains("more tiles"));
+        assert!(changed(|part| part.manifest.events = 1).contains("`changed_events`"));
+        assert!(changed(|part| part.manifest.events = 1 << 40).contains("too many events"));
+        assert!(changed(|part| part.sites.sites[1].array = 2).contains("`array`"));
+        let rise_sum = ExactSum::of(1.0).unwrap();
+        let outcomes = vec![SiteOutcome { changed_events: 0, rise_sum }; 2];
+        let mut part = part();
+        part.tally = Tally::of_parts(3, ExactSum::default(), outcomes);
+        assert!(refused(&part).contains("`rise_sum`"), "a rise without a changed event");
+    }
+
+    #[test]
+    fn shards_that_are_not_all_there_are_refused() {
+        let second = || {
+            let mut second = part();
+            second.manifest.shard = "2/2".to_owned();
+            ("b.npz".to_owned(), second)
+        };
+        let first = || ("a.npz".to_owned(), part());
+        let whole = merge(vec![second(), first()]).unwrap();
+        assert_eq!((whole.manifest.shard.as_str(), whole.manifest.tiles, whole.tally.tiles_done()), ("1/1", 6, 6));
+        assert_eq!(whole.tally.outcomes()[0].changed_events, 4);
+        let refused = |parts| merge(parts).unwrap_err().to_string();
+        assert!(refused(Vec::new()).contains("no shard"));
+        assert!(refused(vec![second()]).contains("shard 1/2 is missing"));
+        assert!(refused(vec![first(), first()]).contains("both shard 1/2"));
+        let changed = |change: fn(&mut Manifest)| {
+            let mut other = second();
+            change(&mut other.1.manifest);
+            refused(vec![first(), other])
+        };
+        assert!(changed(|manifest| manifest.work.push('!')).contains("other work than a.npz"));
+        assert!(changed(|manifest| manifest.tiles_done = 1).contains("1 of its 3 tiles"));
+        assert!(changed(|manifest| manifest.shard = "2/3".to_owned()).contains("b.npz is shard 2/3"));
+        assert!(changed(|manifest| manifest.shard = "2".to_owned()).contains("`2` is no shard"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_panics(cut: prop::sample::Index, at: prop::sample::Index, byte: u8) {
+            let whole = part();
+            let bytes = whole.to_bytes().unwrap();
+            prop_assert!(PartialOracle::read("a.npz", &bytes[..cut.index(bytes.len())]).is_err());
+            let mut damaged = bytes;
+            let at = at.index(damaged.len());
+            damaged[at] = byte;
+            // Checksums cover all values; what else is damaged does not matter or is noticed.
+            if let Ok(found) = PartialOracle::read("a.npz", &damaged) {
+                prop_assert_eq!(found, whole);
+            }
+        }
+    }
 }

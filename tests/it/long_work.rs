@@ -58,7 +58,7 @@ fn interrupted_and_killed_work_goes_on() {
     let error = fail(1, &work(&["-o", &cut, "--resume", "--metric", "mse"]));
     assert!(error.contains(&checkpoint) && error.contains("other work") && error.contains("metric"), "{error}");
     let error = fail(1, &work(&["-o", &cut, "--resume", "--shard", "1/2"]));
-    assert!(error.contains(&checkpoint), "{error}");
+    assert!(error.contains(&checkpoint) && error.contains("shard 1/1, this is shard 1/2"), "{error}");
 
     // kill -9 in the middle of the rest leaves the checkpoint as it is.
     let mut killed = start(&work(&["-o", &cut, "--resume"]));

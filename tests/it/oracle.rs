@@ -5,7 +5,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use trivote::campaign::{
-    Event, ExactSum, Oracle, OracleInput, OracleRun, Shard, SiteOutcome, Tally, output_values, run_oracle,
+    CampaignError, Event, ExactSum, Oracle, OracleInput, OracleRun, Shard, SiteOutcome, Tally, output_values,
+    run_oracle, with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{Biases, all_sites};
@@ -14,7 +15,8 @@ use trivote::host::generator::{Generator, Population};
 use trivote::host::metric::ErrorMetric;
 use trivote::hw::{BitId, Inventory};
 use trivote::import::design::Design;
-use trivote::net::Network;
+use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
+use trivote::num::{QFormat, qkeras};
 
 use super::networks::{NetworkSpec, specs};
 
@@ -26,10 +28,10 @@ fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
         .events
         .iter()
         .map(|event| {
-            let raw = reference::output(input.network, event.codes());
-            let output = output_values(signal, &raw);
+            let words = reference::output(input.network, event.codes());
+            let output = output_values(signal, &words);
             let error = input.evaluator.error(event.input(), &output, &output, &mut scratch);
-            (raw, output, error)
+            (words, output, error)
         })
         .collect();
     let outcome = |bit: &BitId| {
@@ -39,10 +41,10 @@ fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
         let faulty = tensor.format().flip(tensor.raw()[index], place);
         let network = input.network.with_weight(array.node, array.tensor, index, faulty).unwrap();
         let mut outcome = SiteOutcome::default();
-        for (event, (golden_raw, golden_output, golden_error)) in input.events.iter().zip(&golden) {
-            let raw = reference::output(&network, event.codes());
-            if raw != *golden_raw {
-                let output = output_values(signal, &raw);
+        for (event, (golden_words, golden_output, golden_error)) in input.events.iter().zip(&golden) {
+            let words = reference::output(&network, event.codes());
+            if words != *golden_words {
+                let output = output_values(signal, &words);
                 let error =
                     input.evaluator.error(event.input(), &output, golden_output, &mut EvaluatorScratch::default());
                 outcome.changed_events += 1;
@@ -68,14 +70,41 @@ fn oracle_tiles(input: &OracleInput<'_>) -> u64 {
     OracleRun::new(*input, Shard::WHOLE).tiles()
 }
 
-/// Events for a random network, some of them more than once.
-fn events(spec: &NetworkSpec, network: &Network, streams: &[u64]) -> Vec<Event> {
-    let step = (-f64::from(spec.input.format.frac_bits())).exp2();
-    let event = |stream: &u64| {
-        let values = spec.event(*stream).iter().map(|raw| (*raw as f64 * step) as f32).collect();
-        Event::new(network, EventInput::Tensor(values)).unwrap()
-    };
-    streams.iter().map(event).collect()
+/// A network by itself, all its bits, and tensors as events.
+struct Case {
+    network: Network,
+    inventory: Inventory,
+    evaluator: Evaluator,
+    events: Vec<Event>,
+    sites: Vec<BitId>,
+}
+
+impl Case {
+    fn new(network: Network, shape: &[usize], tensors: impl Iterator<Item = Vec<f32>>) -> Self {
+        let kind = EventKind::Tensor { shape: shape.to_vec() };
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let inventory = Inventory::new(&network).unwrap();
+        let event = |values| Event::new(&network, EventInput::Tensor(values)).unwrap();
+        let (events, sites) = (tensors.map(event).collect(), all_sites(&inventory, Biases::Include));
+        Self { network, inventory, evaluator, events, sites }
+    }
+
+    /// A random network; events of the same stream are the same.
+    fn random(spec: &NetworkSpec, streams: &[u64]) -> Self {
+        let step = (-f64::from(spec.input.format.frac_bits())).exp2();
+        let tensor = |stream: &u64| spec.event(*stream).iter().map(|raw| (*raw as f64 * step) as f32).collect();
+        Self::new(spec.build(), &spec.shape, streams.iter().map(tensor))
+    }
+
+    fn input(&self) -> OracleInput<'_> {
+        OracleInput {
+            network: &self.network,
+            inventory: &self.inventory,
+            evaluator: &self.evaluator,
+            events: &self.events,
+            sites: &self.sites,
+        }
+    }
 }
 
 proptest! {
@@ -83,19 +112,7 @@ proptest! {
 
     #[test]
     fn random_networks(spec in specs(), streams in prop::collection::vec(0..4_u64, 1..5)) {
-        let network = spec.build();
-        let inventory = Inventory::new(&network).unwrap();
-        let kind = EventKind::Tensor { shape: spec.shape.clone() };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
-        let (events, sites) = (events(&spec, &network, &streams), all_sites(&inventory, Biases::Include));
-        let input = OracleInput {
-            network: &network,
-            inventory: &inventory,
-            evaluator: &evaluator,
-            events: &events,
-            sites: &sites,
-        };
-        assert_straightforward(&input);
+        assert_straightforward(&Case::random(&spec, &streams).input());
     }
 
     #[test]
@@ -105,25 +122,15 @@ proptest! {
         count in 1..4_u32,
         pieces in prop::collection::vec(0..4_u64, 40),
     ) {
-        let network = spec.build();
-        let inventory = Inventory::new(&network).unwrap();
-        let kind = EventKind::Tensor { shape: spec.shape.clone() };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
-        let (events, sites) = (events(&spec, &network, &streams), all_sites(&inventory, Biases::Include));
-        let input = OracleInput {
-            network: &network,
-            inventory: &inventory,
-            evaluator: &evaluator,
-            events: &events,
-            sites: &sites,
-        };
+        let case = Case::random(&spec, &streams);
+        let input = case.input();
         let whole = run_oracle(&input, &|_| {}).unwrap();
-        let mut total = Tally::new(sites.len());
+        let mut total = Tally::new(case.sites.len());
         let mut pieces = pieces.iter().copied().cycle();
         let mut pairs = 0;
         for number in 1..=count {
             let shard = format!("{number}/{count}").parse().unwrap();
-            let mut tally = Tally::new(sites.len());
+            let mut tally = Tally::new(case.sites.len());
             // Stopped and started again after every piece.
             loop {
                 let mut run = OracleRun::new(input, shard).resume(tally);
@@ -138,7 +145,35 @@ proptest! {
             }
         }
         prop_assert_eq!(pairs, input.pairs());
-        prop_assert_eq!(Oracle::new(events.len(), total), whole);
+        prop_assert_eq!(Oracle::new(case.events.len(), total), whole);
+    }
+}
+
+/// A register whose lowest bit is worth 2^41: squares of that cannot be added up.
+#[test]
+fn errors_too_large_to_add_up_are_named() {
+    let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 4).unwrap()).unwrap();
+    let kernel = WeightTensor::new(vec![2, 1], vec![1, 1], QFormat::signed(4, 45).unwrap()).unwrap();
+    let source = net.input();
+    net.push("dense", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+    let tensors = [[0.0, 0.0], [0.0, 3.0], [1.0, 0.0], [0.0, 2.0]].map(|tensor| tensor.to_vec());
+    let case = Case::new(net.finish().unwrap(), &[2], tensors.into_iter());
+    let expected = CampaignError::Faulty {
+        event: 1,
+        site: "dense.kernel[1].bit[0]".to_owned(),
+        error: (44.0_f64.exp2() * 3.0).powi(2),
+    };
+    for threads in [1, 3] {
+        let found = with_threads(Some(threads), || run_oracle(&case.input(), &|_| {})).unwrap();
+        assert_eq!(found, Err(expected.clone()));
+    }
+    // What was done before the failure is kept, and asking again gives the same answer.
+    let mut run = OracleRun::new(case.input(), Shard::WHOLE);
+    run.advance(1, &|_| {}).unwrap();
+    let before = run.tally().clone();
+    for _ in 0..2 {
+        assert_eq!(run.advance(9, &|_| {}), Err(expected.clone()));
+        assert_eq!((run.tally(), run.is_done()), (&before, false));
     }
 }
 

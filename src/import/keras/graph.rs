@@ -1,7 +1,7 @@
 //! Models, sub-models and the chain of layers through them, from the architecture's JSON.
 //!
-//! Only what connects layers; what a layer computes is read by `config`. A network on a chip is a chain here: layers with
-//! several inputs, layers used twice and models with several outputs are refused by name.
+//! Only what connects layers; what a layer computes is read by `config`. A network on a chip is a chain here: layers
+//! with several inputs, layers used twice and models with several outputs are refused by name.
 
 use std::collections::HashMap;
 

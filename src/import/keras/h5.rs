@@ -72,8 +72,8 @@ impl<'a> H5<'a> {
         Ok(Some(text.to_owned()))
     }
 
-    /// A list-of-texts attribute of a group, also when Keras has split it into `<name>0`, `<name>1`, ...; `None` when there
-    /// is none.
+    /// A list-of-texts attribute of a group, also when Keras has split it into `<name>0`, `<name>1`, ...; `None` when
+    /// there is none.
     pub fn texts(&self, group: &str, attribute: &str) -> Result<Option<Vec<String>>, KerasError> {
         let attributes = self.attributes(group)?;
         // An empty list has no text type: NumPy writes it as an empty array of numbers.
@@ -201,8 +201,8 @@ fn f32_from_half(bits: u16) -> f32 {
     }
 }
 
-/// Length of the file by its superblock (end-of-file address; HDF5 file format specification 3.0, section II.A), if that has
-/// addresses of 8 bytes at offset 0, as files of h5py and Keras do.
+/// Length of the file by its superblock (end-of-file address; HDF5 file format specification 3.0, section II.A), if
+/// that has addresses of 8 bytes at offset 0, as files of h5py and Keras do.
 fn stated_len(bytes: &[u8]) -> Option<u64> {
     let size_of_offsets = |at: usize| bytes.get(at).copied() == Some(8);
     let end_of_file = match bytes.get(8)? {

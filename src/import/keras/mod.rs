@@ -2,8 +2,8 @@
 //!
 //! Reads a whole-model file (`model.save("m.h5")`), or the architecture (`model.to_json()`) with a weights file
 //! (`model.save_weights("w.h5")`). One sub-model, or the whole model, is the accelerator; its weights are quantized as
-//! QKeras 0.9.0 quantizes them and become registers. Nothing is trained or approximated: what fixed-point hardware cannot
-//! follow exactly is refused by name. Folded batch normalization and the `.keras` archive are not read.
+//! QKeras 0.9.0 quantizes them and become registers. Nothing is trained or approximated: what fixed-point hardware
+//! cannot follow exactly is refused by name. Folded batch normalization and the `.keras` archive are not read.
 
 mod accelerator;
 mod config;
@@ -68,12 +68,13 @@ pub struct Imported {
 
 /// Reads a Keras model.
 ///
-/// `model` is a whole-model HDF5 file, or the architecture's JSON together with `weights`, an HDF5 file of weights (or of a
-/// whole model, whose weights are taken). Which of them is told by content. Weights in `weights` win over those in `model`.
+/// `model` is a whole-model HDF5 file, or the architecture's JSON together with `weights`, an HDF5 file of weights (or
+/// of a whole model, whose weights are taken). Which of them is told by content. Weights in `weights` win over those in
+/// `model`.
 ///
 /// # Errors
-/// When a file cannot be read, when it is not clear what the accelerator is, and when a layer cannot be built exactly; the
-/// message names file, layer, attribute and value.
+/// When a file cannot be read, when it is not clear what the accelerator is, and when a layer cannot be built exactly;
+/// the message names file, layer, attribute and value.
 pub fn read_keras(
     model: ModelSource<'_>,
     weights: Option<ModelSource<'_>>,
@@ -99,8 +100,8 @@ pub fn read_keras(
 
 /// Reads the off-chip part alone, from a model file of its own.
 ///
-/// `name` picks a sub-model; without it the whole model is taken. `accelerator` is the network whose output it takes. The
-/// notes are for the user, as in [`Imported`].
+/// `name` picks a sub-model; without it the whole model is taken. `accelerator` is the network whose output it takes.
+/// The notes are for the user, as in [`Imported`].
 ///
 /// # Errors
 /// As [`read_keras`]; also when its input is not the accelerator's output.

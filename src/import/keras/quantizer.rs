@@ -1,8 +1,8 @@
 //! QKeras quantizers as a model file states them (qkeras 0.9.0, `qkeras/quantizers.py`).
 //!
 //! Names, defaults and forms alone; what a quantizer makes of weights is `registers`, what it means in hardware is
-//! `num::qkeras`. Quantizers that no fixed-point register can follow (stochastic rounding, float scales, binary and ternary
-//! weights) are refused.
+//! `num::qkeras`. Quantizers that no fixed-point register can follow (stochastic rounding, float scales, binary and
+//! ternary weights) are refused.
 
 use serde_json::Value;
 
@@ -12,8 +12,8 @@ use super::graph::Config;
 use crate::num::qkeras::{Sign, Symmetry};
 use crate::num::{FormatError, MAX_WIDTH, Quantizer, cast, qkeras};
 
-/// QKeras computes `2^integer`, and `2^bits` of a `quantized_relu`, in 32-bit integers. Negative `integer` it cannot evaluate
-/// at all; they are read as what `ap_fixed` makes of them.
+/// QKeras computes `2^integer`, and `2^bits` of a `quantized_relu`, in 32-bit integers. Negative `integer` it cannot
+/// evaluate at all; they are read as what `ap_fixed` makes of them.
 const MAX_INTEGER: i64 = 30;
 /// QKeras computes scaled weights in `f32`, which holds integers of 24 bits and a sign.
 const MAX_AUTO_BITS: u8 = 25;
@@ -73,7 +73,8 @@ const WITHOUT_EFFECT: [&str; 3] = ["var_name", "use_ste", "use_variables"];
 const SUPPORTED: &str = "quantized_bits, quantized_relu";
 
 impl QuantizerConfig {
-    /// Reads a quantizer: an object `{"class_name", "config"}` or a text such as `quantized_relu(6,2)`; `None` for null.
+    /// Reads a quantizer: an object `{"class_name", "config"}` or a text such as `quantized_relu(6,2)`; `None` for
+    /// null.
     pub fn parse(at: &Attributes<'_>, attribute: &str, value: &Value) -> Result<Option<Self>, KerasError> {
         let refused = || at.unsupported(attribute, value, SUPPORTED);
         let empty = Config::new();

@@ -14,8 +14,8 @@ const EPSILON: f32 = 1e-7;
 const AUTO_ROUNDS: usize = 5;
 /// Larger weights would overflow the `f32` sums.
 const MAX_SCALED: f32 = 1e18;
-/// Relative distance from the border between two powers of two within which the order of `TensorFlow`'s `f32` sums and its
-/// logarithm, neither of which is specified, may choose the other one. Generous for sums of 2^14 terms.
+/// Relative distance from the border between two powers of two within which the order of `TensorFlow`'s `f32` sums and
+/// its logarithm, neither of which is specified, may choose the other one. Generous for sums of 2^14 terms.
 const NEAR_TIE: f32 = 2e-5;
 
 /// Registers made of a float tensor, and remarks for the user.
@@ -39,8 +39,8 @@ pub(super) enum Unquantizable {
 impl QuantizerConfig {
     /// The registers that hold `values` (C order, the last axis being the output channel).
     ///
-    /// QKeras returns `x + (xq - x)` in `f32`. From 18 bits on that can differ from `xq` in the last places when `x` lies far
-    /// beyond the range; the registers hold `xq`.
+    /// QKeras returns `x + (xq - x)` in `f32`. From 18 bits on that can differ from `xq` in the last places when `x`
+    /// lies far beyond the range; the registers hold `xq`.
     pub fn registers(&self, shape: &[usize], values: &[f32]) -> Result<Registers, Unquantizable> {
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(Unquantizable::Value(index));
@@ -59,8 +59,8 @@ impl QuantizerConfig {
         Ok(Registers { tensor: tensor.map_err(Unquantizable::Tensor)?, remarks: Vec::new() })
     }
 
-    /// `alpha="auto_po2"`: registers `z` in `-(2^(bits-1)-1) ..= 2^(bits-1)-1`, whatever `keep_negative` says, and a scale
-    /// `2^e` per channel: value = `z * 2^(e + integer)`.
+    /// `alpha="auto_po2"`: registers `z` in `-(2^(bits-1)-1) ..= 2^(bits-1)-1`, whatever `keep_negative` says, and a
+    /// scale `2^e` per channel: value = `z * 2^(e + integer)`.
     fn auto(&self, shape: &[usize], values: &[f32]) -> Result<Registers, Unquantizable> {
         let format = QFormat::signed(self.bits, self.integer.saturating_add(1)).map_err(Unquantizable::Format)?;
         let unit = f64::from(self.integer).exp2();

@@ -150,7 +150,8 @@ fn evaluate_float(network: &FloatNetwork, code: &[f64]) -> Vec<f64> {
                     (0..node.shape.iter().product()).map(|i| f64::from(bias[i % bias.len()])).collect();
                 for position in 0..narrow[0] * narrow[1] {
                     for (index, weight) in kernel.iter().enumerate() {
-                        // Keras: [row, column, in, out], transposed [row, column, out, in]: the wide map's channel first.
+                        // Keras: [row, column, in, out], transposed [row, column, out, in]: the wide map's channel
+                        // first.
                         let (tap, of_wide, of_narrow) =
                             (index / narrow[2] / wide[2], index / narrow[2] % wide[2], index % narrow[2]);
                         let row = window.input_row(position / narrow[1], tap / window.kernel[1], wide[0]);
