@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::cli::{Folder, fail, run};
 
 /// Long enough not to be over before it is interrupted.
-const WORK: [&str; 6] = ["oracle", "econ_t_large", "--generate", "50", "--event-seed", "5"];
+const WORK: [&str; 6] = ["oracle", "econ_t_large", "--generate", "60", "--event-seed", "5"];
 
 fn work<'a>(more: &[&'a str]) -> Vec<&'a str> {
     WORK.iter().copied().chain(more.iter().copied()).collect()
@@ -26,7 +26,7 @@ fn signal(child: &Child, name: &str) {
 
 /// Interrupts a command at work. Before it has read its input the signal simply ends it; then it is given more time.
 fn interrupt(arguments: &[&str]) -> Output {
-    for wait in [500, 1_000, 2_000, 4_000, 8_000] {
+    for wait in [100, 200, 400, 800, 1_600, 3_200] {
         let child = start(arguments);
         sleep(Duration::from_millis(wait));
         signal(&child, "-INT");
