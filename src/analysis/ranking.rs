@@ -1,8 +1,6 @@
 //! `BitRanking`: candidate bits in the order in which they deserve protection.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
+use crate::fault::Draws;
 use crate::num::BitIdx;
 
 /// Positions of candidate bits (in the list of sites they were made for), the most deserving first.
@@ -33,10 +31,10 @@ impl BitRanking {
 
     /// A random order; the same seed always gives the same one.
     pub fn random(count: usize, seed: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut draws = Draws::new(seed, 0);
         let mut order: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {
-            order.swap(last, below(&mut rng, last + 1));
+            order.swap(last, draws.below(last + 1));
         }
         Self { name: "random".to_owned(), order }
     }
@@ -49,19 +47,6 @@ impl BitRanking {
     /// Positions of the candidates, best first; a permutation of `0..len`.
     pub fn order(&self) -> &[usize] {
         &self.order
-    }
-}
-
-/// A uniform integer below `bound`, by rejection (Lemire 2019): our own, so that no library update can change a result.
-fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
-    let bound = u64::try_from(bound).expect("a length fits 64 bits");
-    let threshold = bound.wrapping_neg() % bound;
-    loop {
-        let wide = u128::from(rng.next_u64()) * u128::from(bound);
-        let (high, low) = (wide >> 64, wide & u128::from(u64::MAX));
-        if low >= u128::from(threshold) {
-            return usize::try_from(high).expect("less than a length");
-        }
     }
 }
 
@@ -90,17 +75,5 @@ mod tests {
         assert_eq!(ranking, BitRanking::random(10, 1));
         assert_ne!(ranking, BitRanking::random(10, 2));
         assert_eq!(ranking.order(), [2, 7, 8, 5, 3, 6, 1, 9, 0, 4]);
-    }
-
-    #[test]
-    fn draws_are_uniform() {
-        let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let mut counts = [0_u32; 7];
-        for _ in 0..70_000 {
-            counts[below(&mut rng, 7)] += 1;
-        }
-        // Chi-square with 6 degrees of freedom: 22.5 is exceeded once in a thousand seeds.
-        let chi_square: f64 = counts.iter().map(|count| (f64::from(*count) - 10_000.0).powi(2) / 10_000.0).sum();
-        assert!(chi_square < 22.5, "{chi_square} {counts:?}");
     }
 }

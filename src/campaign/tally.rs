@@ -3,6 +3,7 @@
 //! Tallies of parts of the work add up to the tally of the whole, bit for bit. Files are `report`'s work.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::str::FromStr;
 
 use super::ExactSum;
@@ -15,6 +16,13 @@ pub struct SiteOutcome {
     pub changed_events: u32,
     /// Sum over events of error with the flip minus error without.
     pub rise_sum: ExactSum,
+}
+
+impl AddAssign for SiteOutcome {
+    fn add_assign(&mut self, other: Self) {
+        self.changed_events += other.changed_events;
+        self.rise_sum += other.rise_sum;
+    }
 }
 
 /// Sums over the tiles done so far.
@@ -60,8 +68,7 @@ impl Tally {
         self.tiles_done += other.tiles_done;
         self.golden_sum += other.golden_sum;
         for (mine, theirs) in self.outcomes.iter_mut().zip(&other.outcomes) {
-            mine.changed_events += theirs.changed_events;
-            mine.rise_sum += theirs.rise_sum;
+            *mine += *theirs;
         }
     }
 
@@ -70,9 +77,7 @@ impl Tally {
     }
 
     pub(super) fn add(&mut self, site: usize, outcome: SiteOutcome) {
-        let mine = &mut self.outcomes[site];
-        mine.changed_events += outcome.changed_events;
-        mine.rise_sum += outcome.rise_sum;
+        self.outcomes[site] += outcome;
     }
 
     /// Forgets what was added.

@@ -65,9 +65,8 @@ pub fn run_trials(
                     })?;
                     partial.golden_sum += golden.times(event.count);
                     for (position, rise) in workspace.rises() {
-                        let outcome = &mut partial.outcomes[position];
-                        outcome.changed_events += event.count;
-                        outcome.rise_sum += rise.times(event.count);
+                        partial.outcomes[position] +=
+                            SiteOutcome { changed_events: event.count, rise_sum: rise.times(event.count) };
                     }
                     progress(cast::u64_from_len(trials.len()) * u64::from(event.count));
                     Ok(partial)
@@ -83,8 +82,7 @@ impl TrialOutcomes {
     fn merge(mut self, other: &Self) -> Self {
         self.golden_sum += other.golden_sum;
         for (mine, theirs) in self.outcomes.iter_mut().zip(&other.outcomes) {
-            mine.changed_events += theirs.changed_events;
-            mine.rise_sum += theirs.rise_sum;
+            *mine += *theirs;
         }
         self
     }
