@@ -5,6 +5,7 @@
 mod address;
 mod area;
 mod area_model;
+mod bank;
 mod registers;
 mod technology;
 mod tmr;
@@ -15,6 +16,7 @@ mod test_networks;
 pub use address::{BitAddress, CopyIdx, RegisterAddress};
 pub use area::{Area, AreaUnit};
 pub use area_model::{AreaBreakdown, AreaError, AreaModel, AreaReport, LayerArea, PartCounts, ProtectedBits};
+pub use bank::{BitLine, Level, Load, WeightBank};
 pub use registers::{BitId, Inventory, RegisterArray, RegisterError, RegisterId};
 pub use technology::{Operand, Technology, TechnologyError};
 pub use tmr::{Protection, TmrError, TmrStyle};
