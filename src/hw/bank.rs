@@ -253,7 +253,10 @@ impl WeightBank {
         let index = usize::from(index);
         // A line that the copies share is wrong for all of them.
         let copies = |line: &mut [Bits; COPIES]| {
-            if lines == 1 { line.iter_mut().for_each(|copy| *copy ^= mask) } else { line[index] ^= mask }
+            let behind = if lines == 1 { 0..COPIES } else { index..index + 1 };
+            for copy in &mut line[behind] {
+                *copy ^= mask;
+            }
         };
         match line {
             BitLine::Voter(_) => copies(&mut glitches.voter),

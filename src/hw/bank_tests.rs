@@ -330,7 +330,9 @@ proptest! {
                 for (counter, array) in counters.iter_mut().zip(inventory.arrays()) {
                     *counter = counter.saturating_add(u8::from(array.bit_ids().any(|bit| plain[bit.index()].flag())));
                 }
-                plain.iter_mut().for_each(|bit| bit.tick(load));
+                for bit in &mut plain {
+ bit.tick(load);
+}
             }
             prop_assert_eq!(bank.error_counters(), counters);
         }
