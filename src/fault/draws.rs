@@ -43,6 +43,28 @@ impl Draws {
         cast::f64_from_u64(self.0.next_u64() >> 11) * STEP
     }
 
+    /// An exponential number of mean 1, by comparing uniform numbers only (von Neumann 1951): no logarithm, so the same
+    /// on every machine.
+    pub fn exponential(&mut self) -> f64 {
+        let mut whole = 0.0;
+        loop {
+            // A falling run of uniform numbers has an odd length with the probability that the first is kept.
+            let first = self.unit();
+            let (mut last, mut is_odd) = (first, true);
+            loop {
+                let next = self.unit();
+                if next >= last {
+                    break;
+                }
+                (last, is_odd) = (next, !is_odd);
+            }
+            if is_odd {
+                return whole + first;
+            }
+            whole += 1.0;
+        }
+    }
+
     /// Shuffles `items`; its first `n` items are a uniform sample of `n` without replacement, in random order, and do
     /// not depend on how many more are looked at (Fisher and Yates, from the front).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
@@ -70,6 +92,21 @@ mod tests {
         let mut items: Vec<usize> = (0..10).collect();
         Draws::new(7, 3).shuffle(&mut items);
         assert_eq!(items, [1, 0, 9, 5, 6, 4, 2, 7, 8, 3]);
+    }
+
+    #[test]
+    fn exponential_numbers_have_their_distribution() {
+        let mut draws = Draws::new(11, 0);
+        let mut counts = [0_u32; 20];
+        for _ in 0..100_000 {
+            // The probability of more is uniform: twenty classes of 5,000.
+            let more = (-draws.exponential()).exp();
+            let class = (0..20).find(|class| more * 20.0 <= f64::from(class + 1)).unwrap();
+            counts[usize::try_from(class).unwrap()] += 1;
+        }
+        // Chi-square with 19 degrees of freedom: 43.8 is exceeded once in a thousand seeds.
+        let chi_square: f64 = counts.iter().map(|count| (f64::from(*count) - 5000.0).powi(2) / 5000.0).sum();
+        assert!(chi_square < 43.8, "{chi_square} {counts:?}");
     }
 
     #[test]

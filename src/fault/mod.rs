@@ -1,10 +1,12 @@
-//! Which bits are struck, alone or together. Names bits by the inventory of `hw`; touches no state.
+//! Which bits are struck, alone or together, and when. Names bits by the inventory of `hw`; touches no state.
 
+mod arrivals;
 mod draws;
 mod models;
 mod sites;
 mod trials;
 
+pub use arrivals::{Arrivals, Strike};
 pub use draws::Draws;
 pub use models::{ClusterSizes, FaultModel, ModelError, Probability};
 pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};

@@ -16,3 +16,4 @@ mod layers;
 mod long_work;
 mod networks;
 mod oracle;
+mod upsets;
