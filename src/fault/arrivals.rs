@@ -52,7 +52,7 @@ impl Iterator for Arrivals<'_> {
     fn next(&mut self) -> Option<Strike> {
         self.now += self.draws.exponential() * self.mean_cycles;
         // Also false when the time is no number: 0 times infinity.
-        if !(self.now < cast::f64_from_u64(self.end.0)) {
+        if self.now.is_nan() || self.now >= cast::f64_from_u64(self.end.0) {
             return None;
         }
         let at = Cycle(cast::floor_i64(self.now).unsigned_abs());

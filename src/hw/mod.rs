@@ -9,6 +9,7 @@ mod bank;
 mod cycle;
 mod placement;
 mod registers;
+pub mod schedule;
 mod technology;
 mod tmr;
 

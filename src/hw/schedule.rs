@@ -1,0 +1,316 @@
+//! Timing of layers as hls4ml builds them: legal reuse factors, pipeline depths, cycles per layer and per network.
+//!
+//! Shapes and clock in, cycles out; no weights, no values. The rules follow `fastmachinelearning/hls4ml` and the synthesis
+//! reports that its projects publish; `docs/schedule.md` lists them, with what is a cycle off.
+
+use std::num::NonZeroU64;
+
+/// Why a schedule cannot be made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// A clock that does not tick.
+    #[error("a clock of {mhz} MHz does not tick; give a positive, finite frequency")]
+    Clock {
+        /// The frequency given.
+        mhz: f64,
+    },
+    /// Nothing to schedule.
+    #[error("there is no layer to schedule")]
+    NoLayers,
+}
+
+/// Whether `n_in * n_out` products can share multipliers by this factor.
+///
+/// The rule of `hls4ml/backends/fpga/fpga_backend.py`: every multiplier is used in every cycle, and serves either whole
+/// inputs or whole outputs.
+pub fn is_legal_reuse(n_in: u64, n_out: u64, factor: NonZeroU64) -> bool {
+    let factor = factor.get();
+    let products = n_in * n_out;
+    let multipliers = products.div_ceil(n_in.min(factor).max(1));
+    let whole_outputs = multipliers.is_multiple_of(n_out) || factor >= n_in;
+    let whole_inputs = factor.is_multiple_of(n_in) || factor < n_in;
+    factor <= products && whole_outputs && whole_inputs && products.is_multiple_of(factor)
+}
+
+/// The legal reuse factor nearest to the one asked for; of two equally near the smaller.
+///
+/// For a convolution `n_in` is the number of products per output value, `n_out` the number of output channels.
+///
+/// # Panics
+/// When `n_in` or `n_out` is 0: a layer has inputs and outputs.
+pub fn legal_reuse(n_in: u64, n_out: u64, asked: NonZeroU64) -> NonZeroU64 {
+    assert!(n_in > 0 && n_out > 0, "a layer of {n_in} inputs and {n_out} outputs");
+    let legal = |factor: &NonZeroU64| is_legal_reuse(n_in, n_out, *factor);
+    let below = (1..=asked.get().min(n_in * n_out)).rev().filter_map(NonZeroU64::new).find(legal);
+    let above = (asked.get()..=n_in * n_out).filter_map(NonZeroU64::new).find(legal);
+    let below = below.expect("1 is always legal");
+    above.filter(|above| above.get() - asked.get() < asked.get().abs_diff(below.get())).unwrap_or(below)
+}
+
+/// How the products of a layer are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// Multipliers and an adder tree in a pipeline (`nnet_dense_latency.h`).
+    #[default]
+    Latency,
+    /// Multipliers that add to accumulators, iteration by iteration (`nnet_dense_resource.h`).
+    Resource,
+}
+
+/// What a layer does, as far as time is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerShape {
+    /// `n_in * n_out` products.
+    Dense {
+        /// Input values.
+        n_in: u64,
+        /// Output values.
+        n_out: u64,
+    },
+    /// Sums over a window that slides over pixels.
+    Conv2d {
+        /// Pixels that come in, padding included.
+        pixels_in: u64,
+        /// Output positions.
+        pixels_out: u64,
+        /// Products per output value.
+        n_in: u64,
+        /// Output channels.
+        n_out: u64,
+    },
+    /// The largest value, or the mean, of a window.
+    Pool {
+        /// Pixels that come in.
+        pixels_in: u64,
+        /// Pixels that go out.
+        pixels_out: u64,
+    },
+    /// Every value by itself: activations and quantizers.
+    Elementwise {
+        /// Pixels; a vector is one.
+        pixels: u64,
+    },
+    /// Exponentials through a table, their sum, its inverse through a table, and a product.
+    Softmax,
+}
+
+/// A layer of a streaming design: packets of one pixel with all its channels pass from layer to layer through FIFOs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamLayer {
+    /// What it does.
+    pub shape: LayerShape,
+    /// Packets it takes per frame; a dense layer behind a map takes one per pixel.
+    pub packets_in: u64,
+    /// Cycles per packet, and how often each multiplier is used for it.
+    pub reuse_factor: NonZeroU64,
+}
+
+/// Times of one layer, in cycles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerTiming {
+    /// From its first packet of a frame to its last result.
+    pub latency_cycles: u64,
+    /// Packets per frame on the way out: the depth of the FIFO behind it when nothing smaller is asked for.
+    pub fifo_depth: u64,
+}
+
+/// Times of a network, in cycles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// Layer by layer.
+    pub layers: Vec<LayerTiming>,
+    /// From the first packet of a frame to its result.
+    pub latency_cycles: u64,
+    /// From one frame to the next.
+    pub interval_cycles: u64,
+}
+
+/// A clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clock {
+    mhz: f64,
+}
+
+impl Clock {
+    /// A clock of that frequency.
+    ///
+    /// # Errors
+    /// When it is not positive and finite.
+    pub fn new(mhz: f64) -> Result<Self, ScheduleError> {
+        if mhz > 0.0 && mhz.is_finite() { Ok(Self { mhz }) } else { Err(ScheduleError::Clock { mhz }) }
+    }
+
+    /// Time of one cycle, in seconds.
+    pub fn period_s(self) -> f64 {
+        1e-6 / self.mhz
+    }
+
+    /// Levels of an adder tree, multiplier included, that settle within a cycle: three per 5 ns, at least one.
+    ///
+    /// Three per 5 ns is what the published reports of the hls4ml tutorial's streaming network show.
+    pub fn levels(self) -> u32 {
+        let levels = crate::num::cast::floor_i64(3.0 * 200.0 / self.mhz);
+        u32::try_from(levels).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Cycles that a sum of `terms` products takes on its way through an adder tree.
+    pub fn tree_cycles(self, terms: u64) -> u64 {
+        let levels = u64::BITS - terms.max(1).saturating_sub(1).leading_zeros();
+        u64::from(levels.div_ceil(self.levels()).max(1))
+    }
+}
+
+impl StreamLayer {
+    /// Its times at a clock.
+    ///
+    /// Cycles to take the packets, and the depth of its pipeline: the adder tree of weighted layers; two cycles to
+    /// compare and write for elementwise layers; one more wherever a line buffer makes windows; softmax two tables of two
+    /// cycles, the sum of ten terms and a product.
+    pub fn timing(&self, clock: Clock) -> LayerTiming {
+        let reuse = self.reuse_factor.get();
+        let (taking, depth, fifo_depth) = match self.shape {
+            LayerShape::Dense { n_in, .. } => (self.packets_in + reuse - 1, clock.tree_cycles(n_in), 1),
+            LayerShape::Conv2d { pixels_in, pixels_out, n_in, .. } => {
+                (pixels_in * reuse, 1 + clock.tree_cycles(n_in), pixels_out)
+            }
+            LayerShape::Pool { pixels_in, pixels_out } => (pixels_in, 3, pixels_out),
+            LayerShape::Elementwise { pixels } => (pixels, 2, pixels),
+            LayerShape::Softmax => (1, 6, 1),
+        };
+        LayerTiming { latency_cycles: taking + depth, fifo_depth }
+    }
+}
+
+/// Times of a streaming network.
+///
+/// The slowest layer sets the pace: a frame may follow one cycle after it is done. While it works, the layers behind it
+/// keep up; each then needs one more cycle to hand on the last packet, and the last layer its whole pipeline.
+///
+/// # Errors
+/// When there is no layer.
+pub fn stream_timing(layers: &[StreamLayer], clock: Clock) -> Result<Timing, ScheduleError> {
+    let times: Vec<LayerTiming> = layers.iter().map(|layer| layer.timing(clock)).collect();
+    let slowest = times.iter().map(|time| time.latency_cycles).max().ok_or(ScheduleError::NoLayers)?;
+    let at = times.iter().position(|time| time.latency_cycles == slowest).expect("it is one of them");
+    let behind = &layers[at + 1..];
+    let handing_on = crate::num::cast::u64_from_len(behind.len().saturating_sub(1));
+    let last = behind.last().map_or(0, |last| last.timing(clock).latency_cycles - last.packets_in);
+    Ok(Timing { latency_cycles: slowest + handing_on + last, interval_cycles: slowest + 1, layers: times })
+}
+
+/// Best and worst latency, in cycles, of dense layers in a row, `Resource` strategy, with an activation between each two.
+///
+/// Each layer iterates as often as its (legal) reuse factor and takes one cycle to hand over its accumulators, two at
+/// worst; each activation takes one. The next event can only follow when the last is done.
+pub fn resource_latency(reuse_factors: &[NonZeroU64]) -> [u64; 2] {
+    let iterations: u64 = reuse_factors.iter().map(|factor| factor.get()).sum();
+    let layers = crate::num::cast::u64_from_len(reuse_factors.len());
+    let activations = layers.saturating_sub(1);
+    [iterations + layers + activations, iterations + 2 * layers + activations]
+}
+
+/// Cycles between events of a convolution that computes its output positions one after another, each over as many
+/// cycles as its reuse factor (`nnet_conv2d_latency.h`).
+pub const fn partitioned_interval(pixels_out: u64, reuse_factor: NonZeroU64) -> u64 {
+    pixels_out * reuse_factor.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factor(factor: u64) -> NonZeroU64 {
+        NonZeroU64::new(factor).unwrap()
+    }
+
+    #[test]
+    fn legal_reuse_factors_by_hand() {
+        // 4 inputs, 6 outputs. Below 4 a factor must divide 24 and leave whole outputs: 1, 2; from 4 on whole inputs.
+        let legal: Vec<u64> = (1..=30).filter(|n| is_legal_reuse(4, 6, factor(*n))).collect();
+        assert_eq!(legal, [1, 2, 4, 8, 12, 24]);
+        let nearest = [(3, 2), (5, 4), (6, 4), (7, 8), (10, 8), (11, 12), (18, 12), (19, 24), (1000, 24)];
+        for (asked, expected) in nearest {
+            assert_eq!(legal_reuse(4, 6, factor(asked)).get(), expected, "{asked}");
+        }
+        assert_eq!(legal_reuse(1, 1, factor(u64::MAX)).get(), 1);
+    }
+
+    /// Latencies in `jdweitz/wa-hls4ml`, `data/concatenated_3layer_json_to_csv.csv` (Vitis 2023.2, 5 ns): widths,
+    /// reuse factor asked for, best and worst.
+    const DENSE: [([u64; 4], u64, [u64; 2]); 6] = [
+        ([104, 48, 104, 104], 1024, [2917, 2920]),
+        ([104, 48, 104, 104], 2047, [6869, 6872]),
+        ([104, 48, 104, 112], 4093, [12901, 12904]),
+        ([104, 48, 112, 104], 3070, [8101, 8104]),
+        ([24, 104, 96, 112], 1024, [2853, 2856]),
+        ([24, 104, 96, 48], 4093, [10437, 10440]),
+    ];
+
+    #[test]
+    fn published_latencies_of_dense_networks() {
+        for (widths, asked, expected) in DENSE {
+            let legal: Vec<NonZeroU64> =
+                widths.windows(2).map(|pair| legal_reuse(pair[0], pair[1], factor(asked))).collect();
+            assert_eq!(resource_latency(&legal), expected, "{widths:?} {asked}");
+        }
+    }
+
+    /// `fastmachinelearning/hls4ml-tutorial`, pruned streaming CNN on 32x32x3 (Vivado 2020.1, 5 ns, reuse 1): the layers
+    /// its report lists, with their cycles.
+    #[test]
+    fn published_latencies_of_a_streaming_network() {
+        let conv = |side: u64, channels: u64, n_out: u64| {
+            let out = side - 2;
+            LayerShape::Conv2d { pixels_in: side * side, pixels_out: out * out, n_in: 9 * channels, n_out }
+        };
+        let relu = |side: u64| LayerShape::Elementwise { pixels: side * side };
+        let pool = |side: u64| LayerShape::Pool { pixels_in: side * side, pixels_out: (side / 2) * (side / 2) };
+        let dense = |n_in, n_out| LayerShape::Dense { n_in, n_out };
+        // Packets in, cycles reported.
+        let report = [
+            (conv(32, 3, 16), 1024, 1027),
+            (relu(30), 900, 902),
+            (pool(30), 900, 903),
+            (conv(15, 16, 16), 225, 229),
+            (relu(13), 169, 171),
+            (pool(13), 169, 172),
+            (conv(6, 16, 24), 36, 40),
+            (relu(4), 16, 18),
+            (pool(4), 16, 19),
+            (dense(96, 42), 4, 7),
+            (dense(42, 64), 1, 3),
+            (dense(64, 10), 1, 2),
+            (LayerShape::Softmax, 1, 7),
+        ];
+        let layers =
+            report.map(|(shape, packets_in, _)| StreamLayer { shape, packets_in, reuse_factor: NonZeroU64::MIN });
+        let timing = stream_timing(&layers, Clock::new(200.0).unwrap()).unwrap();
+        for (position, (time, (shape, _, cycles))) in timing.layers.iter().zip(report).enumerate() {
+            // The one layer that the rule misses: its pipeline is a cycle shorter than its 64 terms suggest.
+            let off = u64::from(position == 11);
+            assert_eq!(time.latency_cycles, cycles + off, "{shape:?}");
+        }
+        assert_eq!((timing.latency_cycles, timing.interval_cycles), (1044, 1028));
+        let depths: Vec<u64> = timing.layers.iter().map(|time| time.fifo_depth).collect();
+        assert_eq!(depths, [900, 900, 225, 169, 169, 36, 16, 16, 4, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_convolution_in_partitions() {
+        // 28x28x3, 4x4 stride 4: 7 x 7 positions, one per cycle (Vivado; Vitis adds four).
+        assert_eq!(partitioned_interval(49, NonZeroU64::MIN), 49);
+        assert_eq!(partitioned_interval(49, factor(8)), 392);
+    }
+
+    #[test]
+    fn slower_clocks_settle_more_levels() {
+        let cycles = |mhz: f64, terms| Clock::new(mhz).unwrap().tree_cycles(terms);
+        assert_eq!([1, 2, 8, 9, 64, 65].map(|terms| cycles(200.0, terms)), [1, 1, 1, 2, 2, 3]);
+        assert_eq!([cycles(40.0, 512), cycles(1000.0, 512), cycles(100.0, 512)], [1, 9, 2]);
+        for mhz in [0.0, -40.0, f64::NAN, f64::INFINITY] {
+            assert!(Clock::new(mhz).unwrap_err().to_string().contains("does not tick"));
+        }
+        assert_eq!(stream_timing(&[], Clock::new(40.0).unwrap()), Err(ScheduleError::NoLayers));
+    }
+}
