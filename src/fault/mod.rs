@@ -2,12 +2,14 @@
 
 mod arrivals;
 mod draws;
+mod environment;
 mod models;
 mod sites;
 mod trials;
 
 pub use arrivals::{Arrivals, Strike};
 pub use draws::Draws;
+pub use environment::{Environment, EnvironmentError, Preset, Rate};
 pub use models::{ClusterSizes, FaultModel, ModelError, Probability};
 pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};
 pub use trials::{Population, Sampler, StratumKey, Trials};
