@@ -55,7 +55,7 @@ impl fmt::Display for BitAddress {
 }
 
 /// Splits `rest.word[number]`, reading from the right so that anything may stand in `rest`.
-fn split_index<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+pub(super) fn split_index<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
     let (rest, last) = text.rsplit_once('.')?;
     let number = last.strip_prefix(word)?.strip_prefix('[')?.strip_suffix(']')?;
     // `parse` would also take a sign.

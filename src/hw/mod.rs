@@ -10,6 +10,7 @@ mod cycle;
 mod placement;
 mod registers;
 pub mod schedule;
+mod state_address;
 mod technology;
 mod tmr;
 
@@ -23,5 +24,6 @@ pub use bank::{BitLine, Level, Load, WeightBank};
 pub use cycle::Cycle;
 pub use placement::{CellIdx, FlipFlop, Placement};
 pub use registers::{BitId, Inventory, RegisterArray, RegisterError, RegisterId};
+pub use state_address::{Element, StateAddress};
 pub use technology::{Operand, Technology, TechnologyError};
 pub use tmr::{Protection, TmrError, TmrStyle};

@@ -54,6 +54,15 @@ pub enum RegisterError {
         /// The text as given.
         text: String,
     },
+    /// Not the address of a state bit or line.
+    #[error(
+        "`{text}` is no state; write layer.kernel[17].bit[0] with .copy[2], .voter[1], .load[0], .clock[0] or .data, or \
+         stage.fifo[5].bit[3] (accumulator, pipeline, line_buffer, fifo, control, error_counter)"
+    )]
+    StateSyntax {
+        /// The text as given.
+        text: String,
+    },
     /// No layer of this name has registers.
     #[error("layer `{layer}` has no registers; these layers have: {}", layers.join(", "))]
     NoLayer {
