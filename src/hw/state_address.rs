@@ -96,11 +96,15 @@ fn split_line(text: &str) -> Option<(&str, BitLine)> {
     if let Some(rest) = text.strip_suffix(".data") {
         return Some((rest, BitLine::Data));
     }
-    let numbered: [(&str, fn(u8) -> BitLine); 3] =
-        [("voter", BitLine::Voter), ("load", BitLine::Load), ("clock", BitLine::Clock)];
-    numbered.into_iter().find_map(|(word, line)| {
+    ["voter", "load", "clock"].into_iter().find_map(|word| {
         let (rest, index) = split_index(text, word)?;
-        Some((rest, line(index.parse().ok()?)))
+        let index = index.parse().ok()?;
+        let line = match word {
+            "voter" => BitLine::Voter(index),
+            "load" => BitLine::Load(index),
+            _ => BitLine::Clock(index),
+        };
+        Some((rest, line))
     })
 }
 
