@@ -5,6 +5,7 @@ mod draws;
 mod environment;
 mod models;
 mod sites;
+mod timed;
 mod trials;
 
 pub use arrivals::{Arrivals, Strike};
@@ -12,4 +13,5 @@ pub use draws::Draws;
 pub use environment::{Environment, EnvironmentError, Preset, Rate};
 pub use models::{ClusterSizes, FaultModel, ModelError, Probability};
 pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};
+pub use timed::{TimedFault, TimedFaultError, TimedFaultReason, Upset, timed_faults};
 pub use trials::{Population, Sampler, StratumKey, Trials};

@@ -6,6 +6,7 @@
 
 pub mod design;
 pub mod events;
+pub mod fault_list;
 pub mod keras;
 mod lines;
 pub mod npy;

@@ -1,0 +1,228 @@
+//! `TimedFault`: what happens to which register bit in which cycle; replayable lists of them.
+
+use crate::hw::{BitAddress, BitId, BitLine, CopyIdx, Cycle, FlipFlop, Inventory, Level, Protection, RegisterError};
+use crate::hw::{StateAddress, WeightBank};
+use crate::import::fault_list::{FaultKind, FaultRow};
+
+/// What happens to one register bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upset {
+    /// A flip-flop is inverted; see [`WeightBank::flip`].
+    Flip(FlipFlop),
+    /// A flip-flop can hold one level only from now on; see [`WeightBank::stick`].
+    Stick(FlipFlop, Level),
+    /// A line is wrong for this cycle; see [`WeightBank::glitch`].
+    Glitch(BitId, BitLine),
+}
+
+/// An upset and its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimedFault {
+    /// The cycle in which it happens.
+    pub at: Cycle,
+    /// What happens.
+    pub upset: Upset,
+}
+
+/// Why a list of faults does not belong to a design and its protection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: line {line}: {reason}")]
+pub struct TimedFaultError {
+    /// The file.
+    pub file: String,
+    /// Line, counted from 1.
+    pub line: u64,
+    /// What is wrong there.
+    pub reason: TimedFaultReason,
+}
+
+/// What is wrong in a line of a list of faults.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TimedFaultReason {
+    /// No address, or state that the design does not have.
+    #[error(transparent)]
+    Address(#[from] RegisterError),
+    /// A copy that the style does not keep.
+    #[error("`{bit}` is protected by `{protection}` and has {copies} flip-flop(s), copy[0] to copy[{}]", copies - 1)]
+    Copy {
+        /// The bit, as written.
+        bit: BitAddress,
+        /// Its protection.
+        protection: Protection,
+        /// Copies it has.
+        copies: u8,
+    },
+    /// Three copies, and none of them named.
+    #[error("`{bit}` has three copies; say which, such as `{bit}.copy[0]`")]
+    WhichCopy {
+        /// The bit.
+        bit: BitAddress,
+    },
+    /// A line that the style does not have.
+    #[error(
+        "`{address}`: a bit protected by `{protection}` has no such line (it has {voters} voter, {loads} load and {clocks} clock line(s))"
+    )]
+    Line {
+        /// The line, as written.
+        address: StateAddress,
+        /// Its protection.
+        protection: Protection,
+        /// Voters it has.
+        voters: u8,
+        /// Load lines it has.
+        loads: u8,
+        /// Clock lines it has.
+        clocks: u8,
+    },
+    /// A kind that does not happen to such state.
+    #[error(
+        "`{address}`: kind `{kind}` does not happen to it; a line takes transient, a flip-flop flip, stuck0 or stuck1"
+    )]
+    Kind {
+        /// The state, as written.
+        address: StateAddress,
+        /// The kind.
+        kind: &'static str,
+    },
+    /// State other than weight registers.
+    #[error("`{address}`: only weight and bias registers and their lines can be upset")]
+    NoRegister {
+        /// The state, as written.
+        address: StateAddress,
+    },
+}
+
+/// The faults named by the rows of a file, in the order of their cycles; those of one cycle in the order of the file.
+///
+/// # Errors
+/// Names file and line of state that the design, protected in this way, does not have, and of kinds that do not happen
+/// to it.
+pub fn timed_faults(
+    inventory: &Inventory,
+    protection: impl Fn(BitId) -> Protection,
+    file: &str,
+    rows: &[FaultRow],
+) -> Result<Vec<TimedFault>, TimedFaultError> {
+    let mut faults = rows
+        .iter()
+        .map(|row| match upset(inventory, &protection, row) {
+            Ok(upset) => Ok(TimedFault { at: Cycle(row.cycle), upset }),
+            Err(reason) => Err(TimedFaultError { file: file.to_owned(), line: row.line, reason }),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    faults.sort_by_key(|fault| fault.at);
+    Ok(faults)
+}
+
+fn upset(
+    inventory: &Inventory,
+    protection: &impl Fn(BitId) -> Protection,
+    row: &FaultRow,
+) -> Result<Upset, TimedFaultReason> {
+    let address: StateAddress = row.address.parse()?;
+    match &address {
+        StateAddress::Register(named) => {
+            let bit = inventory.resolve_bit(named)?;
+            let protection = protection(bit);
+            let copies = protection.copies();
+            let copy = match named.copy {
+                Some(copy) if copy.0 < copies => copy,
+                Some(_) => return Err(TimedFaultReason::Copy { bit: named.clone(), protection, copies }),
+                None if copies == 1 => CopyIdx(0),
+                None => return Err(TimedFaultReason::WhichCopy { bit: named.clone() }),
+            };
+            let flip_flop = FlipFlop { bit, copy };
+            match row.kind {
+                FaultKind::Flip => Ok(Upset::Flip(flip_flop)),
+                FaultKind::Stuck0 => Ok(Upset::Stick(flip_flop, Level::Low)),
+                FaultKind::Stuck1 => Ok(Upset::Stick(flip_flop, Level::High)),
+                FaultKind::Transient => Err(TimedFaultReason::Kind { kind: row.kind.name(), address }),
+            }
+        }
+        StateAddress::Line { bit: named, line } => {
+            let (bit, line) = (inventory.resolve_bit(named)?, *line);
+            let protection = protection(bit);
+            let [_, voters, loads, clocks] = WeightBank::lines(protection.style);
+            let (index, lines) = match line {
+                BitLine::Voter(index) => (index, voters),
+                BitLine::Load(index) => (index, loads),
+                BitLine::Clock(index) => (index, clocks),
+                BitLine::Data => (0, 1),
+            };
+            if index >= lines {
+                return Err(TimedFaultReason::Line { address, protection, voters, loads, clocks });
+            }
+            match row.kind {
+                FaultKind::Transient => Ok(Upset::Glitch(bit, line)),
+                _ => Err(TimedFaultReason::Kind { kind: row.kind.name(), address }),
+            }
+        }
+        StateAddress::Element { .. } => Err(TimedFaultReason::NoRegister { address }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hw::TmrStyle;
+    use crate::import::fault_list::read_fault_list;
+    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
+    use crate::num::{QFormat, qkeras};
+
+    /// One dense layer `d` of four 4-bit weights; bit 0 is plain, bit 1 `unvoted`, all others `feedback`.
+    fn inventory() -> Inventory {
+        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
+        let kernel = WeightTensor::new(vec![2, 2], vec![0; 4], QFormat::signed(4, 1).unwrap()).unwrap();
+        let source = net.input();
+        net.push("d", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+        Inventory::new(&net.finish().unwrap()).unwrap()
+    }
+
+    fn protection(bit: BitId) -> Protection {
+        Protection::from(match bit.0 {
+            0 => TmrStyle::None,
+            1 => TmrStyle::Unvoted,
+            _ => TmrStyle::Feedback,
+        })
+    }
+
+    fn faults(rows: &str) -> Result<Vec<TimedFault>, TimedFaultError> {
+        let text = format!("cycle,address,kind\n{rows}");
+        timed_faults(&inventory(), protection, "f.csv", &read_fault_list("f.csv", text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn lists_are_ordered_by_cycle() {
+        let list =
+            "9,d.kernel[0].bit[1].copy[2],stuck1\n3,d.kernel[0].bit[0],flip\n3,d.kernel[3].bit[3].voter[0],transient\n";
+        let flip_flop = |bit, copy| FlipFlop { bit: BitId(bit), copy: CopyIdx(copy) };
+        let fault = |at, upset| TimedFault { at: Cycle(at), upset };
+        let expected = [
+            fault(3, Upset::Flip(flip_flop(0, 0))),
+            fault(3, Upset::Glitch(BitId(15), BitLine::Voter(0))),
+            fault(9, Upset::Stick(flip_flop(1, 2), Level::High)),
+        ];
+        assert_eq!(faults(list).unwrap(), expected);
+        assert_eq!(faults("").unwrap(), []);
+    }
+
+    #[test]
+    fn rows_that_the_design_does_not_have() {
+        for (row, expected) in [
+            ("1,nonsense,flip", "nonsense"),
+            ("1,e.kernel[0].bit[0],flip", "`e`"),
+            ("1,d.kernel[4].bit[0],flip", "4"),
+            ("1,d.kernel[0].bit[0].copy[1],flip", "has 1 flip-flop(s)"),
+            ("1,d.kernel[0].bit[1],flip", "has three copies; say which"),
+            ("1,d.kernel[0].bit[0].voter[0],transient", "has no such line (it has 0 voter"),
+            ("1,d.kernel[0].bit[2].load[1],transient", "has no such line (it has 1 voter, 1 load"),
+            ("1,d.kernel[0].bit[0],transient", "kind `transient` does not happen to it"),
+            ("1,d.kernel[0].bit[0].data,flip", "kind `flip` does not happen to it"),
+            ("1,d.fifo[0].bit[0],flip", "only weight and bias registers"),
+        ] {
+            let error = faults(&format!("0,d.kernel[0].bit[0],flip\n{row}\n")).unwrap_err().to_string();
+            assert!(error.starts_with("f.csv: line 3: ") && error.contains(expected), "{row}: {error}");
+        }
+    }
+}
