@@ -14,6 +14,7 @@ mod inject;
 mod keras;
 mod layers;
 mod long_work;
+mod machine;
 mod networks;
 mod oracle;
 mod upsets;
