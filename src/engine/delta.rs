@@ -10,7 +10,7 @@ use super::program::{Layer, Program};
 use super::scratch::{Found, Scratch, Space};
 use super::trace::{Golden, Trace};
 use super::width::{ByWidth, MIXED};
-use super::word::Word;
+use crate::hw::word::Word;
 use crate::hw::{BitId, Inventory};
 use crate::net::{Network, Node, NodeId, TensorKind, WeightTensor};
 use crate::num::cast;

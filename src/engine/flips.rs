@@ -9,7 +9,7 @@ use super::program::{Layer, Lists, Program};
 use super::scratch::{Flow, Found, RowSpace, Space};
 use super::trace::Golden;
 use super::width::ByWidth;
-use super::word::{Block, LANES, Word};
+use crate::hw::word::{Block, LANES, Word};
 use crate::net::TensorKind;
 use crate::num::cast;
 

@@ -7,7 +7,7 @@
 use multiversion::multiversion;
 
 use super::program::Layer;
-use super::word::{Block, LANES, Word, differing};
+use crate::hw::word::{Block, LANES, Word, differing};
 use crate::num::cast;
 
 /// Fault-free values around one layer.

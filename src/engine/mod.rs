@@ -17,7 +17,6 @@ mod requantize;
 mod scratch;
 mod trace;
 mod width;
-mod word;
 
 pub use delta::{Engine, WeightChange};
 pub use flips::FlipPlan;

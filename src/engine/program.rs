@@ -7,7 +7,7 @@
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use super::requantize::Requantizer;
-use super::word::{Block, LANES, Word, fits, shifted};
+use crate::hw::word::{Block, LANES, Word, fits, shifted};
 use crate::net::{Conv2d, Network, Node, NodeId, Op, Padding2d, TensorKind};
 use crate::num::cast;
 

@@ -4,7 +4,7 @@
 //! what rounding and overflow mean.
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
-use super::word::{Block, Word};
+use crate::hw::word::{Block, Word};
 use crate::net::Signal;
 use crate::num::{Overflow, Quantizer, Rounding};
 
@@ -149,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::word::{LANES, fits};
+    use crate::hw::word::{LANES, fits};
     use crate::num::QFormat;
 
     fn check<W: Word>(quantizer: Quantizer, signal: &Signal, values: impl Iterator<Item = i64>) {

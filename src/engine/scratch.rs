@@ -4,7 +4,7 @@ use super::kernels::{self, Addend, Changed, Hit, Seen, Sums};
 use super::program::Program;
 use super::trace::Golden;
 use super::width::ByWidth;
-use super::word::Word;
+use crate::hw::word::Word;
 
 /// Working memory of an engine; one per thread, for any number of events. Holds no result between calls.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use super::kernels::{self, LayerTrace};
 use super::program::Program;
 use super::width::ByWidth;
-use super::word::{Block, LANES, Word};
+use crate::hw::word::{Block, LANES, Word};
 
 /// Fault-free values of one event in the engine that made it; memory for the next event too, see `Engine::trace_into`.
 #[derive(Debug, Clone)]

@@ -3,18 +3,67 @@
 //!
 //! Each layer with weights is one stage, with what follows it up to the next; a register stands behind each stage. All
 //! weights of a stage are read in the cycle in which it computes. Why a register bit flips is not known here.
+#![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
+
+use multiversion::multiversion;
 
 use super::bank::{Load, WeightBank};
 use super::cycle::Cycle;
-use super::registers::{BitId, Inventory, RegisterId};
+use super::registers::{BitId, Inventory};
 use super::tmr::Protection;
-use crate::net::{Conv2d, Network, Node, NodeId, Op, TensorKind};
+use super::word::{Word, fits};
+use crate::net::{Network, Node, NodeId, Op, TensorKind, WeightTensor};
 
 /// Weights of one layer as its stage sees them in this cycle, in C order.
 #[derive(Debug, Clone, Default)]
-struct Weights {
-    kernel: Vec<i64>,
-    bias: Vec<i64>,
+struct Weights<W> {
+    kernel: Vec<W>,
+    bias: Vec<W>,
+}
+
+/// In words of 32 bits where the layer's range is proven to fit, otherwise of 64.
+#[derive(Debug, Clone)]
+enum LayerWeights {
+    Narrow(Weights<i32>),
+    Wide(Weights<i64>),
+}
+
+impl LayerWeights {
+    fn new(node: &Node) -> Self {
+        if fits::<i32>(&node.signal) { Self::Narrow(Weights::new(node)) } else { Self::Wide(Weights::new(node)) }
+    }
+
+    fn set(&mut self, kind: TensorKind, index: usize, value: i64) {
+        match self {
+            Self::Narrow(weights) => weights.set(kind, index, value),
+            Self::Wide(weights) => weights.set(kind, index, value),
+        }
+    }
+
+    /// The accumulators of the layer; `values` come from `from`.
+    fn sums(&self, node: &Node, from: &Node, values: &[i64]) -> Vec<i64> {
+        match self {
+            Self::Narrow(weights) => sums(weights, node, from, values),
+            Self::Wide(weights) => sums(weights, node, from, values),
+        }
+    }
+}
+
+impl<W: Word> Weights<W> {
+    fn new(node: &Node) -> Self {
+        let raw = |kind| {
+            let values = node.op.tensor(kind).map_or(&[][..], WeightTensor::raw);
+            values.iter().map(|value| W::wrap(*value)).collect()
+        };
+        Self { kernel: raw(TensorKind::Kernel), bias: raw(TensorKind::Bias) }
+    }
+
+    fn set(&mut self, kind: TensorKind, index: usize, value: i64) {
+        match kind {
+            TensorKind::Kernel => self.kernel[index] = W::wrap(value),
+            TensorKind::Bias => self.bias[index] = W::wrap(value),
+        }
+    }
 }
 
 /// Combinational logic between two registers.
@@ -41,7 +90,7 @@ pub struct Machine<'n> {
     bank: WeightBank,
     stages: Vec<Stage>,
     /// By node; empty for nodes without weights.
-    weights: Vec<Weights>,
+    weights: Vec<LayerWeights>,
     /// The output register, and whether a result is in it.
     output: (Vec<i64>, bool),
     cycle: Cycle,
@@ -53,12 +102,7 @@ impl<'n> Machine<'n> {
     /// # Panics
     /// When `inventory` is not the one of `network`.
     pub fn new(network: &'n Network, inventory: &'n Inventory, protection: impl Fn(BitId) -> Protection) -> Self {
-        let raw = |node: &Node, kind| node.op.tensor(kind).map_or_else(Vec::new, |tensor| tensor.raw().to_vec());
-        let weights = network
-            .nodes()
-            .iter()
-            .map(|node| Weights { kernel: raw(node, TensorKind::Kernel), bias: raw(node, TensorKind::Bias) })
-            .collect();
+        let weights = network.nodes().iter().map(LayerWeights::new).collect();
         let mut path = Vec::new();
         let mut next = network.iter().next_back().map(|(id, _)| id);
         while let Some(id) = next {
@@ -118,7 +162,10 @@ impl<'n> Machine<'n> {
     pub fn step(&mut self, frame: Option<&[i64]>, load: Load) {
         self.bank.settle();
         let (inventory, weights) = (self.inventory, &mut self.weights);
-        self.bank.take_changed(|register, value| *weight(inventory, weights, register) = value);
+        self.bank.take_changed(|register, value| {
+            let (array, index) = inventory.locate(register);
+            weights[array.node.index()].set(array.tensor, index, value);
+        });
         for stage in self.stages.iter_mut().filter(|stage| stage.occupied) {
             stage.settle(self.network, &self.weights);
         }
@@ -144,17 +191,8 @@ impl<'n> Machine<'n> {
     }
 }
 
-fn weight<'w>(inventory: &Inventory, weights: &'w mut [Weights], register: RegisterId) -> &'w mut i64 {
-    let (array, index) = inventory.locate(register);
-    let weights = &mut weights[array.node.index()];
-    match array.tensor {
-        TensorKind::Kernel => &mut weights.kernel[index],
-        TensorKind::Bias => &mut weights.bias[index],
-    }
-}
-
 impl Stage {
-    fn settle(&mut self, network: &Network, weights: &[Weights]) {
+    fn settle(&mut self, network: &Network, weights: &[LayerWeights]) {
         let mut values = std::mem::take(&mut self.settled);
         values.clear();
         values.extend_from_slice(&self.input);
@@ -162,13 +200,7 @@ impl Stage {
             let node = network.node(*id);
             let from = network.node(node.inputs[0]);
             match &node.op {
-                Op::Dense(_) => {
-                    let mut sums = vec![0; node.len()];
-                    add_products(&mut sums, &values, &weights[id.index()].kernel);
-                    finish_sums(&mut sums, node, &weights[id.index()].bias);
-                    values = sums;
-                }
-                Op::Conv2d(conv) => values = convolution(node, conv, from, &values, &weights[id.index()]),
+                Op::Dense(_) | Op::Conv2d(_) => values = weights[id.index()].sums(node, from, &values),
                 Op::Quantize(quantizer) | Op::Input(quantizer) => {
                     for value in &mut values {
                         *value = quantizer.quantize(*value, from.signal.frac_bits);
@@ -195,41 +227,58 @@ impl Stage {
     }
 }
 
+/// The accumulators of a layer with weights. Arithmetic wraps, which is exact where the final values fit the word.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn sums<W: Word>(weights: &Weights<W>, node: &Node, from: &Node, values: &[i64]) -> Vec<i64> {
+    let mut sums = vec![W::default(); node.len()];
+    match &node.op {
+        Op::Conv2d(conv) => {
+            let channels = from.shape[2];
+            let outputs = node.shape[2];
+            for (position, sums) in sums.chunks_exact_mut(outputs).enumerate() {
+                let (out_row, out_column) = (position / node.shape[1], position % node.shape[1]);
+                let taps = (0..conv.window.kernel[0]).flat_map(|row| (0..conv.window.kernel[1]).map(move |c| (row, c)));
+                for ((kernel_row, kernel_column), rows) in taps.zip(weights.kernel.chunks_exact(channels * outputs)) {
+                    let (Some(row), Some(column)) = (
+                        conv.window.input_row(out_row, kernel_row, from.shape[0]),
+                        conv.window.input_column(out_column, kernel_column, from.shape[1]),
+                    ) else {
+                        continue;
+                    };
+                    add_products(sums, &values[(row * from.shape[1] + column) * channels..][..channels], rows);
+                }
+            }
+        }
+        _ => add_products(&mut sums, values, &weights.kernel),
+    }
+    let channels = node.align.len();
+    for position in sums.chunks_exact_mut(channels) {
+        for (channel, (sum, align)) in position.iter_mut().zip(&node.align).enumerate() {
+            let bias = weights.bias.get(channel).copied().unwrap_or_default();
+            *sum = shifted(*sum, align.product).plus(shifted(bias, align.bias));
+        }
+    }
+    sums.into_iter().map(W::wide).collect()
+}
+
+/// `word * 2^by` modulo 2^BITS, whatever the distance.
+#[inline(always)]
+fn shifted<W: Word>(word: W, by: u32) -> W {
+    if by < W::BITS { word.left(by) } else { W::default() }
+}
+
 /// Adds the products of some inputs with their rows of weights, `[input, output]`, to the sums.
-fn add_products(sums: &mut [i64], inputs: &[i64], rows: &[i64]) {
+#[inline(always)]
+fn add_products<W: Word>(sums: &mut [W], inputs: &[i64], rows: &[W]) {
     for (input, row) in inputs.iter().zip(rows.chunks_exact(sums.len())) {
         if *input != 0 {
+            let input = W::wrap(*input);
             for (sum, weight) in sums.iter_mut().zip(row) {
-                *sum += input * weight;
+                *sum = sum.plus(weight.times(input));
             }
         }
     }
-}
-
-/// Brings products and bias of one output position, channel by channel, onto the accumulator's binary point.
-fn finish_sums(sums: &mut [i64], node: &Node, bias: &[i64]) {
-    for (channel, (sum, align)) in sums.iter_mut().zip(&node.align).enumerate() {
-        *sum = (*sum << align.product) + (bias.get(channel).map_or(0, |bias| bias << align.bias));
-    }
-}
-
-fn convolution(node: &Node, conv: &Conv2d, from: &Node, values: &[i64], weights: &Weights) -> Vec<i64> {
-    let [rows, columns, channels] = [from.shape[0], from.shape[1], from.shape[2]];
-    let [kernel_rows, kernel_columns] = conv.window.kernel;
-    let outputs = node.shape[2];
-    let mut sums = vec![0; node.len()];
-    for (position, sums) in sums.chunks_exact_mut(outputs).enumerate() {
-        let (out_row, out_column) = (position / node.shape[1], position % node.shape[1]);
-        for kernel_row in 0..kernel_rows {
-            let Some(row) = conv.window.input_row(out_row, kernel_row, rows) else { continue };
-            for kernel_column in 0..kernel_columns {
-                let Some(column) = conv.window.input_column(out_column, kernel_column, columns) else { continue };
-                let pixel = &values[(row * columns + column) * channels..][..channels];
-                let place = (kernel_row * kernel_columns + kernel_column) * channels * outputs;
-                add_products(sums, pixel, &weights.kernel[place..][..channels * outputs]);
-            }
-        }
-        finish_sums(sums, node, &weights.bias);
-    }
-    sums
 }

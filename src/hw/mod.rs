@@ -14,6 +14,7 @@ pub mod schedule;
 mod state_address;
 mod technology;
 mod tmr;
+pub(crate) mod word;
 
 #[cfg(test)]
 mod test_networks;

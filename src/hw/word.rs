@@ -10,13 +10,13 @@ use crate::net::Signal;
 use crate::num::cast;
 
 /// Words in a [`Block`]: one 512-bit register of 32-bit words.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Consecutive output channels; the last block of a row is filled up with zeros.
-pub(super) type Block<W> = [W; LANES];
+pub(crate) type Block<W> = [W; LANES];
 
 /// A two's-complement word whose arithmetic wraps.
-pub(super) trait Word: Copy + Default + Ord + Debug + Send + Sync + 'static {
+pub(crate) trait Word: Copy + Default + Ord + Debug + Send + Sync + 'static {
     /// Width, in bits.
     const BITS: u32;
 
@@ -105,19 +105,19 @@ word!(i64, std::convert::identity);
 ///   exact modulo 2^BITS, and the final value is the only one in its range with that remainder;
 /// - operations that are not (rounding, comparing, clipping) see final values only, and have one bit to spare for what
 ///   they add to them: see `Requantizer`.
-pub(super) fn fits<W: Word>(signal: &Signal) -> bool {
+pub(crate) fn fits<W: Word>(signal: &Signal) -> bool {
     let limit = 1_i64 << (W::BITS - 2);
     -limit < signal.low && signal.high < limit
 }
 
 /// `raw * 2^by` modulo 2^BITS, whatever the distance.
-pub(super) fn shifted<W: Word>(raw: i64, by: u32) -> W {
+pub(crate) fn shifted<W: Word>(raw: i64, by: u32) -> W {
     W::wrap(raw.checked_shl(by).unwrap_or(0))
 }
 
 /// Which lanes differ, lane 0 in the lowest bit.
 #[inline(always)]
-pub(super) fn differing<W: Word>(a: &Block<W>, b: &Block<W>) -> u32 {
+pub(crate) fn differing<W: Word>(a: &Block<W>, b: &Block<W>) -> u32 {
     let mut lanes = 0;
     for lane in 0..LANES {
         lanes |= u32::from(a[lane] != b[lane]) << lane;
