@@ -14,6 +14,9 @@ use super::tmr::Protection;
 use super::word::{Word, fits};
 use crate::net::{Network, Node, NodeId, Op, TensorKind, WeightTensor};
 
+/// Output channels that are worked on at once.
+const PIECE: usize = 8;
+
 /// Weights of one layer as its stage sees them in this cycle, in C order.
 #[derive(Debug, Clone, Default)]
 struct Weights<W> {
@@ -240,15 +243,15 @@ fn sums<W: Word>(weights: &Weights<W>, node: &Node, from: &Node, values: &[i64])
             let outputs = node.shape[2];
             for (position, sums) in sums.chunks_exact_mut(outputs).enumerate() {
                 let (out_row, out_column) = (position / node.shape[1], position % node.shape[1]);
-                let taps = (0..conv.window.kernel[0]).flat_map(|row| (0..conv.window.kernel[1]).map(move |c| (row, c)));
-                for ((kernel_row, kernel_column), rows) in taps.zip(weights.kernel.chunks_exact(channels * outputs)) {
-                    let (Some(row), Some(column)) = (
-                        conv.window.input_row(out_row, kernel_row, from.shape[0]),
-                        conv.window.input_column(out_column, kernel_column, from.shape[1]),
-                    ) else {
-                        continue;
-                    };
-                    add_products(sums, &values[(row * from.shape[1] + column) * channels..][..channels], rows);
+                for kernel_row in 0..conv.window.kernel[0] {
+                    let Some(row) = conv.window.input_row(out_row, kernel_row, from.shape[0]) else { continue };
+                    for kernel_column in 0..conv.window.kernel[1] {
+                        let column = conv.window.input_column(out_column, kernel_column, from.shape[1]);
+                        let Some(column) = column else { continue };
+                        let tap = (kernel_row * conv.window.kernel[1] + kernel_column) * channels * outputs;
+                        let pixel = &values[(row * from.shape[1] + column) * channels..][..channels];
+                        add_products(sums, pixel, &weights.kernel[tap..][..channels * outputs]);
+                    }
                 }
             }
         }
@@ -273,12 +276,23 @@ fn shifted<W: Word>(word: W, by: u32) -> W {
 /// Adds the products of some inputs with their rows of weights, `[input, output]`, to the sums.
 #[inline(always)]
 fn add_products<W: Word>(sums: &mut [W], inputs: &[i64], rows: &[W]) {
-    for (input, row) in inputs.iter().zip(rows.chunks_exact(sums.len())) {
-        if *input != 0 {
-            let input = W::wrap(*input);
-            for (sum, weight) in sums.iter_mut().zip(row) {
-                *sum = sum.plus(weight.times(input));
+    let outputs = sums.len();
+    for (index, input) in inputs.iter().enumerate() {
+        if *input == 0 {
+            continue;
+        }
+        let input = W::wrap(*input);
+        // Rows are short: pieces of a known length become vector instructions, a loop over the row would not.
+        let (pieces, rest) = sums.as_chunks_mut::<PIECE>();
+        let (row_pieces, row_rest) = rows[index * outputs..][..outputs].as_chunks::<PIECE>();
+        for (piece, row_piece) in row_pieces.iter().enumerate() {
+            let sums = &mut pieces[piece];
+            for lane in 0..PIECE {
+                sums[lane] = sums[lane].plus(row_piece[lane].times(input));
             }
+        }
+        for (lane, weight) in row_rest.iter().enumerate() {
+            rest[lane] = rest[lane].plus(weight.times(input));
         }
     }
 }
