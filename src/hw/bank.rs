@@ -332,10 +332,12 @@ impl WeightBank {
             self.settle();
             let before: Vec<(RegisterId, Cell)> =
                 self.active.iter().map(|register| (*register, self.cells[register.index()])).collect();
+            // A glitch can hold back for one cycle what the next brings.
+            let quiet = self.glitches.is_empty();
             self.tick(Load::Hold);
             left -= 1;
             let still = before.iter().all(|(register, cell)| self.cells[register.index()].copies == cell.copies);
-            if still && self.active.len() == before.len() {
+            if quiet && still && self.active.len() == before.len() {
                 // Only flags are left, and they stay as they are.
                 self.settle();
                 let more = u8::try_from(left).unwrap_or(u8::MAX);
