@@ -10,6 +10,7 @@ use multiversion::multiversion;
 use super::bank::{Load, WeightBank};
 use super::cycle::Cycle;
 use super::registers::{BitId, Inventory};
+use super::schedule::Schedule;
 use super::tmr::Protection;
 use super::word::{Word, fits};
 use crate::net::{Network, Node, NodeId, Op, TensorKind, WeightTensor};
@@ -78,8 +79,23 @@ struct Stage {
     input: Vec<i64>,
     /// Whether a frame is in that register.
     occupied: bool,
+    /// Whether there was one in the last cycle.
+    worked: bool,
     /// What its logic settles to, for the next clock edge.
     settled: Vec<i64>,
+}
+
+/// What a stage does in a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageActivity {
+    /// It computes.
+    pub is_working: bool,
+    /// It would, but the next stage has no room.
+    pub is_stalled: bool,
+    /// Packets in the FIFO or register in front of it, at the end of the cycle.
+    pub waiting: u64,
+    /// Packets that are computed and not yet handed on, at the end of the cycle.
+    pub in_pipeline: u64,
 }
 
 /// A fully unrolled accelerator with its weight registers.
@@ -89,6 +105,7 @@ struct Stage {
 #[derive(Debug, Clone)]
 pub struct Machine<'n> {
     network: &'n Network,
+    schedule: &'n Schedule,
     inventory: &'n Inventory,
     bank: WeightBank,
     stages: Vec<Stage>,
@@ -103,8 +120,13 @@ impl<'n> Machine<'n> {
     /// The accelerator of `network` after its first load, without a frame in it, in cycle 0.
     ///
     /// # Panics
-    /// When `inventory` is not the one of `network`.
-    pub fn new(network: &'n Network, inventory: &'n Inventory, protection: impl Fn(BitId) -> Protection) -> Self {
+    /// When `inventory` or `schedule` is not the one of `network`.
+    pub fn new(
+        network: &'n Network,
+        inventory: &'n Inventory,
+        schedule: &'n Schedule,
+        protection: impl Fn(BitId) -> Protection,
+    ) -> Self {
         let weights = network.nodes().iter().map(LayerWeights::new).collect();
         let mut path = Vec::new();
         let mut next = network.iter().next_back().map(|(id, _)| id);
@@ -122,19 +144,49 @@ impl<'n> Machine<'n> {
                 _ => {
                     let first = network.node(id).inputs[0];
                     let input = vec![0; network.node(first).len()];
-                    stages.push(Stage { nodes: vec![id], input, occupied: false, settled: Vec::new() });
+                    stages.push(Stage { nodes: vec![id], input, occupied: false, worked: false, settled: Vec::new() });
                 }
             }
             in_front += usize::from(has_weights);
         }
         let output = (vec![0; network.output().len()], false);
         let bank = WeightBank::new(network, inventory, protection);
-        Self { network, inventory, bank, stages, weights, output, cycle: Cycle(0) }
+        Self { network, schedule, inventory, bank, stages, weights, output, cycle: Cycle(0) }
     }
 
-    /// Cycles from the input register to the output register: the number of stages.
-    pub const fn latency(&self) -> usize {
-        self.stages.len()
+    /// What it is built of, and its times.
+    pub const fn schedule(&self) -> &'n Schedule {
+        self.schedule
+    }
+
+    /// Whether a frame offered in the next [`Machine::step`] is taken.
+    pub const fn is_ready(&self) -> bool {
+        true
+    }
+
+    /// Whether no frame is inside, the output register left aside.
+    pub fn is_empty(&self) -> bool {
+        self.stages.iter().all(|stage| !stage.occupied)
+    }
+
+    /// What a stage did in the last cycle.
+    ///
+    /// # Panics
+    /// When there is no such stage.
+    pub fn activity(&self, stage: usize) -> StageActivity {
+        let is_working = self.stages[stage].worked;
+        StageActivity { is_working, is_stalled: false, waiting: u64::from(self.stages[stage].occupied), in_pipeline: 0 }
+    }
+
+    /// Lets `cycles` cycles pass in which no frame comes and nobody plays with the registers: as so many calls of
+    /// [`Machine::step`] with nothing, at the price of a few.
+    pub fn rest(&mut self, mut cycles: u64) {
+        while cycles > 0 && !(self.is_empty() && self.output().is_none()) {
+            self.step(None, Load::Hold);
+            cycles -= 1;
+        }
+        self.bank.rest(cycles);
+        self.cycle.0 += cycles;
     }
 
     /// The cycle that the next [`Machine::step`] is.
@@ -175,6 +227,7 @@ impl<'n> Machine<'n> {
 
         let results: Vec<bool> = self.stages.iter().map(|stage| stage.occupied).collect();
         for (at, occupied) in results.into_iter().enumerate() {
+            self.stages[at].worked = occupied;
             let settled = std::mem::take(&mut self.stages[at].settled);
             let (behind, full) = match self.stages.get_mut(at + 1) {
                 Some(next) => (&mut next.input, &mut next.occupied),

@@ -24,7 +24,7 @@ pub use area::{Area, AreaUnit};
 pub use area_model::{AreaBreakdown, AreaError, AreaModel, AreaReport, LayerArea, PartCounts, ProtectedBits};
 pub use bank::{BitLine, Level, Load, WeightBank};
 pub use cycle::Cycle;
-pub use machine::Machine;
+pub use machine::{Machine, StageActivity};
 pub use placement::{CellIdx, FlipFlop, Placement};
 pub use registers::{BitId, Inventory, RegisterArray, RegisterError, RegisterId};
 pub use state_address::{Element, StateAddress};

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use trivote::engine::reference;
+use trivote::hw::schedule::{Schedule, ScheduleOptions};
 use trivote::hw::{BitId, CopyIdx, Cycle, Inventory, Load, Machine, Protection, TmrStyle};
 use trivote::net::Network;
 
@@ -16,7 +17,7 @@ fn run(
     flips: &[(u64, BitId)],
 ) -> Vec<(Cycle, Vec<i64>)> {
     let mut results = Vec::new();
-    for cycle in 0..=frames.len() + machine.latency() {
+    for cycle in 0..=frames.len() + machine.schedule().latency_cycles as usize {
         for (_, bit) in flips.iter().filter(|(at, _)| *at == cycle as u64) {
             let (register, place) = inventory.locate_bit(*bit);
             machine.bank_mut().flip(register, place, CopyIdx(0));
@@ -59,8 +60,9 @@ proptest! {
             flips.iter().map(|(at, bit)| (*at, BitId(bit.index(inventory.bits()) as u32))).collect();
         let frames: Vec<Option<Vec<i64>>> =
             present.iter().enumerate().map(|(at, present)| present.then(|| spec.event(at as u64))).collect();
-        let mut machine = Machine::new(&network, &inventory, |_| Protection::NONE);
-        let latency = machine.latency() as u64;
+        let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
+        let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+        let latency = machine.schedule().latency_cycles;
         prop_assert_eq!(latency, network.nodes().iter().filter(|node| node.fan_in() > 0).count() as u64);
         let found = run(&mut machine, &inventory, &frames, &flips);
         let wanted: Vec<_> = (0..)
@@ -78,9 +80,10 @@ proptest! {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
         let protection = Protection::from(TmrStyle::ALL[style]);
-        let mut machine = Machine::new(&network, &inventory, |_| protection);
+        let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
+        let mut machine = Machine::new(&network, &inventory, &schedule, |_| protection);
         let (register, place) = inventory.locate_bit(BitId(bit.index(inventory.bits()) as u32));
-        let latency = machine.latency();
+        let latency = machine.schedule().latency_cycles as usize;
         let frames: Vec<Vec<i64>> = (0..6).map(|stream| spec.event(stream)).collect();
         let mut results = Vec::new();
         for cycle in 0..=frames.len() + latency {

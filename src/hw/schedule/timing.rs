@@ -1,24 +1,11 @@
-//! Timing of layers as hls4ml builds them: legal reuse factors, pipeline depths, cycles per layer and per network.
+//! Rules of time of layers as hls4ml builds them: legal reuse factors, pipeline depths, cycles per layer.
 //!
 //! Shapes and clock in, cycles out; no weights, no values. The rules follow `fastmachinelearning/hls4ml` and the synthesis
 //! reports that its projects publish; `docs/schedule.md` lists them, with what is a cycle off.
 
 use std::num::NonZeroU64;
 
-/// Why a schedule cannot be made.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScheduleError {
-    /// A clock that does not tick.
-    #[error("a clock of {mhz} MHz does not tick; give a positive, finite frequency")]
-    Clock {
-        /// The frequency given.
-        mhz: f64,
-    },
-    /// Nothing to schedule.
-    #[error("there is no layer to schedule")]
-    NoLayers,
-}
+use super::ScheduleError;
 
 /// Whether `n_in * n_out` products can share multipliers by this factor.
 ///
