@@ -47,6 +47,19 @@ pub enum BitLine {
     Data,
 }
 
+/// What can be seen of flips besides the flip-flops themselves; see [`WeightBank::visibility`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Neither the datapath nor an error flag sees them, now or later.
+    Nothing,
+    /// An error flag goes up for the cycle of the flips; the datapath sees nothing.
+    FlagOnce,
+    /// An error flag goes up until the next load; the datapath sees nothing.
+    FlagStays,
+    /// The datapath may read something else: only stepping tells.
+    Datapath,
+}
+
 /// Number of copies that any style keeps, at most.
 const COPIES: usize = 3;
 
@@ -368,6 +381,68 @@ impl WeightBank {
         self.cells[register.index()].copies[usize::from(copy.0)] & self.checked(register, bit, copy.0) != 0
     }
 
+    /// Whether one flip-flop holds the opposite of what a load writes.
+    ///
+    /// # Panics
+    /// As [`WeightBank::flip`].
+    pub fn is_wrong(&self, register: RegisterId, bit: BitIdx, copy: CopyIdx) -> bool {
+        let mask = self.checked(register, bit, copy.0);
+        let cell = &self.cells[register.index()];
+        (cell.copies[usize::from(copy.0)] ^ cell.intended) & mask != 0
+    }
+
+    /// The bit that the voters settle to when no line is disturbed: the majority of the copies, or the only copy.
+    ///
+    /// # Panics
+    /// When the register has no such bit.
+    pub fn voted_bit(&self, register: RegisterId, bit: BitIdx) -> bool {
+        self.voted(register, &Glitches::default())[0] & self.checked(register, bit, 0) != 0
+    }
+
+    /// Whether nothing changes any more while nobody touches anything and nothing is loaded: every value has been
+    /// settled to and stays, every flip-flop keeps what it holds. Error flags that are up may stay up.
+    pub fn is_at_rest(&self) -> bool {
+        self.glitches.is_empty()
+            && self.active.iter().all(|register| {
+                let (cell, styles) = (&self.cells[register.index()], &self.styles[register.index()]);
+                let voted = self.voted(*register, &Glitches::default())[0];
+                let fed_back = styles.feedback | styles.feedback3;
+                let held = self.stuck_copies(*register);
+                let moving = cell.copies.iter().zip(held).any(|(copy, held)| (copy ^ voted) & fed_back & !held != 0);
+                !moving && self.formats[register.index()].from_bits(voted) == self.values[register.index()]
+            })
+    }
+
+    /// What the datapath and the error flags would see of these flips together, in this cycle and ever after, if the bank
+    /// [is at rest](WeightBank::is_at_rest) and nothing else happens before it is at rest again.
+    ///
+    /// Certain about what it calls invisible; flips that it leaves to [`Visibility::Datapath`] may turn out so too.
+    ///
+    /// # Panics
+    /// As [`WeightBank::flip`].
+    pub fn visibility(&self, flips: &[(RegisterId, BitIdx, CopyIdx)]) -> Visibility {
+        let mut seen = Visibility::Nothing;
+        for (position, (register, bit, copy)) in flips.iter().enumerate() {
+            let mask = self.checked(*register, *bit, copy.0);
+            let styles = &self.styles[register.index()];
+            let again = flips[..position].iter().any(|(other, place, _)| (other, place) == (register, bit));
+            let stuck = self.stuck_copies(*register).iter().any(|held| held & mask != 0);
+            let is_single = styles.triplicated & mask == 0;
+            if again || stuck || is_single || self.disagreement(*register) & mask != 0 {
+                return Visibility::Datapath;
+            }
+            if styles.flagged & mask != 0 {
+                let repaired = (styles.feedback | styles.feedback3) & mask != 0;
+                if !repaired {
+                    seen = Visibility::FlagStays;
+                } else if seen == Visibility::Nothing {
+                    seen = Visibility::FlagOnce;
+                }
+            }
+        }
+        seen
+    }
+
     /// The registers whose value changed since this was last called, each once.
     pub fn take_changed(&mut self, mut visit: impl FnMut(RegisterId, i64)) {
         for register in std::mem::take(&mut self.changed) {
@@ -457,6 +532,12 @@ impl WeightBank {
 
     fn glitches_of(&self, register: RegisterId) -> Glitches {
         self.glitches.iter().find(|(of, _)| *of == register).map_or_else(Glitches::default, |(_, glitches)| *glitches)
+    }
+
+    /// Bits of each copy that cannot change.
+    fn stuck_copies(&self, register: RegisterId) -> [Bits; COPIES] {
+        let stuck = self.stuck.iter().find(|(of, _)| *of == register);
+        stuck.map_or([0; COPIES], |(_, stuck)| [0, 1, 2].map(|copy| stuck.low[copy] | stuck.high[copy]))
     }
 
     fn hold_stuck(&mut self, register: RegisterId) {

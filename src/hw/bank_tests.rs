@@ -335,9 +335,87 @@ proptest! {
 }
             }
             prop_assert_eq!(bank.error_counters(), counters);
+            // At rest means that nothing moves, however long one waits.
+            if bank.is_at_rest() {
+                let mut later = bank.clone();
+                later.settle();
+                let flags = later.error_flags().to_vec();
+                later.take_changed(|_, _| {});
+                for _ in 0..3 {
+                    cycle(&mut later, Load::Hold);
+                    prop_assert_eq!(later.error_flags(), &flags);
+                }
+                later.take_changed(|register, _| panic!("{register:?} changed at rest"));
+                prop_assert_eq!(later.wrong_copies(), bank.wrong_copies());
+            }
         }
         bank.settle();
         compare(&bank, &plain)?;
+        bank.rest(4);
+        prop_assert!(bank.is_at_rest());
+    }
+
+    #[test]
+    fn what_is_called_invisible_is_never_seen(
+        styles in prop::collection::vec((0..4_usize, any::<bool>()), 26),
+        before in prop::collection::vec((0..26_u32, 0..3_u8), 0..12),
+        stuck in prop::option::of((0..26_u32, 0..3_u8, any::<bool>())),
+        hits in prop::collection::vec((0..26_u32, 0..3_u8), 1..4),
+    ) {
+        let inventory = Inventory::new(&network()).unwrap();
+        let protection = |bit: BitId| {
+            let (style, error_flag) = styles[bit.index()];
+            Protection { style: TmrStyle::ALL[style], error_flag }
+        };
+        let place = |(bit, copy): (u32, u8)| {
+            let (register, place) = inventory.locate_bit(BitId(bit));
+            (register, place, CopyIdx(copy % protection(BitId(bit)).copies()))
+        };
+        let mut bank = bank(protection);
+        for (register, bit, copy) in before.into_iter().map(place) {
+            bank.flip(register, bit, copy);
+        }
+        if let Some((bit, copy, high)) = stuck {
+            let (register, bit, copy) = place((bit, copy));
+            bank.stick(register, bit, copy, if high { Level::High } else { Level::Low });
+        }
+        bank.rest(4);
+        bank.settle();
+        prop_assert!(bank.is_at_rest());
+        let flags = bank.error_flags().to_vec();
+        bank.take_changed(|_, _| {});
+        let hits: Vec<_> = hits.into_iter().map(place).collect();
+        let (visibility, copies) = (bank.visibility(&hits), bank.wrong_copies());
+        let mut hit = bank.clone();
+        for (register, bit, copy) in &hits {
+            hit.flip(*register, *bit, *copy);
+            prop_assert!(visibility == Visibility::Datapath || hit.is_wrong(*register, *bit, *copy) != bank.is_wrong(*register, *bit, *copy));
+        }
+        if visibility == Visibility::Datapath {
+            // Needed wherever the datapath sees something; the tests of the other answers are below.
+            return Ok(());
+        }
+        let mut up = Vec::new();
+        for _ in 0..3 {
+            hit.settle();
+            up.push(hit.error_flags() != flags);
+            hit.tick(Load::Hold);
+        }
+        hit.take_changed(|register, _| panic!("{register:?} was read wrong"));
+        // A flag that is up already cannot go up.
+        let possible = match visibility {
+            Visibility::Nothing => vec![[false; 3]],
+            Visibility::FlagOnce => vec![[true, false, false], [false; 3]],
+            _ => vec![[true; 3], [false; 3], [true, false, false]],
+        };
+        prop_assert!(possible.iter().any(|possible| up == possible), "{visibility:?} {up:?}");
+        if visibility == Visibility::FlagStays {
+            hit.settle();
+            prop_assert!(hit.error_flags().contains(&true));
+        }
+        let kept = hits.iter().filter(|(register, bit, copy)| hit.is_wrong(*register, *bit, *copy) != bank.is_wrong(*register, *bit, *copy));
+        let kept = u32::try_from(kept.count()).unwrap();
+        prop_assert!(hit.wrong_copies().abs_diff(copies) <= kept);
     }
 }
 

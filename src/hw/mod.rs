@@ -22,7 +22,7 @@ mod test_networks;
 pub use address::{BitAddress, CopyIdx, RegisterAddress};
 pub use area::{Area, AreaUnit};
 pub use area_model::{AreaBreakdown, AreaError, AreaModel, AreaReport, LayerArea, PartCounts, ProtectedBits};
-pub use bank::{BitLine, Level, Load, WeightBank};
+pub use bank::{BitLine, Level, Load, Visibility, WeightBank};
 pub use cycle::Cycle;
 pub use machine::{Machine, StageActivity};
 pub use placement::{CellIdx, FlipFlop, Placement};
