@@ -3,6 +3,7 @@
 mod event;
 mod infer;
 mod intervals;
+mod mission;
 mod oracle;
 mod quantiles;
 mod sample;
@@ -16,6 +17,10 @@ mod workspace;
 pub use event::{DistinctEvent, Event, InputError, distinct_events};
 pub use infer::{ErrorSummary, Inference, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
+pub use mission::{
+    BINS, BinSums, Bound, Estimate, EventSample, FaultFree, FirstWrong, Flight, FrameEvents, Judged, Mission,
+    MissionInput, MissionOutcome, MissionSummary, Quantity, SummaryPlan, UpsetCounts, fly_missions, judge_missions,
+};
 pub use oracle::{CampaignError, OracleInput, OracleRun, output_values, run_oracle};
 pub use sample::{
     BATCH_TRIALS, DEFAULT_LIMIT, DEFAULT_TRIALS, Ending, Estimates, MeanEstimate, Measure, PILOT_TRIALS,

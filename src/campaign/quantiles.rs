@@ -149,7 +149,7 @@ fn ln_gamma(z: f64) -> f64 {
 }
 
 /// Natural logarithm of a positive normal number, within a few units of its last place.
-fn ln(x: f64) -> f64 {
+pub(super) fn ln(x: f64) -> f64 {
     const FRACTION_BITS: u32 = 52;
     const BIAS: i64 = 1023;
     let bits = x.to_bits();

@@ -80,10 +80,20 @@ impl Workspace {
     /// Every list of changes that hold together is a fault; faults are numbered as the lists.
     pub(super) fn evaluate(&mut self, engine: &Engine<'_>, faults: &[Vec<WeightChange>]) {
         for (position, changes) in faults.iter().enumerate() {
-            if let Some(output) = engine.evaluate(&self.trace, &mut self.scratch, changes) {
-                self.changed.push((position, self.outputs.intern(&output)));
-            }
+            self.evaluate_one(engine, position, changes);
         }
+    }
+
+    /// A list of changes that hold together is the fault of that number.
+    pub(super) fn evaluate_one(&mut self, engine: &Engine<'_>, number: usize, changes: &[WeightChange]) {
+        if let Some(output) = engine.evaluate(&self.trace, &mut self.scratch, changes) {
+            self.changed.push((number, self.outputs.intern(&output)));
+        }
+    }
+
+    /// Numbers of the faults that change the output.
+    pub(super) fn effective(&self) -> impl Iterator<Item = usize> {
+        self.changed.iter().map(|(number, _)| *number)
     }
 
     /// Judges the fault-free output and every distinct faulty one; gives the fault-free error.

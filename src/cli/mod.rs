@@ -7,6 +7,7 @@
 
 mod area;
 mod checkpoint;
+mod environment;
 mod events;
 mod import;
 mod infer;
@@ -17,6 +18,7 @@ mod merge;
 mod oracle;
 mod progress;
 mod shipped;
+mod simulate;
 mod sweep;
 
 use std::io::{self, Write};
@@ -68,6 +70,8 @@ enum Verb {
     Inject(inject::Arguments),
     /// Show what each area budget for selective TMR buys, for several rankings of the bits
     Sweep(sweep::Arguments),
+    /// Expose a design to upsets for hours, and say how often its output goes wrong, and how wrong
+    Simulate(simulate::Arguments),
     /// Generate synthetic events of HGCal modules as CSV
     Events(events::Arguments),
 }
@@ -103,6 +107,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Merge(arguments) => merge::run(arguments, global),
         Verb::Inject(arguments) => inject::run(arguments, global),
         Verb::Sweep(arguments) => sweep::run(arguments, global),
+        Verb::Simulate(arguments) => simulate::run(arguments, global),
         Verb::Events(arguments) => events::run(arguments, global),
     };
     let text = crate::campaign::with_threads(global.threads, run_verb)??;

@@ -6,6 +6,7 @@ mod environment;
 mod models;
 mod sites;
 mod timed;
+mod timeline;
 mod trials;
 
 pub use arrivals::{Arrivals, Strike};
@@ -14,4 +15,5 @@ pub use environment::{Environment, EnvironmentError, Preset, Rate};
 pub use models::{ClusterSizes, FaultModel, ModelError, Probability};
 pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};
 pub use timed::{TimedFault, TimedFaultError, TimedFaultReason, Upset, timed_faults};
+pub use timeline::{FaultSources, LineSource, LineTable, MissionStream, StrikeSource, Timeline};
 pub use trials::{Population, Sampler, StratumKey, Trials};

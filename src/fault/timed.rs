@@ -15,6 +15,16 @@ pub enum Upset {
     Glitch(BitId, BitLine),
 }
 
+impl Upset {
+    /// The bit it happens to, or at.
+    pub const fn bit(self) -> BitId {
+        match self {
+            Self::Flip(flip_flop) | Self::Stick(flip_flop, _) => flip_flop.bit,
+            Self::Glitch(bit, _) => bit,
+        }
+    }
+}
+
 /// An upset and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedFault {

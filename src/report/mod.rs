@@ -2,6 +2,7 @@
 
 pub mod area;
 mod error;
+mod fault_list;
 pub mod files;
 pub mod infer;
 pub mod inject;
@@ -10,11 +11,13 @@ pub mod npz;
 pub mod oracle;
 pub mod partial;
 mod provenance;
+pub mod simulate;
 mod sites;
 pub mod sweep;
 mod table;
 
 pub use error::ReportError;
+pub use fault_list::fault_list_csv;
 pub use provenance::Provenance;
 pub use sites::{SiteRow, SiteTable};
 pub use table::{Side, TextTable, fixed, grouped, percent, significant, whole};

@@ -15,6 +15,7 @@ mod keras;
 mod layers;
 mod long_work;
 mod machine;
+mod missions;
 mod networks;
 mod oracle;
 mod upsets;

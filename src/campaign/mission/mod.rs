@@ -1,0 +1,178 @@
+//! Missions: an accelerator exposed to upsets for hours, at the price of the upsets.
+//!
+//! [`fly_missions`] runs replicas of a mission on the [`Machine`](crate::hw::Machine), cycle by cycle around every change
+//! that something outside the registers can see, and leaves the frames between as steady pieces. [`judge_missions`]
+//! evaluates the states of those pieces with the engine and weighs them by the frames they last. What strikes, and when,
+//! is `fault`'s to say; statistics over replicas are [`MissionSummary`]'s.
+
+mod first_wrong;
+mod flight;
+mod ledger;
+mod outcome;
+mod states;
+mod summary;
+
+use std::num::NonZeroU64;
+use std::ops::Range;
+
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
+pub use flight::{Flight, FrameEvents};
+pub use ledger::UpsetCounts;
+pub use outcome::{BINS, BinSums, MissionOutcome};
+pub use states::EventSample;
+pub use summary::{Bound, Estimate, FirstWrong, MissionSummary, Quantity, SummaryPlan};
+
+use super::{CampaignError, Event, ExactSum, Inference, infer};
+use crate::fault::FaultSources;
+use crate::host::evaluator::Evaluator;
+use crate::hw::schedule::Schedule;
+use crate::hw::{Inventory, Protection};
+use crate::net::Network;
+use crate::num::cast;
+
+/// The accelerator and what it works on.
+#[derive(Debug, Clone, Copy)]
+pub struct MissionInput<'a> {
+    /// The accelerator.
+    pub network: &'a Network,
+    /// Its registers.
+    pub inventory: &'a Inventory,
+    /// Its times.
+    pub schedule: &'a Schedule,
+    /// Judge of its output.
+    pub evaluator: &'a Evaluator,
+    /// The events; each frame holds one of them, all alike likely.
+    pub events: &'a [Event],
+}
+
+/// The events without a fault.
+#[derive(Debug, Clone)]
+pub struct FaultFree {
+    /// What comes out, event by event.
+    inference: Vec<Inference>,
+    /// Sum over events of the error.
+    pub error_sum: ExactSum,
+}
+
+impl FaultFree {
+    /// Runs the events.
+    ///
+    /// # Errors
+    /// When an error is no number, or too large to be added up exactly.
+    pub fn new(input: &MissionInput<'_>) -> Result<Self, CampaignError> {
+        let inference = infer(input.network, input.evaluator, input.events)?;
+        let error_sum = inference.iter().filter_map(|event| ExactSum::of(event.error)).sum();
+        Ok(Self { inference, error_sum })
+    }
+
+    /// Mean error.
+    pub fn mean_error(&self) -> f64 {
+        self.error_sum.value() / cast::f64_from_count(self.inference.len())
+    }
+}
+
+/// One mission: how the registers are protected, what happens to them, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Mission<'a> {
+    /// Protection of every bit, in the order of their numbers.
+    pub protection: &'a [Protection],
+    /// What happens.
+    pub sources: FaultSources<'a>,
+    /// Cycles from one load of all registers to the next; only the one at power-up when absent.
+    pub scrub_cycles: Option<NonZeroU64>,
+    /// Length.
+    pub cycles: u64,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
+impl Mission<'_> {
+    /// Frames whose result comes out within the mission.
+    pub fn frames(&self, input: &MissionInput<'_>) -> u64 {
+        let inside = inside_cycles(input);
+        if self.cycles < inside { 0 } else { (self.cycles - inside) / input.schedule.interval_cycles.max(1) + 1 }
+    }
+}
+
+/// Cycles in which a frame can be inside: from the one in which it is offered to the one after which its result stands
+/// in the output register.
+fn inside_cycles(input: &MissionInput<'_>) -> u64 {
+    input.schedule.machine_latency_cycles(input.network) + 1
+}
+
+/// Flies some replicas of a mission; `progress` is told after each.
+///
+/// A flight depends on the mission and the number of its replica alone.
+///
+/// # Errors
+/// When an error of a frame is no number, or too large to be added up; of several, that of the first replica.
+pub fn fly_missions(
+    input: &MissionInput<'_>,
+    fault_free: &FaultFree,
+    mission: &Mission<'_>,
+    replicas: Range<u32>,
+    progress: &(impl Fn() + Sync),
+) -> Result<Vec<Flight>, CampaignError> {
+    let flights: Vec<Result<Flight, CampaignError>> = replicas
+        .into_par_iter()
+        .map(|replica| {
+            let flight = flight::fly(input, fault_free, mission, replica);
+            progress();
+            flight
+        })
+        .collect();
+    flights.into_iter().collect()
+}
+
+/// What came of some missions, and how it was judged.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// By flight.
+    pub outcomes: Vec<MissionOutcome>,
+    /// Different states that were judged; states of few wrong registers count once, however often they occur.
+    pub states: usize,
+    /// Events that each was judged on.
+    pub events_per_state: usize,
+    /// Whether those are all events, so that nothing is sampled but the strikes.
+    pub is_exact: bool,
+}
+
+/// Judges the states of all flights: each on all events where that takes `evaluations` at most, otherwise each on a
+/// systematic sample of them. `progress` is told the number of evaluations, done since it was last told and in all.
+///
+/// # Errors
+/// When an error is no number, or too large to be added up; of several, that of the first event.
+pub fn judge_missions(
+    input: &MissionInput<'_>,
+    fault_free: &FaultFree,
+    mission: &Mission<'_>,
+    flights: &[Flight],
+    evaluations: u64,
+    progress: &(impl Fn(u64, u64) + Sync),
+) -> Result<Judged, CampaignError> {
+    let book = states::StateBook::new(input, flights);
+    let events = input.events.len();
+    let affordable = evaluations / cast::u64_from_len(book.len()).max(1);
+    let per_state = usize::try_from(affordable).unwrap_or(events).clamp(1, events);
+    let samples = book.samples(flights, mission.seed, per_state, events);
+    let total = cast::u64_from_len(book.len()) * cast::u64_from_len(per_state);
+    let wanted: Vec<Option<EventSample>> = samples.into_iter().map(Some).collect();
+    let judged = book.evaluate(input, flights, &wanted, states::Question::Errors, &|done| progress(done, total))?;
+    let is_exact = per_state == events;
+    let first_wrong = first_wrong::find(input, flights, &book, is_exact.then_some(&judged), mission.seed)?;
+    let weights = outcome::Weights {
+        interval_cycles: input.schedule.interval_cycles,
+        inside_cycles: inside_cycles(input),
+        period_s: input.schedule.clock.period_s(),
+        events_per_state: per_state,
+        mean_error: fault_free.mean_error(),
+    };
+    let outcomes = flights
+        .iter()
+        .zip(first_wrong)
+        .enumerate()
+        .map(|(number, (flight, first))| MissionOutcome::new(flight, book.of_flight(number), &judged, &weights, first))
+        .collect();
+    Ok(Judged { outcomes, states: book.len(), events_per_state: per_state, is_exact })
+}

@@ -1,0 +1,607 @@
+//! `trivote simulate`: missions of hours under upsets, in scenarios of protection and scrubbing.
+
+use std::fmt::{self, Write};
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use clap::error::ErrorKind;
+
+use super::environment::EnvironmentArguments;
+use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
+use super::{Global, progress};
+use crate::campaign::{
+    Confidence, FaultFree, MeanMethod, Mission, MissionInput, MissionSummary, SummaryPlan, fly_missions, judge_missions,
+};
+use crate::fault::{
+    ClusterSizes, Environment, FaultSources, LineSource, LineTable, Rate, StrikeSource, TimedFault, timed_faults,
+};
+use crate::hw::schedule::{Schedule, ScheduleOptions};
+use crate::hw::{BitId, Cycle, Placement, Protection, TmrStyle};
+use crate::import::fault_list::{FaultKind, FaultRow, read_fault_list};
+use crate::net::Fingerprint;
+use crate::num::cast;
+use crate::protect::ProtectionPlan;
+use crate::report::fault_list_csv;
+use crate::report::files::{self, ResultFolder};
+use crate::report::simulate::{MissionSetup, SIMULATE_FILES, ScenarioResult, SimulateReport, duration};
+
+/// Strikes of all missions together that are followed, at most: more would take days.
+const MOST_STRIKES: f64 = 1e8;
+
+/// Times of strikes are exact to a cycle below this.
+const MOST_CYCLES: f64 = 9_007_199_254_740_992.0;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    design: DesignArgument,
+    /// Length of a mission, in hours [default: 1]
+    #[arg(long, value_name = "H", conflicts_with = "cycles", value_parser = hours, allow_negative_numbers = true)]
+    hours: Option<f64>,
+    /// Length of a mission, in clock cycles
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
+    cycles: Option<u64>,
+    /// Missions of each scenario
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    replicas: u32,
+    /// Seed of all draws; scenarios use the same
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Folder to write: simulate.json, simulate.csv, replicas.csv, timeline.csv
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    protection: ProtectionArguments,
+    #[command(flatten)]
+    environment: EnvironmentArguments,
+    #[command(flatten)]
+    replay: ReplayArguments,
+    #[command(flatten)]
+    estimates: EstimateArguments,
+    #[command(flatten)]
+    events: EventArguments,
+}
+
+/// How registers are protected: every style with every scrub period is a scenario.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Scenarios")]
+struct ProtectionArguments {
+    /// Protection plan, as `trivote sweep` writes it [default: no bit is protected]
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Styles to compare: none, unvoted, feedback, feedback3, with +flag for error flags; of the plan's protected bits,
+    /// or of all bits without a plan
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    styles: Vec<Protection>,
+    /// Periods after which all registers are loaded again: none, 1h, 60s, 1ms, 400cycles
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "none")]
+    scrub: Vec<Scrub>,
+}
+
+/// Faults that are not drawn, and writing down those that are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Replay")]
+struct ReplayArguments {
+    /// One mission with the faults of this list instead of drawn ones: CSV with columns cycle,address,kind
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["replicas", "environment", "cross_section", "mean_time",
+          "bit_error_rate", "cluster_sizes", "lines", "stuck", "write_faults"])]
+    faults: Option<PathBuf>,
+    /// Flip-flops that are stuck in every mission, from a cycle on: such a list, with kinds stuck0 and stuck1
+    #[arg(long, value_name = "FILE")]
+    stuck: Option<PathBuf>,
+    /// Write the faults of one replica (see --replica) as such a list; with one scenario only
+    #[arg(long, value_name = "FILE")]
+    write_faults: Option<PathBuf>,
+    /// Number of the replica that --write-faults writes, or whose events --faults replays, from 0
+    #[arg(long, value_name = "K", default_value = "0", value_parser = clap::value_parser!(u32).range(..1_000_000))]
+    replica: u32,
+}
+
+/// How well figures are known.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Estimates")]
+struct EstimateArguments {
+    /// Evaluations of a state on an event that a scenario may take; when all would take more, each state is judged on a
+    /// sample of the events
+    #[arg(long, value_name = "N", default_value = "2000000", value_parser = clap::value_parser!(u64).range(1..))]
+    evaluations: u64,
+    /// Confidence of every interval by itself
+    #[arg(long, value_name = "C", default_value = "0.95")]
+    confidence: Confidence,
+    /// Interval of means over missions: t or bootstrap
+    #[arg(long, value_name = "NAME", default_value = "t", value_parser = mean_method)]
+    mean_interval: MeanMethod,
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "a number above 0 is needed".to_owned())
+}
+
+fn mean_method(text: &str) -> Result<MeanMethod, String> {
+    [MeanMethod::StudentT, MeanMethod::Bootstrap]
+        .into_iter()
+        .find(|method| method.name() == text)
+        .ok_or_else(|| "choose t or bootstrap".to_owned())
+}
+
+/// A scrub period as asked for.
+#[derive(Debug, Clone, PartialEq)]
+enum Scrub {
+    Never,
+    Cycles(NonZeroU64),
+    /// Text and seconds.
+    Time(String, f64),
+}
+
+impl FromStr for Scrub {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: [(&str, f64); 8] = [
+            ("ns", 1e-9),
+            ("us", 1e-6),
+            ("ms", 1e-3),
+            ("min", 60.0),
+            ("s", 1.0),
+            ("m", 60.0),
+            ("h", 3600.0),
+            ("d", 86_400.0),
+        ];
+        let text = text.trim();
+        if text == "none" {
+            return Ok(Self::Never);
+        }
+        let syntax = || format!("`{text}` is no scrub period; write none, 1h, 60s, 1ms or 400cycles");
+        if let Some(cycles) = text.strip_suffix("cycles") {
+            let cycles: u64 = cycles.trim().parse().map_err(|_| syntax())?;
+            return NonZeroU64::new(cycles)
+                .map(Self::Cycles)
+                .ok_or_else(|| "a scrub period of 0 is no period; write none for no scrubbing".to_owned());
+        }
+        let (number, unit) =
+            UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))).ok_or_else(syntax)?;
+        let number: f64 = number.trim().parse().map_err(|_| syntax())?;
+        if number.is_nan() || number < 0.0 || number.is_infinite() {
+            return Err(syntax());
+        }
+        if number == 0.0 {
+            return Err("a scrub period of 0 is no period; write none for no scrubbing".to_owned());
+        }
+        Ok(Self::Time(text.to_owned(), number * unit))
+    }
+}
+
+impl fmt::Display for Scrub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("none"),
+            Self::Cycles(cycles) => write!(f, "{cycles}cycles"),
+            Self::Time(text, _) => f.write_str(text),
+        }
+    }
+}
+
+impl Scrub {
+    /// The period in clock cycles, rounded.
+    fn cycles(&self, period_s: f64) -> anyhow::Result<Option<NonZeroU64>> {
+        match self {
+            Self::Never => Ok(None),
+            Self::Cycles(cycles) => Ok(Some(*cycles)),
+            Self::Time(text, seconds) => {
+                let cycles = cast::floor_i64(seconds / period_s + 0.5).unsigned_abs();
+                let cycles = NonZeroU64::new(cycles);
+                cycles.map(Some).with_context(|| {
+                    format!("scrub period {text} is shorter than half a clock cycle of {}", duration(period_s))
+                })
+            }
+        }
+    }
+}
+
+/// Protection of all bits under one name.
+struct Style {
+    name: String,
+    protection: Vec<Protection>,
+}
+
+/// Files read besides those of design and events.
+type Sources = Vec<(String, Fingerprint)>;
+
+/// What drawn missions need.
+struct Drawn {
+    environment: Environment,
+    single: ClusterSizes,
+    inferences_per_s: f64,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
+    let environment = arguments.environment.environment()?;
+    let (scenarios, faults) = (arguments.protection.count(), &arguments.replay);
+    if faults.write_faults.is_some() && scenarios > 1 {
+        return Err(wrong_usage(
+            "--write-faults writes the faults of one scenario; name one style and one scrub period",
+        ));
+    }
+    if faults.write_faults.is_some() && faults.replica >= arguments.replicas {
+        return Err(wrong_usage("--replica counts from 0: it must be smaller than --replicas"));
+    }
+    let opened = open(&arguments.design, global)?;
+    let mut sources = Sources::new();
+    let styles = arguments.protection.styles(&opened, &mut sources)?;
+    let schedule = Schedule::new(&opened.design.accelerator, &ScheduleOptions::econ_t())?;
+    let period_s = schedule.clock.period_s();
+    let cycles = arguments.cycles(period_s)?;
+    let scrubs = arguments.protection.scrub.iter().map(|scrub| Ok((scrub, scrub.cycles(period_s)?)));
+    let scrubs: Vec<(&Scrub, Option<NonZeroU64>)> = scrubs.collect::<anyhow::Result<_>>()?;
+    let list = arguments.replay.list(&mut sources)?;
+    let prepared = prepare(&opened, &arguments.events)?;
+    arguments.check_outputs(&opened, &prepared, &sources)?;
+    let folder = arguments.output.as_deref().map(|path| ResultFolder::new(path, is_simulate_file)).transpose()?;
+
+    let input = MissionInput {
+        network: &opened.design.accelerator,
+        inventory: &opened.inventory,
+        schedule: &schedule,
+        evaluator: &prepared.evaluator,
+        events: &prepared.events,
+    };
+    let fault_free = FaultFree::new(&input)?;
+    let interval_s = cast::f64_from_u64(schedule.interval_cycles) * period_s;
+    let drawn = Drawn { environment, single: ClusterSizes::new(&[(1, 1.0)])?, inferences_per_s: 1.0 / interval_s };
+    let mut results = Vec::new();
+    for style in &styles {
+        for (scrub, scrub_cycles) in &scrubs {
+            let scenario = Scenario {
+                arguments,
+                style,
+                scrub,
+                scrub_cycles: *scrub_cycles,
+                cycles,
+                list: list.as_ref(),
+                scenarios,
+            };
+            results.push(scenario.run(&opened, &input, &fault_free, &drawn, global)?);
+        }
+    }
+
+    let environment = &drawn.environment;
+    let setup = MissionSetup {
+        environment: if faults.faults.is_some() { "as listed".to_owned() } else { environment.name.clone() },
+        source: match &faults.faults {
+            Some(path) => format!("faults of {}", path.display()),
+            None => environment.source.clone(),
+        },
+        cluster_sizes: environment.sizes.to_string(),
+        distance_cells: arguments.environment.distance.get(),
+        line_rate: arguments.environment.lines,
+        io: schedule.io.name().to_owned(),
+        clock_mhz: 1e-6 / period_s,
+        interval_cycles: schedule.interval_cycles,
+        cycles,
+        mission_s: cast::f64_from_u64(cycles) * period_s,
+        replicas: results.first().map_or(0, |result| result.outcomes.len()),
+        seed: arguments.seed,
+        confidence: arguments.estimates.confidence.get(),
+        metric: prepared.evaluator.metric().name().to_owned(),
+        events: prepared.events.len(),
+        fault_free_mean_error: fault_free.mean_error(),
+        is_rate_of_device: faults.faults.is_none() && matches!(environment.rate, Rate::PerDevice { .. }),
+    };
+    let mut provenance = opened.provenance("simulate", arguments.canonical(environment));
+    prepared.record(&mut provenance);
+    provenance.seeds.push(("missions".to_owned(), arguments.seed));
+    provenance.inputs.extend(sources.into_iter().map(|(name, hash)| (name, hash.to_string())));
+    let report = SimulateReport { setup: &setup, confidence: arguments.estimates.confidence, scenarios: &results };
+    let json = report.json(&provenance);
+    if let Some(mut folder) = folder {
+        folder.add("simulate.csv", report.csv());
+        folder.add("replicas.csv", report.replicas_csv());
+        folder.add("timeline.csv", report.timeline_csv());
+        folder.add("simulate.json", json.as_bytes());
+        folder.finish()?;
+    }
+    if global.json {
+        return Ok(json);
+    }
+    let mut text = format!("{}: {}", opened.name(), report.tables());
+    if let Some(path) = &arguments.output {
+        writeln!(text, "written: {} ({})", path.display(), SIMULATE_FILES.join(", "))?;
+    }
+    if let Some(path) = &faults.write_faults {
+        writeln!(text, "written: {} (faults of replica {})", path.display(), faults.replica)?;
+    }
+    Ok(text)
+}
+
+fn is_simulate_file(path: &Path) -> bool {
+    SIMULATE_FILES.iter().any(|name| path == Path::new(name))
+}
+
+fn wrong_usage(text: &str) -> anyhow::Error {
+    clap::Error::raw(ErrorKind::ArgumentConflict, format!("{text}\n")).into()
+}
+
+/// A list of faults as read, with the name of its file.
+struct List {
+    file: String,
+    rows: Vec<FaultRow>,
+}
+
+impl List {
+    /// The faults for one protection.
+    fn faults(&self, opened: &Opened, style: &Style, cycles: u64) -> anyhow::Result<Vec<TimedFault>> {
+        if let Some(late) = self.rows.iter().find(|row| row.cycle >= cycles) {
+            bail!(
+                "{}: line {}: cycle {} is after the mission, which has {cycles} cycles; lengthen it with --hours or \
+                 --cycles",
+                self.file,
+                late.line,
+                late.cycle
+            );
+        }
+        let protection = |bit: BitId| style.protection[bit.index()];
+        Ok(timed_faults(&opened.inventory, protection, &self.file, &self.rows)?)
+    }
+}
+
+impl ReplayArguments {
+    /// The list of faults, if there is one.
+    fn list(&self, sources: &mut Sources) -> anyhow::Result<Option<List>> {
+        let Some(path) = self.faults.as_ref().or(self.stuck.as_ref()) else { return Ok(None) };
+        let file = path.display().to_string();
+        let bytes = fs::read(path).with_context(|| format!("{file}: cannot be read"))?;
+        sources.push((file.clone(), Fingerprint::of_bytes(&bytes)));
+        let rows = read_fault_list(&file, &bytes)?;
+        let other = rows.iter().find(|row| !matches!(row.kind, FaultKind::Stuck0 | FaultKind::Stuck1));
+        if let Some(other) = other.filter(|_| self.stuck.is_some()) {
+            bail!(
+                "{file}: line {}: kind `{}` is not stuck0 or stuck1; replay other faults with --faults",
+                other.line,
+                other.kind.name()
+            );
+        }
+        Ok(Some(List { file, rows }))
+    }
+}
+
+impl ProtectionArguments {
+    fn count(&self) -> usize {
+        self.styles.len().max(1) * self.scrub.len()
+    }
+
+    /// The protections to compare.
+    fn styles(&self, opened: &Opened, sources: &mut Sources) -> anyhow::Result<Vec<Style>> {
+        let inventory = &opened.inventory;
+        let plan = match &self.plan {
+            Some(path) => {
+                let file = path.display().to_string();
+                let text = fs::read_to_string(path).with_context(|| format!("{file}: cannot be read"))?;
+                sources.push((file.clone(), Fingerprint::of_bytes(text.as_bytes())));
+                Some(ProtectionPlan::from_json(&file, &text, inventory, opened.design.accelerator.fingerprint())?)
+            }
+            None => None,
+        };
+        if self.styles.is_empty() {
+            let name = if plan.is_some() { "plan" } else { "none" }.to_owned();
+            let plan = plan.unwrap_or_else(|| ProtectionPlan::none(inventory));
+            return Ok(vec![Style { name, protection: inventory.bit_ids().map(|bit| plan.of(bit)).collect() }]);
+        }
+        let is_protected = |bit: BitId| plan.as_ref().is_none_or(|plan| plan.of(bit).style != TmrStyle::None);
+        let styled = |style: &Protection| {
+            let of = |bit| if is_protected(bit) { *style } else { Protection::NONE };
+            Style { name: style.to_string(), protection: inventory.bit_ids().map(of).collect() }
+        };
+        Ok(self.styles.iter().map(styled).collect())
+    }
+}
+
+impl Arguments {
+    /// Length of a mission.
+    fn cycles(&self, period_s: f64) -> anyhow::Result<u64> {
+        if let Some(cycles) = self.cycles {
+            return Ok(cycles);
+        }
+        let hours = self.hours.unwrap_or(1.0);
+        let cycles = hours * 3600.0 / period_s;
+        if cycles >= MOST_CYCLES {
+            bail!("a mission of {hours} h has more than 2^53 clock cycles; shorten it");
+        }
+        match cast::floor_i64(cycles + 0.5).unsigned_abs() {
+            0 => bail!("a mission of {hours} h is shorter than half a clock cycle of {}", duration(period_s)),
+            cycles => Ok(cycles),
+        }
+    }
+
+    fn check_outputs(&self, opened: &Opened, prepared: &Prepared, sources: &Sources) -> anyhow::Result<()> {
+        if let Some(path) = &self.replay.write_faults {
+            let own_files = opened.own_files();
+            let inputs = prepared.sources.iter().chain(sources).map(|(name, _)| name.as_str());
+            files::check_writable(path, inputs.chain(own_files.iter().map(String::as_str)))?;
+        }
+        Ok(())
+    }
+
+    /// The options that are this verb's own, in canonical form.
+    fn canonical(&self, environment: &Environment) -> Vec<String> {
+        let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let is_replay = self.replay.faults.is_some();
+        let hours = self.cycles.is_none().then(|| self.hours.unwrap_or(1.0).to_string());
+        let uses_replica = is_replay || self.replay.write_faults.is_some();
+        let mut options: Vec<String> = [
+            ("--hours", hours),
+            ("--cycles", self.cycles.map(|cycles| cycles.to_string())),
+            ("--replicas", (!is_replay).then(|| self.replicas.to_string())),
+            ("--seed", Some(self.seed.to_string())),
+            ("--plan", path(&self.protection.plan)),
+            ("--styles", list(self.protection.styles.iter().map(ToString::to_string).collect())),
+            ("--scrub", list(self.protection.scrub.iter().map(ToString::to_string).collect())),
+            ("--faults", path(&self.replay.faults)),
+            ("--stuck", path(&self.replay.stuck)),
+            ("--replica", uses_replica.then(|| self.replay.replica.to_string())),
+            ("--evaluations", Some(self.estimates.evaluations.to_string())),
+            ("--confidence", Some(self.estimates.confidence.to_string())),
+            ("--mean-interval", Some(self.estimates.mean_interval.name().to_owned())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some([name.to_owned(), value?]))
+        .flatten()
+        .collect();
+        if !is_replay {
+            options.extend(self.environment.canonical(environment));
+        }
+        options
+    }
+}
+
+/// One style with one scrub period.
+struct Scenario<'a> {
+    arguments: &'a Arguments,
+    style: &'a Style,
+    scrub: &'a Scrub,
+    scrub_cycles: Option<NonZeroU64>,
+    cycles: u64,
+    list: Option<&'a List>,
+    /// How many there are.
+    scenarios: usize,
+}
+
+impl Scenario<'_> {
+    fn run(
+        &self,
+        opened: &Opened,
+        input: &MissionInput<'_>,
+        fault_free: &FaultFree,
+        drawn: &Drawn,
+        global: &Global,
+    ) -> anyhow::Result<ScenarioResult> {
+        let Self { arguments, style, cycles, .. } = *self;
+        let protection = |bit: BitId| style.protection[bit.index()];
+        let period_s = input.schedule.clock.period_s();
+        let placement = Placement::new(&opened.inventory, protection, arguments.environment.distance);
+        let table = LineTable::new(&opened.inventory, protection);
+        let listed = self.list.map_or_else(|| Ok(Vec::new()), |list| list.faults(opened, style, cycles))?;
+        let is_replay = arguments.replay.faults.is_some();
+        let cells = placement.len();
+        let strikes_per_s =
+            if is_replay { 0.0 } else { drawn.environment.rate.strikes_per_s(cells, drawn.inferences_per_s) };
+        let per_line = arguments.environment.lines * strikes_per_s / cast::f64_from_count(cells);
+        let lines_per_s = per_line * cast::f64_from_count(table.len());
+        let replicas =
+            if is_replay { arguments.replay.replica..arguments.replay.replica + 1 } else { 0..arguments.replicas };
+        self.check_strikes((strikes_per_s + lines_per_s) * cast::f64_from_u64(cycles) * period_s)?;
+
+        let mission = Mission {
+            protection: &style.protection,
+            sources: FaultSources {
+                strikes: (strikes_per_s > 0.0).then(|| StrikeSource {
+                    placement: &placement,
+                    sizes: &drawn.environment.sizes,
+                    mean_cycles: 1.0 / (strikes_per_s * period_s),
+                }),
+                lines: (lines_per_s > 0.0).then(|| LineSource {
+                    table: &table,
+                    sizes: &drawn.single,
+                    mean_cycles: 1.0 / (lines_per_s * period_s),
+                }),
+                listed: &listed,
+            },
+            scrub_cycles: self.scrub_cycles,
+            cycles,
+            seed: arguments.seed,
+        };
+        if let Some(path) = &arguments.replay.write_faults {
+            let faults = mission.sources.timeline(mission.seed, arguments.replay.replica, Cycle(cycles)).into_list();
+            files::write_file(path, fault_list_csv(&opened.inventory, protection, &faults).as_bytes())?;
+        }
+        let label = format!("{}, scrub {}", style.name, self.scrub);
+        let bar = progress::bar(u64::from(replicas.end - replicas.start), "missions", global.quiet);
+        bar.set_message(label.clone());
+        let flights = fly_missions(input, fault_free, &mission, replicas, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let flights = flights?;
+        let bar = progress::bar(0, "evaluations", global.quiet);
+        bar.set_message(label);
+        let evaluations = arguments.estimates.evaluations;
+        let judged = judge_missions(input, fault_free, &mission, &flights, evaluations, &|done, total| {
+            bar.set_length(total);
+            bar.inc(done);
+        });
+        bar.finish_and_clear();
+        let judged = judged?;
+        let plan = SummaryPlan {
+            confidence: arguments.estimates.confidence,
+            mean_method: arguments.estimates.mean_interval,
+            seed: arguments.seed,
+            mission_s: cast::f64_from_u64(cycles) * period_s,
+        };
+        Ok(ScenarioResult {
+            style: style.name.clone(),
+            scrub: self.scrub.to_string(),
+            scrub_cycles: self.scrub_cycles.map(NonZeroU64::get),
+            protected_bits: style.protection.iter().filter(|protection| protection.copies() > 1).count(),
+            flip_flops: style.protection.iter().map(|protection| usize::from(protection.copies())).sum(),
+            strikes_per_s,
+            summary: MissionSummary::of(&judged.outcomes, &plan),
+            outcomes: judged.outcomes,
+            states: judged.states,
+            events_per_state: judged.events_per_state,
+            is_exact: judged.is_exact,
+        })
+    }
+
+    /// Refuses what would never end.
+    fn check_strikes(&self, per_mission: f64) -> anyhow::Result<()> {
+        let missions = f64::from(self.arguments.replicas) * cast::f64_from_count(self.scenarios);
+        if per_mission * missions > MOST_STRIKES {
+            bail!(
+                "some {per_mission:.3e} strikes in each of {missions} missions are more than can be followed \
+                 ({MOST_STRIKES:.0e} in all); shorten the missions, or run fewer"
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scrub_periods_as_text() {
+        let period_s = 25e-9;
+        for (text, cycles) in [
+            ("none", None),
+            ("60s", Some(2_400_000_000)),
+            ("1h", Some(144_000_000_000)),
+            ("2min", Some(4_800_000_000)),
+            ("2m", Some(4_800_000_000)),
+            ("1ms", Some(40_000)),
+            ("30ns", Some(1)),
+            ("400cycles", Some(400)),
+        ] {
+            let scrub: Scrub = text.parse().unwrap();
+            assert_eq!(
+                (scrub.to_string().as_str(), scrub.cycles(period_s).unwrap().map(NonZeroU64::get)),
+                (text, cycles)
+            );
+        }
+        for (text, expected) in [
+            ("0s", "is no period"),
+            ("0cycles", "is no period"),
+            ("-1s", "no scrub period"),
+            ("5", "no scrub period"),
+            ("x s", "no scrub period"),
+        ] {
+            let error = text.parse::<Scrub>().unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let error = "1ns".parse::<Scrub>().unwrap().cycles(period_s).unwrap_err().to_string();
+        assert!(error.contains("shorter than half a clock cycle of 25.00 ns"), "{error}");
+    }
+}

@@ -1,0 +1,390 @@
+//! Missions against the plain simulation, in which every frame runs on the machine, cycle after cycle; and the laws of
+//! redundancy on missions of hours.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+
+use proptest::prelude::*;
+use trivote::campaign::{
+    BINS, Confidence, Event, FaultFree, FrameEvents, MeanMethod, Mission, MissionInput, MissionOutcome, MissionSummary,
+    Quantity, SummaryPlan, UpsetCounts, fly_missions, judge_missions, output_values, with_threads,
+};
+use trivote::engine::reference;
+use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StrikeSource, Upset};
+use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind};
+use trivote::host::metric::ErrorMetric;
+use trivote::hw::schedule::{Schedule, ScheduleOptions};
+use trivote::hw::{BitId, Cycle, Inventory, Load, Machine, Placement, Protection, TmrStyle};
+use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
+use trivote::num::{QFormat, qkeras};
+
+use super::networks::{NetworkSpec, specs};
+
+/// Enough for all states on all events.
+const EXACT: u64 = 1 << 40;
+
+/// A network with its events.
+struct Bench {
+    network: Network,
+    inventory: Inventory,
+    schedule: Schedule,
+    evaluator: Evaluator,
+    events: Vec<Event>,
+}
+
+impl Bench {
+    fn new(network: Network, shape: &[usize], tensors: impl Iterator<Item = Vec<f32>>) -> Self {
+        let kind = EventKind::Tensor { shape: shape.to_vec() };
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let inventory = Inventory::new(&network).unwrap();
+        let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
+        let events = tensors.map(|values| Event::new(&network, EventInput::Tensor(values)).unwrap()).collect();
+        Self { network, inventory, schedule, evaluator, events }
+    }
+
+    fn random(spec: &NetworkSpec, events: u64) -> Self {
+        let step = (-f64::from(spec.input.format.frac_bits())).exp2();
+        let tensor = |stream| spec.event(stream).iter().map(|raw| (*raw as f64 * step) as f32).collect();
+        Self::new(spec.build(), &spec.shape, (0..events).map(tensor))
+    }
+
+    /// Two layers, 16 registers of 8 bits and 8 of 6; outputs that weights with small inputs hardly move.
+    fn small(events: u64) -> Self {
+        let mut net = NetworkBuilder::new("n", "x", &[4], qkeras::quantized_relu(6, 1).unwrap()).unwrap();
+        let source = net.input();
+        let raw =
+            |count: i64, width: i64, step: i64| (0..count).map(move |at| at * step % (1 << width) - (1 << (width - 1)));
+        let tensor = |shape: [usize; 2], raw: Vec<i64>, width| {
+            WeightTensor::new(shape.to_vec(), raw, QFormat::signed(width, 1).unwrap()).unwrap()
+        };
+        let first = Dense { kernel: tensor([4, 4], raw(16, 8, 37).collect(), 8), bias: None };
+        let first = net.push("first", Op::Dense(first), &[source]).unwrap();
+        let relu = net.push("relu", Op::Quantize(qkeras::quantized_relu(6, 1).unwrap()), &[first]).unwrap();
+        let second = Dense { kernel: tensor([4, 2], raw(8, 6, 23).collect(), 6), bias: None };
+        let second = net.push("second", Op::Dense(second), &[relu]).unwrap();
+        net.push("out", Op::Quantize(qkeras::quantized_relu(6, 1).unwrap()), &[second]).unwrap();
+        let tensor = |event: u64| (0..4).map(|at| ((event * 7 + at * 11) % 16) as f32 / 32.0).collect();
+        Self::new(net.finish().unwrap(), &[4], (0..events).map(tensor))
+    }
+
+    fn input(&self) -> MissionInput<'_> {
+        MissionInput {
+            network: &self.network,
+            inventory: &self.inventory,
+            schedule: &self.schedule,
+            evaluator: &self.evaluator,
+            events: &self.events,
+        }
+    }
+}
+
+/// How a mission is set up.
+#[derive(Debug, Clone)]
+struct Setup {
+    protection: Vec<Protection>,
+    distance: usize,
+    sizes: &'static str,
+    /// Mean cycles between strikes, and between transients.
+    mean_cycles: f64,
+    line_cycles: Option<f64>,
+    scrub: Option<u64>,
+    cycles: u64,
+    seed: u64,
+}
+
+impl Setup {
+    fn uniform(bench: &Bench, protection: Protection, mean_cycles: f64, cycles: u64) -> Self {
+        Self {
+            protection: vec![protection; bench.inventory.bits()],
+            distance: 16,
+            sizes: "1:1",
+            mean_cycles,
+            line_cycles: None,
+            scrub: None,
+            cycles,
+            seed: 7,
+        }
+    }
+
+    /// Calls `with` with the mission.
+    fn mission<T>(&self, bench: &Bench, with: impl FnOnce(&Mission<'_>) -> T) -> T {
+        let protection = |bit: BitId| self.protection[bit.index()];
+        let placement = Placement::new(&bench.inventory, protection, NonZeroUsize::new(self.distance).unwrap());
+        let table = LineTable::new(&bench.inventory, protection);
+        let (sizes, single): (ClusterSizes, ClusterSizes) = (self.sizes.parse().unwrap(), "1:1".parse().unwrap());
+        let lines = |mean_cycles| LineSource { table: &table, sizes: &single, mean_cycles };
+        let mission = Mission {
+            protection: &self.protection,
+            sources: FaultSources {
+                strikes: Some(StrikeSource { placement: &placement, sizes: &sizes, mean_cycles: self.mean_cycles }),
+                lines: self.line_cycles.map(lines),
+                listed: &[],
+            },
+            scrub_cycles: self.scrub.and_then(NonZeroU64::new),
+            cycles: self.cycles,
+            seed: self.seed,
+        };
+        with(&mission)
+    }
+
+    fn fly(&self, bench: &Bench, replicas: u32, evaluations: u64) -> Vec<MissionOutcome> {
+        self.mission(bench, |mission| {
+            let input = bench.input();
+            let fault_free = FaultFree::new(&input).unwrap();
+            let flights = fly_missions(&input, &fault_free, mission, 0..replicas, &|| {}).unwrap();
+            judge_missions(&input, &fault_free, mission, &flights, evaluations, &|_, _| {}).unwrap().outcomes
+        })
+    }
+}
+
+/// What comes of running every frame.
+#[derive(Debug, Default, PartialEq)]
+struct Plain {
+    frames: u64,
+    wrong: Vec<(u64, f64)>,
+    silent: u64,
+    wrong_registers: usize,
+    wrong_copies: u32,
+    upsets: u64,
+}
+
+/// Every frame on the machine, one cycle after another.
+fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
+    setup.mission(bench, |mission| {
+        let faults = mission.sources.timeline(mission.seed, replica, Cycle(setup.cycles)).into_list();
+        let events = FrameEvents::new(mission.seed, replica, bench.events.len());
+        let signal = bench.network.output().signal;
+        let golden: Vec<Vec<i64>> =
+            bench.events.iter().map(|event| reference::output(&bench.network, event.codes())).collect();
+        let protection = |bit: BitId| setup.protection[bit.index()];
+        let mut machine = Machine::new(&bench.network, &bench.inventory, &bench.schedule, protection);
+        let latency = machine.schedule().latency_cycles;
+        let mut plain = Plain::default();
+        let mut flags = Vec::new();
+        let mut scratch = EvaluatorScratch::default();
+        let mut faults = faults.iter().peekable();
+        for cycle in 0..setup.cycles {
+            while let Some(fault) = faults.next_if(|fault| fault.at.0 == cycle) {
+                let (register, place) = bench.inventory.locate_bit(fault.upset.bit());
+                match fault.upset {
+                    Upset::Flip(hit) => {
+                        plain.upsets += 1;
+                        machine.bank_mut().flip(register, place, hit.copy);
+                    }
+                    Upset::Stick(hit, level) => machine.bank_mut().stick(register, place, hit.copy, level),
+                    Upset::Glitch(_, line) => machine.bank_mut().glitch(register, place, line),
+                }
+            }
+            let is_scrub = cycle > 0 && setup.scrub.is_some_and(|period| cycle.is_multiple_of(period));
+            let codes = bench.events[events.at(cycle)].codes();
+            machine.step(Some(codes), if is_scrub { Load::Reload } else { Load::Hold });
+            flags.push(machine.bank().error_flags().contains(&true));
+            if let Some(output) = machine.output() {
+                let frame = cycle - latency;
+                let event = events.at(frame);
+                plain.frames += 1;
+                if output != golden[event] {
+                    let (output, golden) = (output_values(signal, output), output_values(signal, &golden[event]));
+                    let input = bench.events[event].input();
+                    let error = bench.evaluator.error(input, &output, &golden, &mut scratch);
+                    let without = bench.evaluator.error(input, &golden, &golden, &mut scratch);
+                    plain.wrong.push((frame, error - without));
+                    let was_flagged = flags[frame as usize..=cycle as usize].contains(&true);
+                    plain.silent += u64::from(!was_flagged);
+                }
+            }
+        }
+        machine.bank_mut().settle();
+        plain.wrong_registers = machine.bank().wrong_values().len();
+        plain.wrong_copies = machine.bank().wrong_copies();
+        plain
+    })
+}
+
+fn all_accounted_for(counts: &UpsetCounts) {
+    let fates = counts.by_feedback + counts.by_reload + counts.undone + counts.latent + counts.wrong;
+    assert_eq!(counts.upsets, fates, "{counts:?}");
+    assert!(counts.masked <= counts.upsets && counts.detected <= counts.upsets, "{counts:?}");
+}
+
+/// Compares a mission on a single event, in which nothing is sampled, with the plain simulation, part by part.
+fn assert_plain(bench: &Bench, setup: &Setup, replica: u32) {
+    let found = setup.fly(bench, replica + 1, EXACT).pop().unwrap();
+    let plain = plainly(bench, setup, replica);
+    assert_eq!(found.frames, plain.frames);
+    assert_eq!(found.wrong, plain.wrong.len() as f64, "wrong outputs");
+    assert_eq!(found.silent, plain.silent as f64, "silent outputs");
+    let latency = bench.schedule.latency_cycles;
+    let first = plain.wrong.first().map(|(frame, _)| (frame + latency + 1) as f64 * bench.schedule.clock.period_s());
+    assert_eq!(found.first_wrong_s, first);
+    let mut start = 0;
+    for (number, bin) in found.bins.iter().enumerate() {
+        let frames = start..start + bin.frames;
+        let wrong: Vec<&(u64, f64)> = plain.wrong.iter().filter(|(frame, _)| frames.contains(frame)).collect();
+        assert_eq!(bin.wrong, wrong.len() as f64, "wrong outputs in part {number}");
+        let rise: f64 = wrong.iter().map(|(_, rise)| rise).sum();
+        // Sums of the same terms in another order.
+        assert!((bin.rise - rise).abs() <= 1e-9 * rise.abs().max(1e-9), "{} {rise}", bin.rise);
+        start = frames.end;
+    }
+    assert_eq!(found.counts.upsets, plain.upsets);
+    all_accounted_for(&found.counts);
+    if setup.line_cycles.is_none() {
+        assert_eq!(found.counts.wrong > 0, plain.wrong_registers > 0);
+        assert_eq!(found.counts.latent + found.counts.wrong > 0, plain.wrong_copies > 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_mission_is_its_frames(
+        spec in specs(),
+        styles in prop::collection::vec((0..4_usize, prop::bool::weighted(0.3)), 7),
+        distance in 1..4_usize,
+        sizes in prop::sample::select(vec!["1:1", "1:0.6,2:0.2,4:0.2"]),
+        rates in (1.0..300.0_f64, prop::option::of(20.0..500.0_f64)),
+        scrub in prop::option::of(1..400_u64),
+        // Of the shortest, each frame has a part of its own.
+        cycles in prop_oneof![Just(25_u64), 1..60_u64, 500..4000_u64],
+        seed: u64,
+    ) {
+        let bench = Bench::random(&spec, 1);
+        let protection = (0..bench.inventory.bits()).map(|bit| {
+            let (style, error_flag) = styles[bit % styles.len()];
+            Protection { style: TmrStyle::ALL[style], error_flag }
+        });
+        let (mean_cycles, line_cycles) = rates;
+        let setup = Setup {
+            protection: protection.collect(), distance, sizes, mean_cycles, line_cycles, scrub, cycles, seed,
+        };
+        assert_plain(&bench, &setup, 2);
+    }
+}
+
+#[test]
+fn rare_strikes_leave_long_pieces_and_the_same_frames() {
+    let bench = Bench::small(1);
+    let flagged = |style| Protection { style, error_flag: true };
+    for (protection, sizes) in [
+        (Protection::NONE, "1:1"),
+        (TmrStyle::Unvoted.into(), "1:1"),
+        (flagged(TmrStyle::Unvoted), "1:1"),
+        (flagged(TmrStyle::Feedback), "1:0.5,3:0.5"),
+        (TmrStyle::Feedback3.into(), "3:1"),
+    ] {
+        for scrub in [None, Some(3_000)] {
+            let setup = Setup { distance: 2, sizes, scrub, ..Setup::uniform(&bench, protection, 1_000.0, 60_000) };
+            assert_plain(&bench, &setup, 1);
+            let outcome = &setup.fly(&bench, 2, EXACT)[1];
+            assert!(outcome.counts.strikes > 30 && outcome.machine_frames < outcome.frames / 10, "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn steady_states_weigh_as_their_frames_do() {
+    // Each frame draws its event: what a mission expects of its steady pieces, the plain simulation finds on average.
+    let bench = Bench::small(40);
+    let setup = Setup { scrub: Some(2_000), ..Setup::uniform(&bench, Protection::NONE, 400.0, 20_000) };
+    for evaluations in [EXACT, 3_000] {
+        let replicas = 30;
+        let outcomes = setup.fly(&bench, replicas, evaluations);
+        let differences: Vec<[f64; 2]> = outcomes
+            .iter()
+            .map(|outcome| {
+                let plain = plainly(&bench, &setup, outcome.replica);
+                assert!(plain.wrong.len() > 500, "upsets matter");
+                let rise: f64 = plain.wrong.iter().map(|(_, rise)| rise).sum();
+                [outcome.wrong - plain.wrong.len() as f64, outcome.error_rise - rise / plain.frames as f64]
+            })
+            .collect();
+        for figure in 0..2 {
+            let values: Vec<f64> = differences.iter().map(|pair| pair[figure]).collect();
+            let mean = values.iter().sum::<f64>() / f64::from(replicas);
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            let error = (squares / f64::from(replicas - 1) / f64::from(replicas)).sqrt();
+            // Student's t with 29 degrees of freedom: 3.66 is exceeded once in a thousand seeds.
+            assert!(mean.abs() < 3.66 * error, "{figure}: {mean} {error}");
+        }
+    }
+}
+
+#[test]
+fn protection_of_every_bit_stops_single_cells_and_not_clusters() {
+    let bench = Bench::small(20);
+    // 24 hours at 40 MHz, a strike every ten minutes.
+    let cycles = 24 * 3600 * 40_000_000;
+    for style in [TmrStyle::Feedback, TmrStyle::Feedback3] {
+        let single = Setup { distance: 4, ..Setup::uniform(&bench, style.into(), 2.4e10, cycles) };
+        for outcome in single.fly(&bench, 20, EXACT) {
+            assert!(outcome.counts.strikes > 80);
+            assert_eq!((outcome.wrong, outcome.counts.masked), (0.0, outcome.counts.upsets));
+            assert_eq!((outcome.counts.by_feedback, outcome.first_wrong_s), (outcome.counts.upsets, None));
+        }
+        let narrow = Setup { sizes: "1:0.5,4:0.5", ..single.clone() };
+        assert!(narrow.fly(&bench, 20, EXACT).iter().all(|outcome| outcome.wrong == 0.0));
+        let wide = Setup { sizes: "1:0.5,5:0.5", ..single };
+        let wrong = wide.fly(&bench, 20, EXACT).iter().filter(|outcome| outcome.wrong > 0.0).count();
+        assert!(wrong > 10, "{wrong} of 20");
+    }
+}
+
+#[test]
+fn unvoted_copies_lose_the_vote_between_scrubs_as_theory_says() {
+    let bench = Bench::small(1);
+    let bits = bench.inventory.bits() as f64;
+    // 400 scrub periods with lambda T = 0.02 for each copy.
+    let (period, periods) = (1_000_000_u64, 400);
+    let setup = Setup {
+        scrub: Some(period),
+        ..Setup::uniform(&bench, TmrStyle::Unvoted.into(), period as f64 / (0.02 * 3.0 * bits), period * periods)
+    };
+    // A lost vote is an upset that was not masked, unless it turns the vote back.
+    let outcomes = setup.fly(&bench, 20, EXACT);
+    let seen: u64 = outcomes.iter().map(|outcome| outcome.counts.upsets - outcome.counts.masked).sum();
+    // A strike turns the vote when the two other copies differ: with p = (1 - exp(-2 lambda t)) / 2 for a wrong copy at the
+    // rate 3 lambda 2 p (1 - p), which is 3 (lambda T)^2 times in a period when lambda T is small.
+    let x = 0.02_f64;
+    let exact = 1.5 * (x - (1.0 - (-4.0 * x).exp()) / 4.0);
+    assert!((exact / (3.0 * x * x) - 1.0).abs() < 0.03);
+    let expected = exact * bits * periods as f64 * 20.0;
+    // Bits and periods are independent, so the count is close to Poisson: three standard deviations.
+    assert!((seen as f64 - expected).abs() < 3.0 * expected.sqrt(), "{seen}, expected {expected}");
+    for outcome in &outcomes {
+        all_accounted_for(&outcome.counts);
+        assert_eq!((outcome.counts.by_feedback, outcome.counts.detected), (0, 0));
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let bench = Bench::small(30);
+    let setup = Setup { scrub: Some(40_000), ..Setup::uniform(&bench, Protection::NONE, 3_000.0, 400_000) };
+    for evaluations in [EXACT, 2_000] {
+        let fly = |threads| with_threads(Some(threads), || setup.fly(&bench, 12, evaluations)).unwrap();
+        assert_eq!(fly(1), fly(2));
+        // A replica is the same whatever flies beside it, when all events judge it.
+        if evaluations == EXACT {
+            assert_eq!(fly(1)[..5], setup.fly(&bench, 5, evaluations));
+        }
+    }
+}
+
+#[test]
+fn a_summary_is_about_its_replicas() {
+    let bench = Bench::small(30);
+    let setup = Setup::uniform(&bench, Protection::NONE, 30_000.0, 400_000);
+    let outcomes = setup.fly(&bench, 40, EXACT);
+    let confidence = Confidence::new(0.95).unwrap();
+    let plan = SummaryPlan { confidence, mean_method: MeanMethod::StudentT, seed: 1, mission_s: 0.01 };
+    let summary = MissionSummary::of(&outcomes, &plan);
+    let strikes = summary.of_quantity(Quantity::Strikes);
+    // 13.3 expected in each, a standard deviation of 0.58 of the mean.
+    assert!((strikes.mean - 40.0 / 3.0).abs() < 3.0 * 0.58, "{strikes:?}");
+    let wrong: f64 = outcomes.iter().map(|outcome| outcome.wrong).sum();
+    assert_eq!(summary.of_quantity(Quantity::WrongOutputs).mean, wrong / 40.0);
+    assert_eq!(summary.wrong_share_by_time.len(), BINS);
+    let [first, .., last] = summary.wrong_share_by_time[..] else { unreachable!() };
+    assert!(first.mean < last.mean, "without repair things get worse");
+}
