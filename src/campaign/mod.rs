@@ -19,7 +19,7 @@ pub use infer::{ErrorSummary, Inference, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use mission::{
     BINS, BinSums, Bound, Estimate, EventSample, FaultFree, FirstWrong, Flight, FrameEvents, Judged, Mission,
-    MissionInput, MissionOutcome, MissionSummary, Quantity, SummaryPlan, UpsetCounts, fly_missions, judge_missions,
+    MissionInput, MissionOutcome, MissionRun, MissionSummary, Quantity, SummaryPlan, UpsetCounts,
 };
 pub use oracle::{CampaignError, OracleInput, OracleRun, output_values, run_oracle};
 pub use sample::{

@@ -16,16 +16,16 @@ pub struct EnvironmentArguments {
     environment: Option<Preset>,
     /// Own rate: cross section of a flip-flop in cm2, with --flux
     #[arg(long, value_name = "CM2", requires = "flux", conflicts_with_all = ["mean_time", "bit_error_rate"],
-          allow_negative_numbers = true)]
+          allow_hyphen_values = true)]
     cross_section: Option<f64>,
     /// Own rate: particles per cm2 and second, with --cross-section
-    #[arg(long, value_name = "PER_CM2_S", requires = "cross_section", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PER_CM2_S", requires = "cross_section", allow_hyphen_values = true)]
     flux: Option<f64>,
     /// Own rate: mean time in seconds between strikes on the whole device, however many flip-flops it has
-    #[arg(long, value_name = "S", conflicts_with = "bit_error_rate", allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", conflicts_with = "bit_error_rate", allow_hyphen_values = true)]
     mean_time: Option<f64>,
     /// Own rate: strikes per flip-flop and inference
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
     bit_error_rate: Option<f64>,
     /// Neighboring cells that one strike upsets, with their weights, such as 1:0.9,2:0.07,3:0.03
     /// [default: 1:1, single cells]
@@ -35,7 +35,7 @@ pub struct EnvironmentArguments {
     #[arg(long, value_name = "N", default_value = "16", value_parser = distance)]
     pub distance: NonZeroUsize,
     /// Transients on voter, load, clock and data lines too, each line at R times the rate of a flip-flop
-    #[arg(long, value_name = "R", default_value = "0", value_parser = line_rate, allow_negative_numbers = true)]
+    #[arg(long, value_name = "R", default_value = "0", value_parser = line_rate, allow_hyphen_values = true)]
     pub lines: f64,
 }
 

@@ -14,7 +14,7 @@ use super::environment::EnvironmentArguments;
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::{Global, progress};
 use crate::campaign::{
-    Confidence, FaultFree, MeanMethod, Mission, MissionInput, MissionSummary, SummaryPlan, fly_missions, judge_missions,
+    Confidence, FaultFree, MeanMethod, Mission, MissionInput, MissionRun, MissionSummary, Quantity, SummaryPlan,
 };
 use crate::fault::{
     ClusterSizes, Environment, FaultSources, LineSource, LineTable, Rate, StrikeSource, TimedFault, timed_faults,
@@ -107,7 +107,7 @@ struct ReplayArguments {
 struct EstimateArguments {
     /// Evaluations of a state on an event that a scenario may take; when all would take more, each state is judged on a
     /// sample of the events
-    #[arg(long, value_name = "N", default_value = "2000000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..))]
     evaluations: u64,
     /// Confidence of every interval by itself
     #[arg(long, value_name = "C", default_value = "0.95")]
@@ -276,7 +276,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
             Some(path) => format!("faults of {}", path.display()),
             None => environment.source.clone(),
         },
-        cluster_sizes: environment.sizes.to_string(),
+        cluster_sizes: faults.faults.is_none().then(|| environment.sizes.to_string()),
         distance_cells: arguments.environment.distance.get(),
         line_rate: arguments.environment.lines,
         io: schedule.io.name().to_owned(),
@@ -522,13 +522,14 @@ impl Scenario<'_> {
         let label = format!("{}, scrub {}", style.name, self.scrub);
         let bar = progress::bar(u64::from(replicas.end - replicas.start), "missions", global.quiet);
         bar.set_message(label.clone());
-        let flights = fly_missions(input, fault_free, &mission, replicas, &|| bar.inc(1));
+        let run = MissionRun { input: *input, fault_free, mission };
+        let flights = run.fly(replicas, &|| bar.inc(1));
         bar.finish_and_clear();
         let flights = flights?;
         let bar = progress::bar(0, "evaluations", global.quiet);
         bar.set_message(label);
         let evaluations = arguments.estimates.evaluations;
-        let judged = judge_missions(input, fault_free, &mission, &flights, evaluations, &|done, total| {
+        let judged = run.judge(&flights, evaluations, &|done, total| {
             bar.set_length(total);
             bar.inc(done);
         });
@@ -539,6 +540,7 @@ impl Scenario<'_> {
             mean_method: arguments.estimates.mean_interval,
             seed: arguments.seed,
             mission_s: cast::f64_from_u64(cycles) * period_s,
+            impossible: &self.impossible(&mission),
         };
         Ok(ScenarioResult {
             style: style.name.clone(),
@@ -548,11 +550,29 @@ impl Scenario<'_> {
             flip_flops: style.protection.iter().map(|protection| usize::from(protection.copies())).sum(),
             strikes_per_s,
             summary: MissionSummary::of(&judged.outcomes, &plan),
+            impossible: plan.impossible.to_vec(),
             outcomes: judged.outcomes,
             states: judged.states,
             events_per_state: judged.events_per_state,
             is_exact: judged.is_exact,
         })
+    }
+
+    /// Figures that can be nothing but 0.
+    fn impossible(&self, mission: &Mission<'_>) -> Vec<Quantity> {
+        let any = |of: fn(&Protection) -> bool| self.style.protection.iter().any(of);
+        let is_drawn = mission.sources.listed.is_empty();
+        [
+            (Quantity::Transients, is_drawn && mission.sources.lines.is_none()),
+            (Quantity::Masked, !any(|protection| protection.copies() > 1)),
+            (Quantity::Detected, !any(|protection| protection.reports_errors())),
+            (Quantity::ByFeedback, !any(|protection| protection.style.repairs())),
+            (Quantity::ByReload, self.scrub_cycles.is_none()),
+            (Quantity::Latent, !any(|protection| protection.copies() > 1)),
+        ]
+        .into_iter()
+        .filter_map(|(quantity, is_impossible)| is_impossible.then_some(quantity))
+        .collect()
     }
 
     /// Refuses what would never end.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
-use crate::campaign::{BINS, Confidence, Estimate, Interval, MissionOutcome, MissionSummary, Quantity};
+use crate::campaign::{BINS, Bound, Confidence, Estimate, Interval, MissionOutcome, MissionSummary, Quantity};
 use crate::num::cast;
 
 /// What all scenarios have in common.
@@ -16,8 +16,8 @@ pub struct MissionSetup {
     pub environment: String,
     /// Where its figures come from.
     pub source: String,
-    /// Sizes of clusters with their probabilities, as text.
-    pub cluster_sizes: String,
+    /// Sizes of clusters with their probabilities, as text; none when faults are listed.
+    pub cluster_sizes: Option<String>,
     /// Cells from one copy of a bit to the next.
     pub distance_cells: usize,
     /// Rate of transients on a line over that of strikes on a flip-flop.
@@ -65,6 +65,8 @@ pub struct ScenarioResult {
     pub strikes_per_s: f64,
     /// Figures over replicas.
     pub summary: MissionSummary,
+    /// Figures that are 0 whatever happens.
+    pub impossible: Vec<Quantity>,
     /// Replica by replica.
     pub outcomes: Vec<MissionOutcome>,
     /// Different states that were judged.
@@ -95,7 +97,7 @@ fn estimate_json(estimate: &Estimate) -> Value {
         "mean": estimate.mean,
         "low": interval.map(|interval| interval.low),
         "high": interval.map(|interval| interval.high),
-        "interval": by.map(|by| by.name()),
+        "interval": by.map(Bound::name),
     })
 }
 
@@ -248,12 +250,17 @@ impl SimulateReport<'_> {
             text.push('\n');
         };
         line(format!("environment {}: {}", setup.environment, setup.source));
-        line(format!(
-            "cluster sizes {}; copies of a bit {} cells apart; transients on lines: {}",
-            setup.cluster_sizes,
-            setup.distance_cells,
-            if setup.line_rate > 0.0 { format!("{} times the rate", setup.line_rate) } else { "none".to_owned() },
-        ));
+        if let Some(sizes) = &setup.cluster_sizes {
+            let lines = match setup.line_rate {
+                0.0 => "none".to_owned(),
+                rate => format!("each at {rate} times the rate of a flip-flop"),
+            };
+            line(format!(
+                "cluster sizes {sizes}; copies of a bit {} cells apart (a placement in a row, assumed); transients on \
+                 lines: {lines}",
+                setup.distance_cells,
+            ));
+        }
         if setup.is_rate_of_device {
             line("the device is struck at one rate, however many flip-flops protection adds".to_owned());
         }
@@ -264,9 +271,12 @@ impl SimulateReport<'_> {
             significant(setup.fault_free_mean_error),
         ));
         line(String::new());
-        match self.scenarios {
-            [scenario] => text += &self.detail(scenario),
-            _ => text += &self.rows().to_string(),
+        if let [scenario] = self.scenarios {
+            text += &self.detail(scenario);
+        } else {
+            text += &self.upset_rows().to_string();
+            text.push('\n');
+            text += &self.output_rows().to_string();
         }
         text.push('\n');
         for line in self.notes() {
@@ -278,21 +288,25 @@ impl SimulateReport<'_> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let sampled: Vec<&ScenarioResult> = self.scenarios.iter().filter(|scenario| !scenario.is_exact).collect();
-        if sampled.is_empty() {
-            notes.push("every state was judged on all events: only strikes are drawn".to_owned());
-        }
-        for scenario in sampled {
-            notes.push(format!(
-                "{}: {} states were judged on a sample of {} of {} events each; more with --evaluations",
-                scenario.label(),
-                grouped(scenario.states),
-                grouped(scenario.events_per_state),
-                grouped(self.setup.events),
-            ));
+        let sampled = self.scenarios.iter().filter(|scenario| !scenario.is_exact);
+        let sizes: Vec<usize> = sampled.map(|scenario| scenario.events_per_state).collect();
+        match (sizes.iter().min(), sizes.iter().max()) {
+            (Some(fewest), Some(most)) => {
+                let sizes = if fewest == most { grouped(*most) } else { format!("{fewest} to {}", grouped(*most)) };
+                let states: usize = self.scenarios.iter().map(|scenario| scenario.states).sum();
+                notes.push(format!(
+                    "{} states, each judged on a sample of {sizes} of {} events; more with --evaluations",
+                    grouped(states),
+                    grouped(self.setup.events),
+                ));
+            }
+            _ => notes.push("every state was judged on all events".to_owned()),
         }
         if self.scenarios.len() > 1 {
-            notes.push("means over missions; intervals are in the files and with --json".to_owned());
+            notes.push(
+                "means over missions, share of wrong outputs that are silent; all intervals are in the files and with --json"
+                    .to_owned(),
+            );
         }
         notes
     }
@@ -312,7 +326,7 @@ impl SimulateReport<'_> {
             (&interval, Side::Right),
             ("by", Side::Left),
         ]);
-        for quantity in Quantity::ALL {
+        for quantity in Quantity::ALL.into_iter().filter(|quantity| !scenario.impossible.contains(quantity)) {
             let estimate = scenario.summary.of_quantity(quantity);
             let is_share = matches!(quantity, Quantity::WrongShare | Quantity::DegradedShare);
             let number = |value: f64| if is_share { share(value) } else { significant(value) };
@@ -323,8 +337,7 @@ impl SimulateReport<'_> {
         estimate_row(&mut table, "time to the first, or the mission", &first.restricted_mean_s, duration);
         text += &table.to_string();
         text.push('\n');
-        text += &format!("first wrong output: {}\n", self.first_in_words(scenario));
-        text
+        text + "first wrong output: " + &self.first_in_words(scenario) + "\n"
     }
 
     fn first_in_words(&self, scenario: &ScenarioResult) -> String {
@@ -346,37 +359,67 @@ impl SimulateReport<'_> {
         }
     }
 
-    fn rows(&self) -> TextTable {
+    /// What became of upsets, scenario by scenario.
+    fn upset_rows(&self) -> TextTable {
         let mut table = TextTable::new(&[
             ("style", Side::Left),
             ("scrub", Side::Left),
+            ("strikes", Side::Right),
             ("upsets", Side::Right),
             ("masked", Side::Right),
-            ("corrected", Side::Right),
-            ("left, latent", Side::Right),
-            ("left, wrong", Side::Right),
+            ("flagged", Side::Right),
+            ("by feedback", Side::Right),
+            ("by reload", Side::Right),
+            ("undone", Side::Right),
+            ("latent", Side::Right),
+            ("wrong", Side::Right),
+        ]);
+        for scenario in self.scenarios {
+            let means = [
+                Quantity::Strikes,
+                Quantity::Upsets,
+                Quantity::Masked,
+                Quantity::Detected,
+                Quantity::ByFeedback,
+                Quantity::ByReload,
+                Quantity::Undone,
+                Quantity::Latent,
+                Quantity::WrongAtEnd,
+            ];
+            let means = means.map(|quantity| significant(scenario.summary.of_quantity(quantity).mean));
+            table.row([scenario.style.clone(), scenario.scrub.clone()].into_iter().chain(means));
+        }
+        table
+    }
+
+    /// What that did to outputs, scenario by scenario.
+    fn output_rows(&self) -> TextTable {
+        let interval = format!("{} % interval", short(self.confidence.get() * 100.0));
+        let mut table = TextTable::new(&[
+            ("style", Side::Left),
+            ("scrub", Side::Left),
             ("wrong outputs", Side::Right),
             ("silent", Side::Right),
             ("degraded", Side::Right),
             ("error rise", Side::Right),
+            (&interval, Side::Right),
             ("first wrong after", Side::Right),
         ]);
         for scenario in self.scenarios {
             let mean = |quantity| scenario.summary.of_quantity(quantity).mean;
             let first = &scenario.summary.first_wrong;
-            let silent = mean(Quantity::SilentOutputs) / mean(Quantity::WrongOutputs);
+            let rise = scenario.summary.of_quantity(Quantity::ErrorRise);
             table.row([
                 scenario.style.clone(),
                 scenario.scrub.clone(),
-                significant(mean(Quantity::Upsets)),
-                significant(mean(Quantity::Masked)),
-                significant(mean(Quantity::ByFeedback) + mean(Quantity::ByReload)),
-                significant(mean(Quantity::Latent)),
-                significant(mean(Quantity::WrongAtEnd)),
                 share(mean(Quantity::WrongShare)),
-                percent(silent, 0),
+                percent(mean(Quantity::SilentOutputs) / mean(Quantity::WrongOutputs), 1),
                 share(mean(Quantity::DegradedShare)),
-                significant(mean(Quantity::ErrorRise)),
+                significant(rise.mean),
+                rise.interval.map_or_else(
+                    || "-".to_owned(),
+                    |(Interval { low, high }, _)| format!("{} to {}", significant(low), significant(high)),
+                ),
                 match first.at_least_s {
                     Some(at_least) => format!("> {}", duration(at_least)),
                     None if first.replicas < scenario.outcomes.len() => {

@@ -18,4 +18,5 @@ mod machine;
 mod missions;
 mod networks;
 mod oracle;
+mod simulate;
 mod upsets;

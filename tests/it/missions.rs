@@ -5,8 +5,8 @@ use std::num::{NonZeroU64, NonZeroUsize};
 
 use proptest::prelude::*;
 use trivote::campaign::{
-    BINS, Confidence, Event, FaultFree, FrameEvents, MeanMethod, Mission, MissionInput, MissionOutcome, MissionSummary,
-    Quantity, SummaryPlan, UpsetCounts, fly_missions, judge_missions, output_values, with_threads,
+    BINS, Confidence, Event, FaultFree, FrameEvents, MeanMethod, Mission, MissionInput, MissionOutcome, MissionRun,
+    MissionSummary, Quantity, SummaryPlan, UpsetCounts, output_values, with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StrikeSource, Upset};
@@ -129,9 +129,9 @@ impl Setup {
     fn fly(&self, bench: &Bench, replicas: u32, evaluations: u64) -> Vec<MissionOutcome> {
         self.mission(bench, |mission| {
             let input = bench.input();
-            let fault_free = FaultFree::new(&input).unwrap();
-            let flights = fly_missions(&input, &fault_free, mission, 0..replicas, &|| {}).unwrap();
-            judge_missions(&input, &fault_free, mission, &flights, evaluations, &|_, _| {}).unwrap().outcomes
+            let run = MissionRun { input, fault_free: &FaultFree::new(&input).unwrap(), mission: *mission };
+            let flights = run.fly(0..replicas, &|| {}).unwrap();
+            run.judge(&flights, evaluations, &|_, _| {}).unwrap().outcomes
         })
     }
 }
@@ -377,7 +377,7 @@ fn a_summary_is_about_its_replicas() {
     let setup = Setup::uniform(&bench, Protection::NONE, 30_000.0, 400_000);
     let outcomes = setup.fly(&bench, 40, EXACT);
     let confidence = Confidence::new(0.95).unwrap();
-    let plan = SummaryPlan { confidence, mean_method: MeanMethod::StudentT, seed: 1, mission_s: 0.01 };
+    let plan = SummaryPlan { confidence, mean_method: MeanMethod::StudentT, seed: 1, mission_s: 0.01, impossible: &[] };
     let summary = MissionSummary::of(&outcomes, &plan);
     let strikes = summary.of_quantity(Quantity::Strikes);
     // 13.3 expected in each, a standard deviation of 0.58 of the mean.

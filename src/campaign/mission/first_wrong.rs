@@ -5,8 +5,8 @@
 
 use super::super::quantiles::ln;
 use super::super::{CampaignError, SiteOutcome};
+use super::Flight;
 use super::states::{EventSample, Question, StateBook};
-use super::{Flight, MissionInput};
 use crate::fault::{Draws, MissionStream};
 use crate::num::cast;
 
@@ -24,9 +24,7 @@ struct Search<'f> {
 
 /// The first wrong frame of each flight; `judged` are outcomes of all states on all events, where there are any.
 pub(super) fn find(
-    input: &MissionInput<'_>,
-    flights: &[Flight],
-    book: &StateBook,
+    book: &StateBook<'_>,
     judged: Option<&[SiteOutcome]>,
     seed: u64,
 ) -> Result<Vec<Option<u64>>, CampaignError> {
@@ -34,7 +32,9 @@ pub(super) fn find(
         Some(outcomes) => outcomes.iter().map(|outcome| Some(outcome.changed_events)).collect(),
         None => vec![None; book.len()],
     };
-    let mut searches: Vec<Search<'_>> = flights
+    let events = book.input.events.len();
+    let mut searches: Vec<Search<'_>> = book
+        .flights
         .iter()
         .enumerate()
         .map(|(number, flight)| Search {
@@ -53,12 +53,12 @@ pub(super) fn find(
         let mut asks = false;
         for number in searches.iter().flat_map(|search| search.states(at_once)) {
             if known[number].is_none() {
-                wanted[number] = Some(EventSample::all(input.events.len()));
+                wanted[number] = Some(EventSample::all(events));
                 asks = true;
             }
         }
         if asks {
-            let outcomes = book.evaluate(input, flights, &wanted, Question::Changes, &|_| {})?;
+            let outcomes = book.evaluate(&wanted, Question::Changes, &|_| {})?;
             for (known, (outcome, wanted)) in known.iter_mut().zip(outcomes.iter().zip(&wanted)) {
                 if wanted.is_some() {
                     *known = Some(outcome.changed_events);
@@ -66,7 +66,7 @@ pub(super) fn find(
             }
         }
         for search in &mut searches {
-            search.advance(&known, input.events.len());
+            search.advance(&known, events);
         }
         at_once *= 2;
     }

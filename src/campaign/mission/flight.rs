@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::super::{CampaignError, ExactSum, output_values};
 use super::ledger::{Ledger, UpsetCounts};
 use super::outcome::{BINS, BinSums, bin_of};
-use super::{FaultFree, Mission, MissionInput, inside_cycles};
+use super::{FaultFree, Mission, MissionInput, MissionRun, inside_cycles};
 use crate::fault::{Draws, MissionStream, Timeline, Upset};
 use crate::host::evaluator::EvaluatorScratch;
 use crate::hw::{BitId, Cycle, Load, Machine, RegisterId, Visibility};
@@ -102,12 +102,8 @@ impl FrameEvents {
 }
 
 /// Flies one replica.
-pub(super) fn fly(
-    input: &MissionInput<'_>,
-    fault_free: &FaultFree,
-    mission: &Mission<'_>,
-    replica: u32,
-) -> Result<Flight, CampaignError> {
+pub(super) fn fly(run: &MissionRun<'_>, replica: u32) -> Result<Flight, CampaignError> {
+    let MissionRun { input, fault_free, mission } = run;
     let protection = |bit: BitId| mission.protection[bit.index()];
     let frames = mission.frames(input);
     let mut pilot = Pilot {
@@ -386,7 +382,9 @@ impl Pilot<'_> {
         }
         self.machine.step(frame, load);
         if self.machine.bank().error_flags().contains(&true) {
-            inside.iter_mut().for_each(|frame| frame.flagged = true);
+            for frame in inside.iter_mut() {
+                frame.flagged = true;
+            }
         }
         if let Some(output) = self.machine.output()
             && let Some(done) = inside.pop_front()

@@ -1,7 +1,7 @@
 //! Missions: an accelerator exposed to upsets for hours, at the price of the upsets.
 //!
-//! [`fly_missions`] runs replicas of a mission on the [`Machine`](crate::hw::Machine), cycle by cycle around every change
-//! that something outside the registers can see, and leaves the frames between as steady pieces. [`judge_missions`]
+//! [`MissionRun::fly`] runs replicas of a mission on the [`Machine`](crate::hw::Machine), cycle by cycle around every change
+//! that something outside the registers can see, and leaves the frames between as steady pieces. [`MissionRun::judge`]
 //! evaluates the states of those pieces with the engine and weighs them by the frames they last. What strikes, and when,
 //! is `fault`'s to say; statistics over replicas are [`MissionSummary`]'s.
 
@@ -22,6 +22,9 @@ pub use ledger::UpsetCounts;
 pub use outcome::{BINS, BinSums, MissionOutcome};
 pub use states::EventSample;
 pub use summary::{Bound, Estimate, FirstWrong, MissionSummary, Quantity, SummaryPlan};
+
+use outcome::Weights;
+use states::{Question, StateBook};
 
 use super::{CampaignError, Event, ExactSum, Inference, infer};
 use crate::fault::FaultSources;
@@ -101,30 +104,6 @@ fn inside_cycles(input: &MissionInput<'_>) -> u64 {
     input.schedule.machine_latency_cycles(input.network) + 1
 }
 
-/// Flies some replicas of a mission; `progress` is told after each.
-///
-/// A flight depends on the mission and the number of its replica alone.
-///
-/// # Errors
-/// When an error of a frame is no number, or too large to be added up; of several, that of the first replica.
-pub fn fly_missions(
-    input: &MissionInput<'_>,
-    fault_free: &FaultFree,
-    mission: &Mission<'_>,
-    replicas: Range<u32>,
-    progress: &(impl Fn() + Sync),
-) -> Result<Vec<Flight>, CampaignError> {
-    let flights: Vec<Result<Flight, CampaignError>> = replicas
-        .into_par_iter()
-        .map(|replica| {
-            let flight = flight::fly(input, fault_free, mission, replica);
-            progress();
-            flight
-        })
-        .collect();
-    flights.into_iter().collect()
-}
-
 /// What came of some missions, and how it was judged.
 #[derive(Debug, Clone)]
 pub struct Judged {
@@ -138,41 +117,73 @@ pub struct Judged {
     pub is_exact: bool,
 }
 
-/// Judges the states of all flights: each on all events where that takes `evaluations` at most, otherwise each on a
-/// systematic sample of them. `progress` is told the number of evaluations, done since it was last told and in all.
-///
-/// # Errors
-/// When an error is no number, or too large to be added up; of several, that of the first event.
-pub fn judge_missions(
-    input: &MissionInput<'_>,
-    fault_free: &FaultFree,
-    mission: &Mission<'_>,
-    flights: &[Flight],
-    evaluations: u64,
-    progress: &(impl Fn(u64, u64) + Sync),
-) -> Result<Judged, CampaignError> {
-    let book = states::StateBook::new(input, flights);
-    let events = input.events.len();
-    let affordable = evaluations / cast::u64_from_len(book.len()).max(1);
-    let per_state = usize::try_from(affordable).unwrap_or(events).clamp(1, events);
-    let samples = book.samples(flights, mission.seed, per_state, events);
-    let total = cast::u64_from_len(book.len()) * cast::u64_from_len(per_state);
-    let wanted: Vec<Option<EventSample>> = samples.into_iter().map(Some).collect();
-    let judged = book.evaluate(input, flights, &wanted, states::Question::Errors, &|done| progress(done, total))?;
-    let is_exact = per_state == events;
-    let first_wrong = first_wrong::find(input, flights, &book, is_exact.then_some(&judged), mission.seed)?;
-    let weights = outcome::Weights {
-        interval_cycles: input.schedule.interval_cycles,
-        inside_cycles: inside_cycles(input),
-        period_s: input.schedule.clock.period_s(),
-        events_per_state: per_state,
-        mean_error: fault_free.mean_error(),
-    };
-    let outcomes = flights
-        .iter()
-        .zip(first_wrong)
-        .enumerate()
-        .map(|(number, (flight, first))| MissionOutcome::new(flight, book.of_flight(number), &judged, &weights, first))
-        .collect();
-    Ok(Judged { outcomes, states: book.len(), events_per_state: per_state, is_exact })
+/// A mission of an accelerator, ready to be flown.
+#[derive(Debug, Clone, Copy)]
+pub struct MissionRun<'a> {
+    /// The accelerator and what it works on.
+    pub input: MissionInput<'a>,
+    /// Its events without a fault.
+    pub fault_free: &'a FaultFree,
+    /// The mission.
+    pub mission: Mission<'a>,
+}
+
+impl MissionRun<'_> {
+    /// Flies some replicas; `progress` is told after each.
+    ///
+    /// A flight depends on the mission and the number of its replica alone.
+    ///
+    /// # Errors
+    /// When an error of a frame is no number, or too large to be added up; of several, that of the first replica.
+    pub fn fly(&self, replicas: Range<u32>, progress: &(impl Fn() + Sync)) -> Result<Vec<Flight>, CampaignError> {
+        let flights: Vec<Result<Flight, CampaignError>> = replicas
+            .into_par_iter()
+            .map(|replica| {
+                let flight = flight::fly(self, replica);
+                progress();
+                flight
+            })
+            .collect();
+        flights.into_iter().collect()
+    }
+
+    /// Judges the states of all flights: each on all events where that takes `evaluations` at most, otherwise each on a
+    /// systematic sample of them. `progress` is told the number of evaluations, done since it was last told and in all.
+    ///
+    /// # Errors
+    /// When an error is no number, or too large to be added up; of several, that of the first event.
+    pub fn judge(
+        &self,
+        flights: &[Flight],
+        evaluations: u64,
+        progress: &(impl Fn(u64, u64) + Sync),
+    ) -> Result<Judged, CampaignError> {
+        let Self { input, mission, .. } = self;
+        let book = StateBook::new(input, flights);
+        let (states, events) = (book.len(), input.events.len());
+        let affordable = evaluations / cast::u64_from_len(states).max(1);
+        let events_per_state = usize::try_from(affordable).unwrap_or(events).clamp(1, events);
+        let is_exact = events_per_state == events;
+        let wanted: Vec<Option<EventSample>> =
+            book.samples(mission.seed, events_per_state).into_iter().map(Some).collect();
+        let total = cast::u64_from_len(states) * cast::u64_from_len(events_per_state);
+        let judged = book.evaluate(&wanted, Question::Errors, &|done| progress(done, total))?;
+        let first_wrong = first_wrong::find(&book, is_exact.then_some(&judged), mission.seed)?;
+        let weights = Weights {
+            interval_cycles: input.schedule.interval_cycles,
+            inside_cycles: inside_cycles(input),
+            period_s: input.schedule.clock.period_s(),
+            events_per_state,
+            mean_error: self.fault_free.mean_error(),
+        };
+        let outcomes = flights
+            .iter()
+            .zip(first_wrong)
+            .enumerate()
+            .map(|(number, (flight, first))| {
+                MissionOutcome::new(flight, book.of_flight(number), &judged, &weights, first)
+            })
+            .collect();
+        Ok(Judged { outcomes, states, events_per_state, is_exact })
+    }
 }

@@ -60,7 +60,9 @@ struct Owner {
 
 /// All states but the one as configured.
 #[derive(Debug)]
-pub(super) struct StateBook {
+pub(super) struct StateBook<'a> {
+    pub(super) input: &'a MissionInput<'a>,
+    pub(super) flights: &'a [Flight],
     /// By flight and state: its number in the book; none as configured.
     numbers: Vec<Vec<Option<u32>>>,
     owners: Vec<Owner>,
@@ -123,6 +125,16 @@ impl Walk {
     }
 }
 
+/// An event and what is asked of it.
+#[derive(Debug)]
+struct Encounter<'a> {
+    event: usize,
+    /// By flight: the last state to look at.
+    follow: &'a [usize],
+    /// By number: the events on which it is to be judged.
+    wanted: &'a [Option<EventSample>],
+}
+
 /// What one thread works with, event after event.
 struct Worker {
     workspace: Workspace,
@@ -131,9 +143,9 @@ struct Worker {
     failure: Option<(usize, CampaignError)>,
 }
 
-impl StateBook {
+impl<'a> StateBook<'a> {
     /// The states of all flights, in the order of flights and times.
-    pub(super) fn new(input: &MissionInput<'_>, flights: &[Flight]) -> Self {
+    pub(super) fn new(input: &'a MissionInput<'a>, flights: &'a [Flight]) -> Self {
         let mut places = Vec::with_capacity(input.inventory.len());
         for array in input.inventory.arrays() {
             let tensor = input.network.node(array.node).op.tensor(array.tensor);
@@ -145,7 +157,7 @@ impl StateBook {
                 delta: *raw,
             }));
         }
-        let mut book = Self { numbers: Vec::with_capacity(flights.len()), owners: Vec::new(), places };
+        let mut book = Self { input, flights, numbers: Vec::with_capacity(flights.len()), owners: Vec::new(), places };
         let mut shared: HashMap<Vec<(RegisterId, i64)>, u32> = HashMap::new();
         let mut walk = Walk::new(input.inventory.len());
         for (flight, states) in flights.iter().enumerate() {
@@ -179,14 +191,15 @@ impl StateBook {
         &self.numbers[flight]
     }
 
-    /// The events each state is judged on: `count` of `events`, from a random start.
-    pub(super) fn samples(&self, flights: &[Flight], seed: u64, count: usize, events: usize) -> Vec<EventSample> {
+    /// The events each state is judged on: so many, from a random start.
+    pub(super) fn samples(&self, seed: u64, count: usize) -> Vec<EventSample> {
+        let events = self.input.events.len();
         if count >= events {
             return vec![EventSample::all(events); self.len()];
         }
         let mut samples = Vec::with_capacity(self.len());
         for owned in self.owners.chunk_by(|a, b| a.flight == b.flight) {
-            let flight = &flights[owned[0].flight];
+            let flight = &self.flights[owned[0].flight];
             let mut draws = MissionStream::Samples.draws(seed, flight.replica);
             samples.extend(owned.iter().map(|_| EventSample {
                 start: draws.below(events),
@@ -204,18 +217,18 @@ impl StateBook {
     /// When an error cannot be added up; of several that of the first event.
     pub(super) fn evaluate(
         &self,
-        input: &MissionInput<'_>,
-        flights: &[Flight],
         wanted: &[Option<EventSample>],
         question: Question,
         progress: &(impl Fn(u64) + Sync),
     ) -> Result<Vec<SiteOutcome>, CampaignError> {
+        let input = self.input;
         let engine = Engine::new(input.network);
         // A flight is followed up to the last of its own states that is wanted.
-        let mut last = vec![0; flights.len()];
+        let mut follow = vec![0; self.flights.len()];
         for (owner, _) in self.owners.iter().zip(wanted).filter(|(_, wanted)| wanted.is_some()) {
-            last[owner.flight] = owner.state;
+            follow[owner.flight] = owner.state;
         }
+        let question_of = |event| Encounter { event, follow: &follow, wanted };
         let mut workers: Vec<Worker> = (0..rayon::current_num_threads())
             .map(|_| Worker {
                 workspace: Workspace::new(&engine),
@@ -234,10 +247,12 @@ impl StateBook {
                 }
                 let data = &input.events[event];
                 worker.workspace.begin(&engine, data);
-                progress(self.meet(event, input.events.len(), worker, &engine, flights, &last, wanted));
+                progress(self.meet(&question_of(event), worker, &engine));
                 let Worker { workspace, outcomes, .. } = worker;
                 if question == Question::Changes {
-                    workspace.effective().for_each(|number| outcomes[number].changed_events += 1);
+                    for number in workspace.effective() {
+                        outcomes[number].changed_events += 1;
+                    }
                     continue;
                 }
                 match workspace.judge(input.evaluator, data) {
@@ -247,7 +262,7 @@ impl StateBook {
                         }
                     }
                     Err(unusable) => {
-                        worker.failure = Some((event, self.error(unusable, event, flights)));
+                        worker.failure = Some((event, self.error(unusable, event)));
                         failed.store(true, Ordering::Relaxed);
                     }
                 }
@@ -267,27 +282,18 @@ impl StateBook {
     }
 
     /// Lets one event meet all states that are to be judged on it; how many those are.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one evaluation, which has no other home")]
-    fn meet(
-        &self,
-        event: usize,
-        events: usize,
-        worker: &mut Worker,
-        engine: &Engine<'_>,
-        flights: &[Flight],
-        last: &[usize],
-        wanted: &[Option<EventSample>],
-    ) -> u64 {
+    fn meet(&self, encounter: &Encounter<'_>, worker: &mut Worker, engine: &Engine<'_>) -> u64 {
         let Worker { workspace, walk, .. } = worker;
         let mut met = 0;
-        for ((flight, last), numbers) in flights.iter().enumerate().zip(last).zip(&self.numbers) {
+        for (flight, (states, numbers)) in self.flights.iter().zip(&self.numbers).enumerate() {
             walk.restart();
-            for state in 1..=*last {
-                walk.step(flight.1.step(state), &self.places);
-                let Some(number) = numbers[state].map(cast::index) else { continue };
+            for (state, number) in numbers.iter().enumerate().take(encounter.follow[flight] + 1) {
+                walk.step(states.step(state), &self.places);
+                let Some(number) = number.map(cast::index) else { continue };
                 let owner = self.owners[number];
-                let is_own = owner.flight == flight.0 && owner.state == state;
-                if is_own && wanted[number].is_some_and(|sample| sample.contains(event, events)) {
+                let is_own = owner.flight == flight && owner.state == state;
+                let sample = encounter.wanted[number].filter(|_| is_own);
+                if sample.is_some_and(|sample| sample.contains(encounter.event, self.input.events.len())) {
                     workspace.evaluate_one(engine, number, &walk.changes);
                     met += 1;
                 }
@@ -296,10 +302,10 @@ impl StateBook {
         met
     }
 
-    fn error(&self, unusable: Unusable, event: usize, flights: &[Flight]) -> CampaignError {
+    fn error(&self, unusable: Unusable, event: usize) -> CampaignError {
         unusable.error(event, |number| {
             let Owner { flight, state } = self.owners[number];
-            format!("the registers in state {state} of replica {}", flights[flight].replica)
+            format!("the registers in state {state} of replica {}", self.flights[flight].replica)
         })
     }
 }
@@ -316,7 +322,9 @@ mod tests {
             let sample = EventSample { start, stride: events / count, count };
             let members: Vec<usize> = (0..events).filter(|event| sample.contains(*event, events)).collect();
             assert_eq!(members.len(), count);
-            members.into_iter().for_each(|event| shares[event] += 1);
+            for event in members {
+                shares[event] += 1;
+            }
         }
         assert_eq!(shares, vec![count; events]);
         assert!((0..events).all(|event| EventSample::all(events).contains(event, events)));

@@ -181,7 +181,7 @@ pub struct FirstWrong {
 
 /// How a summary is made.
 #[derive(Debug, Clone, Copy)]
-pub struct SummaryPlan {
+pub struct SummaryPlan<'a> {
     /// Of every interval by itself.
     pub confidence: Confidence,
     /// Interval of means.
@@ -190,6 +190,8 @@ pub struct SummaryPlan {
     pub seed: u64,
     /// Length of the mission, in seconds.
     pub mission_s: f64,
+    /// Figures that are 0 whatever happens: with nothing to estimate, they get no bound.
+    pub impossible: &'a [Quantity],
 }
 
 /// Missions in a few numbers.
@@ -214,13 +216,14 @@ impl MissionSummary {
     ///
     /// # Panics
     /// Without a replica.
-    pub fn of(outcomes: &[MissionOutcome], plan: &SummaryPlan) -> Self {
+    pub fn of(outcomes: &[MissionOutcome], plan: &SummaryPlan<'_>) -> Self {
         assert!(!outcomes.is_empty(), "a summary has something to sum up");
         let values = |of: &dyn Fn(&MissionOutcome) -> f64| -> Vec<f64> { outcomes.iter().map(of).collect() };
         let quantities = Quantity::ALL.map(|quantity| {
             let values = values(&|outcome| quantity.of(outcome));
             let mut estimate = plan.mean(&values);
-            if quantity.counts_events() && values.iter().all(|value| *value == 0.0) {
+            let can_happen = quantity.counts_events() && !plan.impossible.contains(&quantity);
+            if can_happen && values.iter().all(|value| *value == 0.0) {
                 let high = plan.nothing_seen() / cast::f64_from_count(values.len());
                 estimate.interval = Some((Interval { low: 0.0, high }, Bound::Poisson));
             }
@@ -246,7 +249,7 @@ impl MissionSummary {
     }
 }
 
-impl SummaryPlan {
+impl SummaryPlan<'_> {
     /// Expected number at most, with the confidence, where none was seen.
     fn nothing_seen(&self) -> f64 {
         -ln(1.0 - self.confidence.get())
@@ -306,8 +309,9 @@ mod tests {
         }
     }
 
-    fn plan(mean_method: MeanMethod) -> SummaryPlan {
-        SummaryPlan { confidence: Confidence::new(0.95).unwrap(), mean_method, seed: 1, mission_s: 100.0 }
+    fn plan(mean_method: MeanMethod) -> SummaryPlan<'static> {
+        let impossible = &[Quantity::Transients];
+        SummaryPlan { confidence: Confidence::new(0.95).unwrap(), mean_method, seed: 1, mission_s: 100.0, impossible }
     }
 
     #[test]
@@ -323,6 +327,7 @@ mod tests {
         let (interval, bound) = summary.of_quantity(Quantity::ByReload).interval.unwrap();
         assert_eq!((interval.low, bound), (0.0, Bound::Poisson));
         assert!((interval.high - 0.998_577_424_5).abs() < 1e-9, "{interval:?}");
+        assert_eq!(summary.of_quantity(Quantity::Transients).interval, None, "there are no lines to disturb");
         // Wrong outputs come in bursts: nothing is said of their number.
         assert_eq!(summary.of_quantity(Quantity::WrongOutputs), Estimate { mean: 0.0, interval: None });
         let first = summary.first_wrong;
