@@ -68,10 +68,8 @@ impl EnvironmentArguments {
                 Rate::of_flux(cross_section, flux),
                 format!("{cross_section} cm2 per flip-flop, {flux} particles per cm2 and second"),
             )?,
-            (_, _, Some(seconds), _) => {
-                own(Rate::of_device(seconds), format!("a strike on the device every {seconds} s"))?
-            }
-            (.., Some(rate)) => own(Rate::of_inference(rate), format!("{rate} strikes per flip-flop and inference"))?,
+            (_, _, Some(seconds), _) => own(Rate::of_device(seconds), "as asked".to_owned())?,
+            (.., Some(rate)) => own(Rate::of_inference(rate), "as asked".to_owned())?,
             _ => self.environment.unwrap_or(Preset::Hgcal).environment(),
         };
         if let Some(sizes) = &self.cluster_sizes {

@@ -17,6 +17,7 @@ mod inputs;
 mod merge;
 mod oracle;
 mod progress;
+mod scrub;
 mod shipped;
 mod simulate;
 mod sweep;

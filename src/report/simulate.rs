@@ -14,6 +14,8 @@ use crate::num::cast;
 pub struct MissionSetup {
     /// Name of the environment, or what it was made of.
     pub environment: String,
+    /// How often particles strike, in words; none when faults are listed.
+    pub rate: Option<String>,
     /// Where its figures come from.
     pub source: String,
     /// Sizes of clusters with their probabilities, as text; none when faults are listed.
@@ -239,8 +241,9 @@ impl SimulateReport<'_> {
     pub fn tables(&self) -> String {
         let setup = self.setup;
         let mut text = format!(
-            "{} missions of {}, {} frames each; seed {}\n",
+            "{} {} of {}, {} frames each; seed {}\n",
             grouped(setup.replicas),
+            if setup.replicas == 1 { "mission" } else { "missions" },
             duration(setup.mission_s),
             self.scenarios.first().map_or_else(String::new, |scenario| count(scenario.summary.frames)),
             setup.seed,
@@ -249,7 +252,8 @@ impl SimulateReport<'_> {
             text.push_str(&line);
             text.push('\n');
         };
-        line(format!("environment {}: {}", setup.environment, setup.source));
+        let rate = setup.rate.as_ref().map_or_else(String::new, |rate| format!("{rate}; "));
+        line(format!("environment {}: {rate}{}", setup.environment, setup.source));
         if let Some(sizes) = &setup.cluster_sizes {
             let lines = match setup.line_rate {
                 0.0 => "none".to_owned(),

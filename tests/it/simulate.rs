@@ -50,7 +50,8 @@ fn files_hold_scenarios_replicas_and_time() {
     let (text, files) = write("a", "1");
     assert_eq!(files, write("b", "2").1, "threads change nothing");
     assert!(
-        text.contains("the device is struck at one rate") && text.contains("a strike on the device every 60 s"),
+        text.contains("the device is struck at one rate")
+            && text.contains("a strike on the device every 60.00 s; as asked"),
         "{text}"
     );
     assert!(text.lines().all(|line| line.chars().count() <= 130), "{text}");
@@ -120,7 +121,7 @@ fn written_faults_replay_to_the_same_mission() {
         let protection: Vec<&str> =
             protection.iter().copied().filter(|word| !["--lines", "0.5"].contains(word)).collect();
         let text = run(&[&base, &protection[..], &["--faults", &list, "--replica", "5", "-o", &replayed]].concat());
-        assert!(text.contains("1 missions of") && text.contains("environment as listed"), "{text}");
+        assert!(text.contains("1 mission of") && text.contains("environment as listed"), "{text}");
         let rows = |folder: &str| csv(&fs::read_to_string(Path::new(folder).join("replicas.csv")).unwrap());
         let mut drawn = rows(&drawn).remove(5);
         let mut replayed = rows(&replayed).remove(0);
