@@ -6,6 +6,8 @@ use clap::Args;
 use clap::error::ErrorKind;
 
 use crate::fault::{ClusterSizes, Environment, EnvironmentError, Preset, Rate};
+use crate::report::significant;
+use crate::report::simulate::duration;
 
 /// Where the accelerator works.
 #[derive(Debug, Clone, Args)]
@@ -46,6 +48,17 @@ fn distance(text: &str) -> Result<NonZeroUsize, String> {
 fn line_rate(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
     number.ok_or_else(|| "a finite number from 0 is needed".to_owned())
+}
+
+/// A rate for people.
+pub fn rate_in_words(rate: Rate) -> String {
+    match rate {
+        Rate::PerCell { per_s } => format!("{} strikes per flip-flop and second", significant(per_s)),
+        Rate::PerDevice { mean_s } => format!("a strike on the device every {}", duration(mean_s)),
+        Rate::PerInference { bit_error_rate } => {
+            format!("{} strikes per flip-flop and inference", significant(bit_error_rate))
+        }
+    }
 }
 
 impl EnvironmentArguments {

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use clap::error::ErrorKind;
 
-use super::environment::EnvironmentArguments;
+use super::environment::{EnvironmentArguments, rate_in_words};
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::scrub::Scrub;
 use super::{Global, progress};
@@ -25,12 +25,12 @@ use crate::import::fault_list::{FaultKind, FaultRow, read_fault_list};
 use crate::net::Fingerprint;
 use crate::num::cast;
 use crate::protect::ProtectionPlan;
+use crate::report::fault_list_csv;
 use crate::report::files::{self, ResultFolder};
 use crate::report::simulate::{MissionSetup, SIMULATE_FILES, ScenarioResult, SimulateReport, duration};
-use crate::report::{fault_list_csv, significant};
 
-/// Strikes of all missions together that are followed, at most: more would take days.
-const MOST_STRIKES: f64 = 1e8;
+/// Strikes of all missions together that are followed, at most: states of more would take many gigabytes.
+const MOST_STRIKES: f64 = 1e7;
 
 /// Times of strikes are exact to a cycle below this.
 const MOST_CYCLES: f64 = 9_007_199_254_740_992.0;
@@ -198,13 +198,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let environment = &drawn.environment;
     let setup = MissionSetup {
         environment: if faults.faults.is_some() { "as listed".to_owned() } else { environment.name.clone() },
-        rate: faults.faults.is_none().then(|| match environment.rate {
-            Rate::PerCell { per_s } => format!("{} strikes per flip-flop and second", significant(per_s)),
-            Rate::PerDevice { mean_s } => format!("a strike on the device every {}", duration(mean_s)),
-            Rate::PerInference { bit_error_rate } => {
-                format!("{} strikes per flip-flop and inference", significant(bit_error_rate))
-            }
-        }),
+        rate: faults.faults.is_none().then(|| rate_in_words(environment.rate)),
         source: match &faults.faults {
             Some(path) => format!("faults of {}", path.display()),
             None => environment.source.clone(),
@@ -488,6 +482,7 @@ impl Scenario<'_> {
             states: judged.states,
             events_per_state: judged.events_per_state,
             is_exact: judged.is_exact,
+            is_first_wrong_exact: judged.is_first_wrong_exact,
         })
     }
 

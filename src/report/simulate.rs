@@ -77,6 +77,8 @@ pub struct ScenarioResult {
     pub events_per_state: usize,
     /// Whether those are all events.
     pub is_exact: bool,
+    /// Whether first wrong outputs were drawn from shares of all events.
+    pub is_first_wrong_exact: bool,
 }
 
 /// Missions in one or more scenarios.
@@ -151,6 +153,7 @@ impl SimulateReport<'_> {
             "states": scenario.states,
             "events_per_state": scenario.events_per_state,
             "states_judged_on_all_events": scenario.is_exact,
+            "first_wrong_output_from_all_events": scenario.is_first_wrong_exact,
             "per_mission": quantities,
             "first_wrong_output": {
                 "replicas": first.replicas,
@@ -305,6 +308,13 @@ impl SimulateReport<'_> {
                 ));
             }
             _ => notes.push("every state was judged on all events".to_owned()),
+        }
+        if self.scenarios.iter().any(|scenario| !scenario.is_first_wrong_exact) {
+            notes.push(
+                "most states change nothing: some first wrong outputs were drawn from samples of the events, more with \
+                 --evaluations"
+                    .to_owned(),
+            );
         }
         if self.scenarios.len() > 1 {
             notes.push(

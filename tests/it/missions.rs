@@ -311,6 +311,29 @@ fn steady_states_weigh_as_their_frames_do() {
 }
 
 #[test]
+fn first_wrong_outputs_come_when_frames_say() {
+    // Strikes on small weights change few of the events, so most first wrong outputs come long after them.
+    let bench = Bench::small(200);
+    let setup = Setup::uniform(&bench, Protection::NONE, 2_000.0, 12_000);
+    for evaluations in [EXACT, 20_000] {
+        let (mut differences, mut drawn) = (Vec::new(), 0);
+        for outcome in setup.fly(&bench, 60, evaluations) {
+            let plain = plainly(&bench, &setup, outcome.replica);
+            let frame = |seconds: f64| (seconds / bench.schedule.clock.period_s()).round() - 3.0;
+            let found = outcome.first_wrong_s.map_or(12_000.0, frame);
+            let first = plain.wrong.first().map_or(12_000.0, |(frame, _)| *frame as f64);
+            drawn += usize::from(found.to_bits() != first.to_bits());
+            differences.push(found - first);
+        }
+        let mean = differences.iter().sum::<f64>() / 60.0;
+        let squares: f64 = differences.iter().map(|value| (value - mean).powi(2)).sum();
+        let error = (squares / 59.0 / 60.0).sqrt();
+        // Student's t with 59 degrees of freedom: 3.46 is exceeded once in a thousand seeds.
+        assert!(drawn > 10 && mean.abs() < 3.46 * error, "{drawn} drawn, {mean} {error}");
+    }
+}
+
+#[test]
 fn protection_of_every_bit_stops_single_cells_and_not_clusters() {
     let bench = Bench::small(20);
     // 24 hours at 40 MHz, a strike every ten minutes.

@@ -168,6 +168,8 @@ struct Pilot<'a> {
 /// A frame on the machine.
 struct Inside {
     frame: u64,
+    /// The cycle in which it was offered.
+    entry: u64,
     event: usize,
     flagged: bool,
 }
@@ -375,7 +377,7 @@ impl Pilot<'_> {
         let mut frame = None;
         if is_due && self.machine.is_ready() {
             let event = self.events.at(*offered);
-            inside.push_back(Inside { frame: *offered, event, flagged: false });
+            inside.push_back(Inside { frame: *offered, entry: self.machine.cycle().0, event, flagged: false });
             frame = Some(self.input.events[event].codes());
             *offered += 1;
             self.flight.machine.frames += 1;
@@ -389,6 +391,8 @@ impl Pilot<'_> {
         if let Some(output) = self.machine.output()
             && let Some(done) = inside.pop_front()
         {
+            let cycles = self.machine.cycle().0 - done.entry;
+            assert!(cycles <= self.inside, "a frame was inside for {cycles} cycles; the schedule says {}", self.inside);
             let golden = &self.fault_free.inference[done.event];
             if output != golden.codes {
                 let output = output_values(self.input.network.output().signal, output);

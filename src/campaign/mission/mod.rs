@@ -23,6 +23,7 @@ pub use outcome::{BINS, BinSums, MissionOutcome};
 pub use states::EventSample;
 pub use summary::{Bound, Estimate, FirstWrong, MissionSummary, Quantity, SummaryPlan};
 
+use first_wrong::JudgedStates;
 use outcome::Weights;
 use states::{Question, StateBook};
 
@@ -115,6 +116,8 @@ pub struct Judged {
     pub events_per_state: usize,
     /// Whether those are all events, so that nothing is sampled but the strikes.
     pub is_exact: bool,
+    /// Whether first wrong outputs were drawn from shares of all events; otherwise some come from the samples.
+    pub is_first_wrong_exact: bool,
 }
 
 /// A mission of an accelerator, ready to be flown.
@@ -168,7 +171,13 @@ impl MissionRun<'_> {
             book.samples(mission.seed, events_per_state).into_iter().map(Some).collect();
         let total = cast::u64_from_len(states) * cast::u64_from_len(events_per_state);
         let judged = book.evaluate(&wanted, Question::Errors, &|done| progress(done, total))?;
-        let first_wrong = first_wrong::find(&book, is_exact.then_some(&judged), mission.seed)?;
+        let states_judged = JudgedStates {
+            outcomes: &judged,
+            events_per_state,
+            // Without a judge an evaluation costs about a quarter.
+            evaluations: evaluations.saturating_mul(4),
+        };
+        let (first_wrong, is_first_wrong_exact) = first_wrong::find(&book, &states_judged, mission.seed)?;
         let weights = Weights {
             interval_cycles: input.schedule.interval_cycles,
             inside_cycles: inside_cycles(input),
@@ -184,6 +193,6 @@ impl MissionRun<'_> {
                 MissionOutcome::new(flight, book.of_flight(number), &judged, &weights, first)
             })
             .collect();
-        Ok(Judged { outcomes, states, events_per_state, is_exact })
+        Ok(Judged { outcomes, states, events_per_state, is_exact, is_first_wrong_exact })
     }
 }
