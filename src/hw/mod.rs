@@ -7,6 +7,8 @@ mod area;
 mod area_model;
 mod bank;
 mod cycle;
+pub(crate) mod datapath;
+mod elements;
 mod machine;
 mod placement;
 mod registers;
@@ -14,7 +16,6 @@ pub mod schedule;
 mod state_address;
 mod technology;
 mod tmr;
-pub(crate) mod word;
 
 #[cfg(test)]
 mod test_networks;
@@ -24,6 +25,7 @@ pub use area::{Area, AreaUnit};
 pub use area_model::{AreaBreakdown, AreaError, AreaModel, AreaReport, LayerArea, PartCounts, ProtectedBits};
 pub use bank::{BitLine, Level, Load, WeightBank};
 pub use cycle::Cycle;
+pub use elements::{ElementArray, ElementBit, element_address, resolve_element};
 pub use machine::{Machine, StageActivity};
 pub use placement::{CellIdx, FlipFlop, Placement};
 pub use registers::{BitId, Inventory, RegisterArray, RegisterError, RegisterId};
