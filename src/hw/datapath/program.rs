@@ -29,6 +29,8 @@ pub(crate) struct Head<W> {
     pub(crate) tail: Tail<W>,
     /// Place behind it, by place in the input.
     pub(crate) target: Vec<u32>,
+    /// Whether every value keeps its place.
+    pub(crate) is_straight: bool,
 }
 
 /// Sums of products over the taps of a window, and the elementwise operations on the sums.
@@ -57,6 +59,8 @@ pub(crate) struct Layer<W> {
     pub(crate) bias_align: Vec<u32>,
     /// Where each tap is used.
     pub(crate) uses: Lists<Use>,
+    /// What each output position sees.
+    pub(crate) sees: Lists<Sees>,
     /// Where each input pixel goes.
     pub(crate) reach: Lists<Reach>,
     /// What happens to the sums.
@@ -72,6 +76,13 @@ pub(crate) struct Layer<W> {
 pub(crate) struct Use {
     pub(crate) position: u32,
     pub(crate) pixel: u32,
+}
+
+/// An output position sees one input pixel through one tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sees {
+    pub(crate) pixel: u32,
+    pub(crate) tap: u32,
 }
 
 /// An input pixel enters one output position through one tap.
@@ -179,7 +190,8 @@ impl<W: Word> Program<W> {
         let weighted: Vec<usize> =
             (0..path.len()).filter(|at| network.node(path[*at]).op.tensor(TensorKind::Kernel).is_some()).collect();
         let (tail, len, target) = elementwise(network, &path[..weighted.first().copied().unwrap_or(path.len())]);
-        let mut program = Self { head: Head { tail, target }, layers: Vec::new(), output_len: len };
+        let is_straight = target.iter().copied().eq(0..cast::id(target.len()));
+        let mut program = Self { head: Head { tail, target, is_straight }, layers: Vec::new(), output_len: len };
         for (start, end) in weighted.iter().zip(weighted.iter().skip(1).chain([&path.len()])) {
             let layer = Layer::new(network, &path[*start..*end]);
             program.output_len = layer.target_len;
@@ -255,9 +267,14 @@ impl<W: Word> Layer<W> {
             .iter()
             .map(|(tap, at)| (cast::index(at.pixel), Reach { position: at.position, tap: cast::id(*tap) }))
             .collect();
+        let sees: Vec<(usize, Sees)> = uses
+            .iter()
+            .map(|(tap, at)| (cast::index(at.position), Sees { pixel: at.pixel, tap: cast::id(*tap) }))
+            .collect();
         let (tail, target_len, plain_target) = elementwise(network, stretch);
         let mut target = Vec::with_capacity(plain_target.len() / channels * blocks * LANES);
         for position in plain_target.chunks_exact(channels) {
+            debug_assert!(position.windows(2).all(|pair| pair[1] == pair[0] + 1), "channels stay side by side");
             target.extend(position);
             target.resize(target.len().next_multiple_of(LANES), u32::MAX);
         }
@@ -274,6 +291,7 @@ impl<W: Word> Layer<W> {
             product_align,
             bias_align,
             uses: Lists::new(taps, &uses),
+            sees: Lists::new(node.len() / channels, &sees),
             reach: Lists::new(pixels, &reach),
             tail,
             target_len,

@@ -78,12 +78,11 @@ impl<'n> Machine<'n> {
     ) -> Self {
         let is_unrolled =
             schedule.io == Io::EconT && schedule.stages.iter().any(|stage| has_weights(network, &stage.nodes));
-        let fabric = match is_unrolled {
-            true => Unrolled::new(network, schedule)
-                .map(|unrolled| Fabric::Narrow(Box::new(unrolled)))
-                .or_else(|| Some(Fabric::Wide(Box::new(Unrolled::new(network, schedule)?)))),
-            false => None,
+        let unrolled = || {
+            let narrow = Unrolled::new(network, schedule).map(|unrolled| Fabric::Narrow(Box::new(unrolled)));
+            narrow.or_else(|| Some(Fabric::Wide(Box::new(Unrolled::new(network, schedule)?))))
         };
+        let fabric = is_unrolled.then(unrolled).flatten();
         let machine = Self::packet_by_packet(network, inventory, schedule, protection);
         Self { fabric: fabric.unwrap_or(machine.fabric), ..machine }
     }

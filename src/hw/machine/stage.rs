@@ -48,6 +48,7 @@ struct State {
 }
 
 /// What happens to a stage in a cycle.
+#[expect(clippy::struct_excessive_bools, reason = "wires of the control logic, each by itself")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Decision {
     /// It computes.
