@@ -17,4 +17,5 @@ mod long_work;
 mod machine;
 mod networks;
 mod oracle;
+mod schedule;
 mod upsets;

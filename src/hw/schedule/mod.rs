@@ -279,6 +279,10 @@ impl Stage {
                 let completes = window_pixels(network, self.nodes[0]);
                 completes.into_iter().map(|pixel| taken[pixel] + reuse - 1 + self.delay_cycles).collect()
             }
+            // The whole map at once.
+            Work::Pad(_) if self.packets_in == 1 && self.packets_out == 1 => {
+                packets.iter().map(|at| at + self.delay_cycles).collect()
+            }
             Work::Elementwise => taken(1).into_iter().map(|at| at + self.delay_cycles).collect(),
             Work::Pad(padding) => {
                 let mut next = 0;
@@ -567,30 +571,4 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hw::test_networks::{econ_t_medium, econ_t_small};
-
-    fn options(io: Io, reuse: u64, strategy: Strategy) -> ScheduleOptions {
-        ScheduleOptions { io, reuse_factor: NonZeroU64::new(reuse).unwrap(), strategy, ..ScheduleOptions::econ_t() }
-    }
-
-    #[test]
-    fn the_econ_t_answers_in_two_cycles_and_takes_a_frame_in_each() {
-        for network in [econ_t_small(), econ_t_medium()] {
-            let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
-            let cycles = (schedule.latency_cycles, schedule.interval_cycles, schedule.machine_latency_cycles(&network));
-            assert_eq!(cycles, (2, 1, 2));
-            assert!((schedule.clock.period_s() * 2.0 - 50e-9).abs() < 1e-15);
-        }
-    }
-
-    #[test]
-    fn a_parallel_design_hands_frames_from_layer_to_layer() {
-        let network = econ_t_medium();
-        for (reuse, strategy) in [(1, Strategy::Latency), (4, Strategy::Resource), (9, Strategy::Resource)] {
-            let schedule = Schedule::new(&network, &options(Io::Parallel, reuse, strategy)).unwrap();
-            assert_eq!(schedule.machine_latency_cycles(&network), schedule.latency_cycles);
-        }
-    }
-}
+mod tests;

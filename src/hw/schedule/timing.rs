@@ -3,7 +3,9 @@
 //! Shapes and clock in, cycles out; no weights, no values. The rules follow `fastmachinelearning/hls4ml` and the synthesis
 //! reports that its projects publish; `docs/schedule.md` lists them, with what is a cycle off.
 
+use std::fmt;
 use std::num::NonZeroU64;
+use std::str::FromStr;
 
 use super::ScheduleError;
 
@@ -43,6 +45,34 @@ pub enum Strategy {
     Latency,
     /// Multipliers that add to accumulators, iteration by iteration (`nnet_dense_resource.h`).
     Resource,
+}
+
+impl Strategy {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Latency, Self::Resource];
+
+    /// The name in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Resource => "resource",
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let found = Self::ALL.into_iter().find(|strategy| strategy.name() == text.trim());
+        found.ok_or_else(|| ScheduleError::UnknownStrategy { text: text.to_owned() })
+    }
 }
 
 /// What a layer does, as far as time is concerned.
@@ -128,6 +158,11 @@ impl Clock {
         if mhz > 0.0 && mhz.is_finite() { Ok(Self { mhz }) } else { Err(ScheduleError::Clock { mhz }) }
     }
 
+    /// Its frequency, in MHz.
+    pub const fn mhz(self) -> f64 {
+        self.mhz
+    }
+
     /// Time of one cycle, in seconds.
     pub fn period_s(self) -> f64 {
         1e-6 / self.mhz
@@ -186,26 +221,12 @@ pub fn stream_timing(layers: &[StreamLayer], clock: Clock) -> Result<Timing, Sch
     Ok(Timing { latency_cycles: slowest + handing_on + last, interval_cycles: slowest + 1, layers: times })
 }
 
-/// Best and worst latency, in cycles, of dense layers in a row, `Resource` strategy, with an activation between each two.
-///
-/// Each layer iterates as often as its (legal) reuse factor and takes one cycle to hand over its accumulators, two at
-/// worst; each activation takes one. The next event can only follow when the last is done.
-pub fn resource_latency(reuse_factors: &[NonZeroU64]) -> [u64; 2] {
-    let iterations: u64 = reuse_factors.iter().map(|factor| factor.get()).sum();
-    let layers = crate::num::cast::u64_from_len(reuse_factors.len());
-    let activations = layers.saturating_sub(1);
-    [iterations + layers + activations, iterations + 2 * layers + activations]
-}
-
-/// Cycles between events of a convolution that computes its output positions one after another, each over as many
-/// cycles as its reuse factor (`nnet_conv2d_latency.h`).
-pub const fn partitioned_interval(pixels_out: u64, reuse_factor: NonZeroU64) -> u64 {
-    pixels_out * reuse_factor.get()
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::num::cast;
 
     fn factor(factor: u64) -> NonZeroU64 {
         NonZeroU64::new(factor).unwrap()
@@ -223,23 +244,29 @@ mod tests {
         assert_eq!(legal_reuse(1, 1, factor(u64::MAX)).get(), 1);
     }
 
-    /// Latencies in `jdweitz/wa-hls4ml`, `data/concatenated_3layer_json_to_csv.csv` (Vitis 2023.2, 5 ns): widths,
-    /// reuse factor asked for, best and worst.
-    const DENSE: [([u64; 4], u64, [u64; 2]); 6] = [
-        ([104, 48, 104, 104], 1024, [2917, 2920]),
-        ([104, 48, 104, 104], 2047, [6869, 6872]),
-        ([104, 48, 104, 112], 4093, [12901, 12904]),
-        ([104, 48, 112, 104], 3070, [8101, 8104]),
-        ([24, 104, 96, 112], 1024, [2853, 2856]),
-        ([24, 104, 96, 48], 4093, [10437, 10440]),
-    ];
+    /// Every legal factor in ascending order, as the rule is written: limits as quotients rounded up in floating point,
+    /// remainders, no shortcut.
+    fn every_legal_factor(n_in: u64, n_out: u64) -> Vec<u64> {
+        let products = n_in * n_out;
+        let is_legal = |factor: &u64| {
+            let limit = cast::floor_i64((cast::f64_from_u64(products) / cast::f64_from_u64(n_in.min(*factor))).ceil());
+            (u64::try_from(limit).unwrap() % n_out == 0 || *factor >= n_in)
+                && (factor % n_in == 0 || *factor < n_in)
+                && products % factor == 0
+        };
+        (1..=products).filter(is_legal).collect()
+    }
 
-    #[test]
-    fn published_latencies_of_dense_networks() {
-        for (widths, asked, expected) in DENSE {
-            let legal: Vec<NonZeroU64> =
-                widths.windows(2).map(|pair| legal_reuse(pair[0], pair[1], factor(asked))).collect();
-            assert_eq!(resource_latency(&legal), expected, "{widths:?} {asked}");
+    proptest! {
+        #[test]
+        fn the_nearest_legal_factor_is_chosen(n_in in 1_u64..40, n_out in 1_u64..40, asked in 1_u64..2_000) {
+            let legal = every_legal_factor(n_in, n_out);
+            let by_rule: Vec<u64> =
+                (1..=n_in * n_out + 1).filter(|at| is_legal_reuse(n_in, n_out, factor(*at))).collect();
+            prop_assert_eq!(&by_rule, &legal);
+            // The first of the nearest in ascending order is the smaller one.
+            let nearest = legal.into_iter().min_by_key(|legal| legal.abs_diff(asked)).unwrap();
+            prop_assert_eq!(legal_reuse(n_in, n_out, factor(asked)).get(), nearest);
         }
     }
 
@@ -281,13 +308,6 @@ mod tests {
         assert_eq!((timing.latency_cycles, timing.interval_cycles), (1044, 1028));
         let depths: Vec<u64> = timing.layers.iter().map(|time| time.fifo_depth).collect();
         assert_eq!(depths, [900, 900, 225, 169, 169, 36, 16, 16, 4, 1, 1, 1, 1]);
-    }
-
-    #[test]
-    fn a_convolution_in_partitions() {
-        // 28x28x3, 4x4 stride 4: 7 x 7 positions, one per cycle (Vivado; Vitis adds four).
-        assert_eq!(partitioned_interval(49, NonZeroU64::MIN), 49);
-        assert_eq!(partitioned_interval(49, factor(8)), 392);
     }
 
     #[test]
