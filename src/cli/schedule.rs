@@ -119,17 +119,16 @@ impl ScheduleArguments {
         let of_design: Option<Io> =
             hardware.io.as_ref().map(|text| text.parse().with_context(|| key("io"))).transpose()?;
         let mut notes = Vec::new();
-        let io = match (self.io, of_design) {
-            (Some(io), _) => io,
-            (None, Some(Io::EconT)) if asks_to_share => {
+        let io = match self.io.or(of_design) {
+            Some(Io::EconT) if self.io.is_none() && asks_to_share => {
                 notes.push(
                     "io parallel instead of the design's econ_t, which shares no multiplier; --io chooses".to_owned(),
                 );
                 Io::Parallel
             }
-            (None, Some(io)) => io,
-            (None, None) if shares => Io::Parallel,
-            (None, None) => Io::EconT,
+            Some(io) => io,
+            None if shares => Io::Parallel,
+            None => Io::EconT,
         };
         if self.fifo_depth.is_some() && io != Io::Stream {
             notes.push(format!("--fifo-depth changes nothing: io {io} has no FIFOs"));

@@ -89,9 +89,9 @@ fn triplication_weighs_more_when_multipliers_are_shared() {
         let report = model.report(&model.uniform(TmrStyle::Feedback3.into())).unwrap();
         (1000.0 * report.overhead_on_accelerator()).round() / 10.0
     };
-    let parallel = [1, 2, 8, 32].map(|factor| (Io::Parallel, factor));
-    assert_eq!(parallel.map(overhead), [18.9, 30.6, 72.0, 106.5]);
-    assert_eq!([1, 8].map(|factor| (Io::Stream, factor)).map(overhead), [18.7, 69.4]);
+    let factors = [1, 2, 8, 32];
+    assert_eq!(factors.map(|factor| overhead((Io::Parallel, factor))), [18.9, 30.6, 72.0, 106.5]);
+    assert_eq!(factors.map(|factor| overhead((Io::Stream, factor))), [18.7, 30.1, 69.4, 100.8]);
 }
 
 /// Synthesis of a whole neuron shares and rearranges what the model adds up part by part; it came out up to 11 %

@@ -8,6 +8,10 @@ use crate::hw::schedule::{Io, Schedule, Stage, Work};
 use crate::net::Network;
 use crate::num::cast;
 
+/// What stands below a table of stages.
+const LEGEND: &str = "latency: cycles from a stage's first packet to its last result; delay: from its last packet to that\n\
+                      a -> b: reuse factor asked for -> legal, packets of a frame in -> out\n";
+
 /// A schedule, to be shown.
 #[derive(Debug, Clone, Serialize)]
 pub struct ScheduleReport {
@@ -63,8 +67,8 @@ impl ScheduleReport {
     /// Two tables for people: stages, and times of a frame.
     pub fn tables(&self) -> String {
         let stages = match self.io {
-            io if io == Io::EconT.name() => self.unrolled_stages(),
-            io => self.stages(io == Io::Stream.name()),
+            io if io == Io::EconT.name() => self.unrolled_stages().to_string(),
+            io => format!("{}{LEGEND}", self.stages(io == Io::Stream.name())),
         };
         let mut frame = TextTable::new(&[("a frame", Side::Left), ("cycles", Side::Right), ("time", Side::Right)]);
         let period = self.latency_s / cast::f64_from_u64(self.latency_cycles);

@@ -244,15 +244,14 @@ mod tests {
         assert_eq!(legal_reuse(1, 1, factor(u64::MAX)).get(), 1);
     }
 
-    /// Every legal factor in ascending order, as the rule is written: limits as quotients rounded up in floating point,
-    /// remainders, no shortcut.
+    /// Every legal factor in ascending order, as the rule is written: quotients rounded up in floating point, no shortcut.
     fn every_legal_factor(n_in: u64, n_out: u64) -> Vec<u64> {
         let products = n_in * n_out;
         let is_legal = |factor: &u64| {
             let limit = cast::floor_i64((cast::f64_from_u64(products) / cast::f64_from_u64(n_in.min(*factor))).ceil());
-            (u64::try_from(limit).unwrap() % n_out == 0 || *factor >= n_in)
-                && (factor % n_in == 0 || *factor < n_in)
-                && products % factor == 0
+            (u64::try_from(limit).unwrap().is_multiple_of(n_out) || *factor >= n_in)
+                && (factor.is_multiple_of(n_in) || *factor < n_in)
+                && products.is_multiple_of(*factor)
         };
         (1..=products).filter(is_legal).collect()
     }
