@@ -1,13 +1,21 @@
-//! How a design is built, as a user says it and sees it: keys of `design.toml`, options, warnings, errors.
+//! How a design is built, as a user says it and sees it (keys of `design.toml`, options, warnings, errors), and laws that
+//! hold for every network.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::Command;
 
+use proptest::prelude::*;
 use serde_json::Value;
+use trivote::hw::schedule::timing::Strategy as Products;
+use trivote::hw::schedule::{Io, Schedule, ScheduleOptions, Stage};
+use trivote::hw::{AreaModel, Technology};
+use trivote::net::{Network, Op};
 
 use super::cli::{Folder, fail, run};
 use super::keras::data;
+use super::networks::specs;
 
 /// What a command that succeeds prints, and what it says on standard error.
 fn run_with_notes(arguments: &[&str]) -> (String, String) {
@@ -220,4 +228,55 @@ fn an_imported_design_has_the_keys() {
     let keys = "[hardware]\ntechnology = \"osu018\"\nio = \"econ_t\"\nclock_mhz = 40.0\nstrategy = \"latency\"\nreuse_factor = 1\n";
     assert!(text.ends_with(keys), "{text}");
     assert_eq!(info(&path, &[]).0["schedule"]["io"], "econ_t");
+}
+
+/// Pixels of a streaming convolution that come after the last one that a window sees.
+fn unused_pixels(network: &Network, stage: &Stage) -> u64 {
+    let Some(Op::Conv2d(conv)) = stage.nodes.first().map(|id| &network.node(*id).op) else { return 0 };
+    let (window, out) = (&conv.window, &network.node(stage.nodes[0]).shape);
+    let columns = stage.input_map[1] + window.padding.left + window.padding.right;
+    let last = |axis: usize| (out[axis] - 1) * window.stride[axis] + window.kernel[axis] - 1;
+    stage.packets_in.saturating_sub((last(0) * columns + last(1) + 1) as u64)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn times_and_parts_of_any_network_fit_together(
+        spec in specs(),
+        asked in 1_u64..60,
+        io in prop::sample::select(vec![Io::Parallel, Io::Stream]),
+        strategy in prop::sample::select(Products::ALL.to_vec()),
+    ) {
+        let network = spec.build();
+        let reuse_factor = NonZeroU64::new(asked).unwrap();
+        let options = ScheduleOptions { io, reuse_factor, strategy, ..ScheduleOptions::econ_t() };
+        let schedule = Schedule::new(&network, &options).unwrap();
+        for pair in schedule.stages.windows(2) {
+            prop_assert_eq!(pair[0].packets_out, pair[1].packets_in, "{:?}", pair);
+        }
+        for stage in &schedule.stages {
+            prop_assert!(stage.latency_cycles >= stage.delay_cycles && stage.delay_cycles >= 1);
+            prop_assert!(stage.latency_cycles >= stage.partitions * stage.reuse_factor.get(), "{:?}", stage);
+            prop_assert!(schedule.latency_cycles >= stage.latency_cycles);
+            prop_assert!(schedule.interval_cycles >= stage.partitions * stage.reuse_factor.get());
+        }
+        // A frame that nothing holds up takes what the report says, in a stream the pipelines of all layers besides, unless
+        // the report waits for pixels that come behind the last window.
+        let machine = schedule.machine_latency_cycles(&network);
+        let is_all_seen = schedule.stages.iter().all(|stage| unused_pixels(&network, stage) == 0);
+        prop_assert!(!is_all_seen || machine >= schedule.latency_cycles);
+        prop_assert!(io == Io::Stream || machine == schedule.latency_cycles);
+        prop_assert!(schedule.worst_latency_cycles >= schedule.latency_cycles);
+
+        let model = AreaModel::new(&network, &Technology::shipped("osu018").unwrap(), &schedule);
+        let report = model.report(&[]).unwrap();
+        for stage in schedule.stages.iter().filter(|stage| stage.nodes.len() == 1) {
+            let parts = report.layers[stage.nodes[0].index()].parts;
+            prop_assert!(parts.multipliers * stage.partitions * stage.reuse_factor.get() >= parts.macs);
+            prop_assert_eq!(parts.buffer_bits > 0, io == Io::Stream);
+        }
+        prop_assert!(report.area.total().cost().is_finite() && report.area.pipeline.cost() > 0.0);
+    }
 }

@@ -551,13 +551,8 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
     }
     let timing = timing::stream_timing(&shapes, options.clock)?;
     for ((stage, shape), time) in stages.iter_mut().zip(&shapes).zip(&timing.layers) {
-        let beats = match shape.shape {
-            LayerShape::Dense { .. } => stage.packets_in + stage.reuse_factor.get() - 1,
-            LayerShape::Conv2d { .. } => stage.packets_in * stage.reuse_factor.get(),
-            _ => stage.packets_in.max(stage.packets_out),
-        };
         stage.latency_cycles = time.latency_cycles;
-        stage.delay_cycles = time.latency_cycles - beats + 1;
+        stage.delay_cycles = shape.depth_cycles(options.clock) + 1;
         stage.fifo_depth = options.fifo_depth.map_or(time.fifo_depth, |most| time.fifo_depth.min(most.get()));
     }
     Ok(Schedule {

@@ -184,30 +184,47 @@ impl Clock {
 }
 
 impl StreamLayer {
-    /// Its times at a clock.
-    ///
-    /// Cycles to take the packets, and the depth of its pipeline: the adder tree of weighted layers; two cycles to
-    /// compare and write for elementwise layers; one more wherever a line buffer makes windows; softmax two tables of two
-    /// cycles, the sum of ten terms and a product.
-    pub fn timing(&self, clock: Clock) -> LayerTiming {
+    /// Cycles in which it works on the packets of a frame when they wait for it.
+    pub const fn working_cycles(&self) -> u64 {
         let reuse = self.reuse_factor.get();
-        let (taking, depth, fifo_depth) = match self.shape {
-            LayerShape::Dense { n_in, .. } => (self.packets_in + reuse - 1, clock.tree_cycles(n_in), 1),
-            LayerShape::Conv2d { pixels_in, pixels_out, n_in, .. } => {
-                (pixels_in * reuse, 1 + clock.tree_cycles(n_in), pixels_out)
-            }
-            LayerShape::Pool { pixels_in, pixels_out } => (pixels_in, 3, pixels_out),
-            LayerShape::Elementwise { pixels } => (pixels, 2, pixels),
-            LayerShape::Softmax => (1, 6, 1),
+        match self.shape {
+            LayerShape::Dense { .. } => self.packets_in + reuse - 1,
+            LayerShape::Conv2d { pixels_in, .. } => pixels_in * reuse,
+            LayerShape::Pool { pixels_in, .. } => pixels_in,
+            LayerShape::Elementwise { pixels } => pixels,
+            LayerShape::Softmax => 1,
+        }
+    }
+
+    /// Cycles of its pipeline at a clock: the adder tree of weighted layers; two to compare and write for elementwise
+    /// layers; one more wherever a line buffer makes windows; softmax two tables of two cycles, the sum of ten terms and
+    /// a product.
+    pub fn depth_cycles(&self, clock: Clock) -> u64 {
+        match self.shape {
+            LayerShape::Dense { n_in, .. } => clock.tree_cycles(n_in),
+            LayerShape::Conv2d { n_in, .. } => 1 + clock.tree_cycles(n_in),
+            LayerShape::Pool { .. } => 3,
+            LayerShape::Elementwise { .. } => 2,
+            LayerShape::Softmax => 6,
+        }
+    }
+
+    /// Its times at a clock.
+    pub fn timing(&self, clock: Clock) -> LayerTiming {
+        let fifo_depth = match self.shape {
+            LayerShape::Conv2d { pixels_out, .. } | LayerShape::Pool { pixels_out, .. } => pixels_out,
+            LayerShape::Elementwise { pixels } => pixels,
+            LayerShape::Dense { .. } | LayerShape::Softmax => 1,
         };
-        LayerTiming { latency_cycles: taking + depth, fifo_depth }
+        LayerTiming { latency_cycles: self.working_cycles() + self.depth_cycles(clock), fifo_depth }
     }
 }
 
 /// Times of a streaming network.
 ///
 /// The slowest layer sets the pace: a frame may follow one cycle after it is done. While it works, the layers behind it
-/// keep up; each then needs one more cycle to hand on the last packet, and the last layer its whole pipeline.
+/// keep up; each then works on the last packet for as many cycles as its reuse factor to hand it on, and the last layer
+/// needs its whole pipeline.
 ///
 /// # Errors
 /// When there is no layer.
@@ -216,8 +233,9 @@ pub fn stream_timing(layers: &[StreamLayer], clock: Clock) -> Result<Timing, Sch
     let slowest = times.iter().map(|time| time.latency_cycles).max().ok_or(ScheduleError::NoLayers)?;
     let at = times.iter().position(|time| time.latency_cycles == slowest).expect("it is one of them");
     let behind = &layers[at + 1..];
-    let handing_on = crate::num::cast::u64_from_len(behind.len().saturating_sub(1));
-    let last = behind.last().map_or(0, |last| last.timing(clock).latency_cycles - last.packets_in);
+    let handing_on: u64 = behind.iter().map(|layer| layer.reuse_factor.get()).sum();
+    // The last one's cycle of writing is in its pipeline.
+    let last = behind.last().map_or(0, |last| last.depth_cycles(clock) - 1);
     Ok(Timing { latency_cycles: slowest + handing_on + last, interval_cycles: slowest + 1, layers: times })
 }
 
