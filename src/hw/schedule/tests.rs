@@ -70,7 +70,7 @@ fn zeros_of_a_layer_of_its_own_come_with_the_frame() {
     net.push("conv", Op::Conv2d(Conv2d { kernel: ones(vec![3, 3, 1, 2]), bias: None, window }), &[pad]).unwrap();
     let network = net.finish().unwrap();
     let parallel = Schedule::new(&network, &options(Io::Parallel, 1, Strategy::Latency)).unwrap();
-    // A cycle for the zeros, sixteen positions, two cycles of adder tree (ten terms at 40 MHz need one) to the result.
+    // A cycle for the zeros, one for each of sixteen positions, one for the adder tree.
     assert_eq!((parallel.latency_cycles, parallel.machine_latency_cycles(&network)), (18, 18));
     let stream = Schedule::new(&network, &options(Io::Stream, 1, Strategy::Latency)).unwrap();
     assert_eq!(stream.stages.iter().map(|stage| stage.packets_out).collect::<Vec<_>>(), [36, 16]);
@@ -160,7 +160,7 @@ fn layers_have_wishes_of_their_own() {
         let stage = schedule.stages.iter().find(|stage| stage.name == name).unwrap();
         (stage.asked_reuse.get(), stage.reuse_factor.get(), stage.strategy, stage.is_legalized())
     };
-    // Nine products a position: 7 is as near to 9 as 5, which is not legal either, and farther from 3.
+    // Nine products per output of eight channels: 1, 3, 9, 18, 36 and 72 are legal.
     assert_eq!(of("conv"), (7, 9, Strategy::Resource, true));
     assert_eq!(of("dense"), (2, 2, Strategy::Latency, false));
 }

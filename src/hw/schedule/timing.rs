@@ -328,6 +328,23 @@ mod tests {
     }
 
     #[test]
+    fn layers_behind_the_slowest_work_on_its_last_packet() {
+        // 81 pixels three cycles each and a pipeline of 2; then a cycle for the ReLU, four for the dense layer, and one
+        // and a pipeline of 2, of which one is that cycle, for the last.
+        let layers = [
+            (LayerShape::Conv2d { pixels_in: 81, pixels_out: 16, n_in: 9, n_out: 8 }, 81, 3),
+            (LayerShape::Elementwise { pixels: 16 }, 16, 1),
+            (LayerShape::Dense { n_in: 128, n_out: 16 }, 16, 4),
+            (LayerShape::Elementwise { pixels: 1 }, 1, 1),
+        ];
+        let layers =
+            layers.map(|(shape, packets_in, reuse)| StreamLayer { shape, packets_in, reuse_factor: factor(reuse) });
+        let timing = stream_timing(&layers, Clock::new(40.0).unwrap()).unwrap();
+        assert_eq!(timing.layers.iter().map(|time| time.latency_cycles).collect::<Vec<_>>(), [245, 18, 20, 3]);
+        assert_eq!((timing.latency_cycles, timing.interval_cycles), (245 + 1 + 4 + 2, 246));
+    }
+
+    #[test]
     fn slower_clocks_settle_more_levels() {
         let cycles = |mhz: f64, terms| Clock::new(mhz).unwrap().tree_cycles(terms);
         assert_eq!([1, 2, 8, 9, 64, 65].map(|terms| cycles(200.0, terms)), [1, 1, 1, 2, 2, 3]);
