@@ -10,6 +10,7 @@ pub mod npz;
 pub mod oracle;
 pub mod partial;
 mod provenance;
+pub mod schedule;
 mod sites;
 pub mod sweep;
 mod table;

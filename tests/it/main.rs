@@ -18,4 +18,5 @@ mod machine;
 mod networks;
 mod oracle;
 mod read_times;
+mod schedule;
 mod upsets;

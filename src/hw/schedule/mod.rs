@@ -485,7 +485,11 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
     for id in path(network) {
         let node = network.node(id);
         let from = network.node(node.inputs[0]);
-        let wanted = if let Op::Dense(_) = node.op { packet } else { from.shape.last().copied().unwrap_or(1) };
+        // Only what knows of pixels cares how many values come at a time.
+        let wanted = match node.op {
+            Op::Conv2d(_) | Op::ZeroPad2d(_) => from.shape.last().copied().unwrap_or(1),
+            _ => packet,
+        };
         if node.op == Op::Reshape {
             continue;
         }
@@ -545,13 +549,8 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
     }
     let timing = timing::stream_timing(&shapes, options.clock)?;
     for ((stage, shape), time) in stages.iter_mut().zip(&shapes).zip(&timing.layers) {
-        let beats = match shape.shape {
-            LayerShape::Dense { .. } => stage.packets_in + stage.reuse_factor.get() - 1,
-            LayerShape::Conv2d { .. } => stage.packets_in * stage.reuse_factor.get(),
-            _ => stage.packets_in.max(stage.packets_out),
-        };
         stage.latency_cycles = time.latency_cycles;
-        stage.delay_cycles = time.latency_cycles - beats + 1;
+        stage.delay_cycles = shape.depth_cycles(options.clock) + 1;
         stage.fifo_depth = options.fifo_depth.map_or(time.fifo_depth, |most| time.fifo_depth.min(most.get()));
     }
     Ok(Schedule {
@@ -565,30 +564,4 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hw::test_networks::{econ_t_medium, econ_t_small};
-
-    fn options(io: Io, reuse: u64, strategy: Strategy) -> ScheduleOptions {
-        ScheduleOptions { io, reuse_factor: NonZeroU64::new(reuse).unwrap(), strategy, ..ScheduleOptions::econ_t() }
-    }
-
-    #[test]
-    fn the_econ_t_answers_in_two_cycles_and_takes_a_frame_in_each() {
-        for network in [econ_t_small(), econ_t_medium()] {
-            let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
-            let cycles = (schedule.latency_cycles, schedule.interval_cycles, schedule.machine_latency_cycles(&network));
-            assert_eq!(cycles, (2, 1, 2));
-            assert!((schedule.clock.period_s() * 2.0 - 50e-9).abs() < 1e-15);
-        }
-    }
-
-    #[test]
-    fn a_parallel_design_hands_frames_from_layer_to_layer() {
-        let network = econ_t_medium();
-        for (reuse, strategy) in [(1, Strategy::Latency), (4, Strategy::Resource), (9, Strategy::Resource)] {
-            let schedule = Schedule::new(&network, &options(Io::Parallel, reuse, strategy)).unwrap();
-            assert_eq!(schedule.machine_latency_cycles(&network), schedule.latency_cycles);
-        }
-    }
-}
+mod tests;
