@@ -1,14 +1,13 @@
-//! What most verbs need to talk of area: the technology and how far the design is unrolled.
+//! What most verbs need to talk of area: the technology.
 
 use std::fs;
-use std::num::NonZeroU64;
 
 use anyhow::{Context, bail};
 use clap::Args;
 
 use super::inputs::Opened;
+use crate::hw::schedule::Schedule;
 use crate::hw::{AreaModel, Protection, Technology};
-use crate::import::design::DESIGN_FILE;
 use crate::net::Fingerprint;
 use crate::protect::Prices;
 
@@ -19,13 +18,6 @@ pub struct AreaArguments {
     /// Technology: osu018, sky130hd, xc7, or a TOML file of your own [default: the design's]
     #[arg(long, value_name = "NAME")]
     technology: Option<String>,
-    /// Times each multiplier is used per event; 1 is fully unrolled [default: the design's]
-    #[arg(long, value_name = "N", value_parser = reuse_factor)]
-    reuse_factor: Option<NonZeroU64>,
-}
-
-fn reuse_factor(text: &str) -> Result<NonZeroU64, String> {
-    text.parse().map_err(|_| "a whole number from 1 is needed; 1 is fully unrolled".to_owned())
 }
 
 /// Area of a design in a technology.
@@ -38,11 +30,11 @@ pub struct Areas {
     pub sources: Vec<(String, Fingerprint)>,
 }
 
-/// Builds the area model of a design.
+/// Makes the area model of a design that is built by `schedule`.
 ///
 /// # Errors
-/// When there is no such technology, its file is faulty, or the design's reuse factor is 0.
-pub fn areas(opened: &Opened, arguments: &AreaArguments) -> anyhow::Result<Areas> {
+/// When there is no such technology, or its file is faulty.
+pub fn areas(opened: &Opened, arguments: &AreaArguments, schedule: &Schedule) -> anyhow::Result<Areas> {
     let hardware = &opened.design.config.hardware;
     let name = arguments.technology.as_ref().unwrap_or(&hardware.technology);
     let mut sources = Vec::new();
@@ -62,28 +54,11 @@ pub fn areas(opened: &Opened, arguments: &AreaArguments) -> anyhow::Result<Areas
         sources.push((path.clone(), Fingerprint::of_bytes(&bytes)));
         Technology::from_toml(&path, text)?
     };
-    let reuse_factor = match arguments.reuse_factor {
-        Some(factor) => factor,
-        None => NonZeroU64::new(u64::from(hardware.reuse_factor)).with_context(|| {
-            format!("{}: hardware.reuse_factor is 0; 1 is fully unrolled", opened.design.files.path(DESIGN_FILE))
-        })?,
-    };
     let mut options = Vec::new();
     if arguments.technology.is_some() {
         options.extend(["--technology".to_owned(), name.clone()]);
     }
-    if arguments.reuse_factor.is_some() {
-        options.extend(["--reuse-factor".to_owned(), reuse_factor.to_string()]);
-    }
-    let network = &opened.design.accelerator;
-    let unrolled = AreaModel::new(network, &technology, NonZeroU64::MIN).report(&[])?;
-    let most = unrolled.layers.iter().map(|layer| layer.parts.macs).max().unwrap_or(0);
-    if reuse_factor.get() > most {
-        bail!(
-            "reuse factor {reuse_factor}: the largest layer has {most} products per event to share multipliers among"
-        );
-    }
-    Ok(Areas { model: AreaModel::new(network, &technology, reuse_factor), options, sources })
+    Ok(Areas { model: AreaModel::new(&opened.design.accelerator, &technology, schedule), options, sources })
 }
 
 impl Areas {

@@ -1,4 +1,4 @@
-//! `trivote info`: layers, formats, registers, bits and area of a design.
+//! `trivote info`: layers, formats, registers, bits, cycles and area of a design.
 
 use std::fmt::Write;
 
@@ -7,15 +7,19 @@ use clap::Args;
 use super::Global;
 use super::area::{AreaArguments, areas};
 use super::inputs::{DesignArgument, open};
+use super::schedule::{ScheduleArguments, Scheduled, schedule};
 use crate::net::TensorKind;
 use crate::report::area::AreaSummary;
 use crate::report::grouped;
 use crate::report::network::{network_json, off_chip_table, stage_table};
+use crate::report::schedule::ScheduleReport;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
+    #[command(flatten)]
+    schedule: ScheduleArguments,
     #[command(flatten)]
     area: AreaArguments,
 }
@@ -23,9 +27,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let (network, off_chip) = (&opened.design.accelerator, opened.design.off_chip.as_ref());
-    let summary = AreaSummary::new(&areas(&opened, &arguments.area)?.model)?;
+    let Scheduled { schedule, .. } = schedule(&opened, &arguments.schedule, global)?;
+    let cycles = ScheduleReport::new(network, &schedule);
+    let summary = AreaSummary::new(&areas(&opened, &arguments.area, &schedule)?.model)?;
     if global.json {
         let mut value: serde_json::Value = serde_json::from_str(&network_json(network, off_chip, &opened.inventory))?;
+        value["schedule"] = serde_json::to_value(&cycles)?;
         value["area"] = serde_json::to_value(&summary)?;
         return Ok(format!("{}\n", serde_json::to_string_pretty(&value)?));
     }
@@ -48,6 +55,6 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         Some(decoder) => writeln!(text, "off-chip: {}\n\n{}", decoder.name(), off_chip_table(decoder))?,
         None => writeln!(text, "off-chip: nothing\n")?,
     }
-    write!(text, "{}", summary.tables())?;
+    write!(text, "{}\n{}", cycles.tables(), summary.tables())?;
     Ok(text)
 }

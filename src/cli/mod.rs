@@ -17,6 +17,7 @@ mod inputs;
 mod merge;
 mod oracle;
 mod progress;
+mod schedule;
 mod scrub;
 mod shipped;
 mod simulate;
@@ -59,7 +60,7 @@ struct Global {
 enum Verb {
     /// Make a design folder from a Keras/QKeras model file
     Import(import::Arguments),
-    /// Show layers, formats, registers, bits and area of a design
+    /// Show layers, formats, registers, cycles and area of a design
     Info(info::Arguments),
     /// Run events through a design, bit for bit as the hardware does
     Infer(infer::Arguments),

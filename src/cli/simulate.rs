@@ -11,16 +11,17 @@ use clap::error::ErrorKind;
 
 use super::environment::{EnvironmentArguments, rate_in_words};
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
+use super::schedule::{ScheduleArguments, Scheduled, schedule};
 use super::scrub::Scrub;
 use super::{Global, progress};
 use crate::campaign::{
     Confidence, FaultFree, MeanMethod, Mission, MissionInput, MissionRun, MissionSummary, Quantity, SummaryPlan,
 };
 use crate::fault::{
-    ClusterSizes, Environment, FaultSources, LineSource, LineTable, Rate, StrikeSource, TimedFault, timed_faults,
+    ClusterSizes, Environment, FaultSources, LineSource, LineTable, Nameable, Rate, StrikeSource, TimedFault,
+    timed_faults,
 };
-use crate::hw::schedule::{Schedule, ScheduleOptions};
-use crate::hw::{BitId, Cycle, Placement, Protection, TmrStyle};
+use crate::hw::{BitId, Cycle, Machine, Placement, Protection, StateAddress, TmrStyle};
 use crate::import::fault_list::{FaultKind, FaultRow, read_fault_list};
 use crate::net::Fingerprint;
 use crate::num::cast;
@@ -56,6 +57,8 @@ pub struct Arguments {
     output: Option<PathBuf>,
     #[command(flatten)]
     protection: ProtectionArguments,
+    #[command(flatten)]
+    schedule: ScheduleArguments,
     #[command(flatten)]
     environment: EnvironmentArguments,
     #[command(flatten)]
@@ -159,7 +162,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let mut sources = Sources::new();
     let styles = arguments.protection.styles(&opened, &mut sources)?;
-    let schedule = Schedule::new(&opened.design.accelerator, &ScheduleOptions::econ_t())?;
+    let Scheduled { schedule, options: schedule_options } = schedule(&opened, &arguments.schedule, global)?;
     let period_s = schedule.clock.period_s();
     let cycles = arguments.cycles(period_s)?;
     let scrubs = arguments.protection.scrub.iter().map(|scrub| Ok((scrub, scrub.cycles(period_s)?)));
@@ -207,7 +210,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         distance_cells: arguments.environment.distance.get(),
         line_rate: arguments.environment.lines,
         io: schedule.io.name().to_owned(),
-        clock_mhz: 1e-6 / period_s,
+        clock_mhz: schedule.clock.mhz(),
         interval_cycles: schedule.interval_cycles,
         cycles,
         mission_s: cast::f64_from_u64(cycles) * period_s,
@@ -220,6 +223,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         is_rate_of_device: faults.faults.is_none() && matches!(environment.rate, Rate::PerDevice { .. }),
     };
     let mut provenance = opened.provenance("simulate", arguments.canonical(environment));
+    provenance.command.extend(schedule_options);
     prepared.record(&mut provenance);
     provenance.seeds.push(("missions".to_owned(), arguments.seed));
     provenance.inputs.extend(sources.into_iter().map(|(name, hash)| (name, hash.to_string())));
@@ -261,7 +265,7 @@ struct List {
 
 impl List {
     /// The faults for one protection.
-    fn faults(&self, opened: &Opened, style: &Style, cycles: u64) -> anyhow::Result<Vec<TimedFault>> {
+    fn faults(&self, design: Nameable<'_>, cycles: u64) -> anyhow::Result<Vec<TimedFault>> {
         if let Some(late) = self.rows.iter().find(|row| row.cycle >= cycles) {
             bail!(
                 "{}: line {}: cycle {} is after the mission, which has {cycles} cycles; lengthen it with --hours or \
@@ -271,8 +275,18 @@ impl List {
                 late.cycle
             );
         }
-        let protection = |bit: BitId| style.protection[bit.index()];
-        Ok(timed_faults(&opened.inventory, protection, &self.file, &self.rows)?)
+        let faults = timed_faults(design, &self.file, &self.rows)?;
+        // Other state is known by its address alone, so that the line can be named.
+        let is_other = |row: &&FaultRow| matches!(row.address.parse(), Ok(StateAddress::Element { .. }));
+        if let Some(other) = self.rows.iter().find(is_other) {
+            bail!(
+                "{}: line {}: `{}` is no weight or bias register; missions upset only those and their lines",
+                self.file,
+                other.line,
+                other.address
+            );
+        }
+        Ok(faults)
     }
 }
 
@@ -412,7 +426,9 @@ impl Scenario<'_> {
         let period_s = input.schedule.clock.period_s();
         let placement = Placement::new(&opened.inventory, protection, arguments.environment.distance);
         let table = LineTable::new(&opened.inventory, protection);
-        let listed = self.list.map_or_else(|| Ok(Vec::new()), |list| list.faults(opened, style, cycles))?;
+        let elements = Machine::new(input.network, input.inventory, input.schedule, protection).elements();
+        let design = Nameable { inventory: &opened.inventory, elements: &elements, protection: &protection };
+        let listed = self.list.map_or_else(|| Ok(Vec::new()), |list| list.faults(design, cycles))?;
         let is_replay = arguments.replay.faults.is_some();
         let cells = placement.len();
         let strikes_per_s =
@@ -444,7 +460,7 @@ impl Scenario<'_> {
         };
         if let Some(path) = &arguments.replay.write_faults {
             let faults = mission.sources.timeline(mission.seed, arguments.replay.replica, Cycle(cycles)).into_list();
-            files::write_file(path, fault_list_csv(&opened.inventory, protection, &faults).as_bytes())?;
+            files::write_file(path, fault_list_csv(design, &faults).as_bytes())?;
         }
         let label = format!("{}, scrub {}", style.name, self.scrub);
         let bar = progress::bar(u64::from(replicas.end - replicas.start), "missions", global.quiet);

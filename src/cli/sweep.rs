@@ -13,6 +13,7 @@ use super::Global;
 use super::area::{AreaArguments, areas};
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
+use super::schedule::{ScheduleArguments, schedule};
 use crate::analysis::BitRanking;
 use crate::fault::{Repeats, named_sites};
 use crate::hw::{BitId, Protection, TmrError};
@@ -48,6 +49,8 @@ pub struct Arguments {
     #[command(flatten)]
     area: AreaArguments,
     #[command(flatten)]
+    schedule: ScheduleArguments,
+    #[command(flatten)]
     events: EventArguments,
     #[command(flatten)]
     sites: SiteArguments,
@@ -57,7 +60,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let sites = arguments.sites.list(&opened, Repeats::Refuse)?;
     let prepared = prepare(&opened, &arguments.events)?;
-    let areas = areas(&opened, &arguments.area)?;
+    let scheduled = schedule(&opened, &arguments.schedule, global)?;
+    let areas = areas(&opened, &arguments.area, &scheduled.schedule)?;
     let prices = areas.prices(arguments.style)?;
     // Everything that can be wrong is found before the long work.
     for budget in &arguments.budgets {
@@ -90,7 +94,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
 
     let mut provenance = opened.provenance("sweep", sites.options);
     provenance.command.extend(arguments.canonical());
-    provenance.command.extend(areas.options.iter().cloned());
+    provenance.command.extend(areas.options.iter().chain(&scheduled.options).cloned());
     prepared.record(&mut provenance);
     provenance.seeds.push(("random ranking".to_owned(), arguments.seed));
     provenance.inputs.extend(sources.into_iter().chain(sites.source).map(|(name, hash)| (name, hash.to_string())));

@@ -3,14 +3,15 @@
 //! A change is carried through the layers as the list of values that differ from the trace; where every value equals
 //! the trace again the evaluation ends.
 
+use super::MIXED;
 use super::flips::{FlipPlan, Plan};
 use super::kernels::{Addend, Changed};
 use super::outputs::FaultyOutput;
-use super::program::{Layer, Program};
 use super::scratch::{Found, Scratch, Space};
 use super::trace::{Golden, Trace};
-use super::width::{ByWidth, MIXED};
-use crate::hw::word::Word;
+use crate::hw::datapath::program::{Layer, Program};
+use crate::hw::datapath::width::ByWidth;
+use crate::hw::datapath::word::Word;
 use crate::hw::{BitId, Inventory};
 use crate::net::{Network, Node, NodeId, TensorKind, WeightTensor};
 use crate::num::cast;

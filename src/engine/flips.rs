@@ -5,11 +5,11 @@
 
 use super::WeightChange;
 use super::kernels::{self, Changed, Hit, Seen};
-use super::program::{Layer, Lists, Program};
 use super::scratch::{Flow, Found, RowSpace, Space};
 use super::trace::Golden;
-use super::width::ByWidth;
-use crate::hw::word::{Block, LANES, Word};
+use crate::hw::datapath::program::{Layer, Lists, Program};
+use crate::hw::datapath::width::ByWidth;
+use crate::hw::datapath::word::{Block, LANES, Word};
 use crate::net::TensorKind;
 use crate::num::cast;
 

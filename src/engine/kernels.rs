@@ -1,4 +1,4 @@
-//! The vectorized loops: sums of one event, changed sums, changed outputs of a row of flips.
+//! The vectorized loops: changed sums, changed outputs of a row of flips.
 //!
 //! All arithmetic wraps, which is exact because every final value fits its word (see `word::fits`); no loop depends on
 //! the vector unit it is compiled for. What the loops are run for is decided by their callers.
@@ -6,8 +6,9 @@
 
 use multiversion::multiversion;
 
-use super::program::Layer;
-use crate::hw::word::{Block, LANES, Word, differing};
+use crate::hw::datapath::program::Layer;
+use crate::hw::datapath::sums::{Wires, add_row, for_each_reach};
+use crate::hw::datapath::word::{Block, LANES, Word, differing};
 use crate::num::cast;
 
 /// Fault-free values around one layer.
@@ -15,10 +16,15 @@ use crate::num::cast;
 pub(super) struct LayerTrace<W> {
     /// Its input.
     pub(super) input: Vec<W>,
-    /// Its sums, `blocks` blocks per position.
-    pub(super) sums: Vec<Block<W>>,
-    /// What the tail makes of them.
-    pub(super) settled: Vec<Block<W>>,
+    /// Its sums and what becomes of them.
+    pub(super) wires: Wires<W>,
+}
+
+impl<W: Word> LayerTrace<W> {
+    /// Memory for one layer.
+    pub(super) fn new(layer: &Layer<W>) -> Self {
+        Self { input: vec![W::default(); layer.pixels * layer.in_channels], wires: Wires::new(layer) }
+    }
 }
 
 /// A value that is not what it is without faults.
@@ -82,58 +88,6 @@ impl<W: Word> Sums<W> {
     }
 }
 
-/// Adds `x` times a row of weights to the sums of one position.
-#[inline(always)]
-fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
-    for (sums, weights) in sums.iter_mut().zip(row) {
-        for (sum, weight) in sums.iter_mut().zip(weights) {
-            *sum = sum.plus(weight.times(x));
-        }
-    }
-}
-
-/// Calls `visit(position, row of weights)` for every sum that input value `index` enters.
-#[inline(always)]
-fn for_each_reach<W: Word>(layer: &Layer<W>, index: usize, mut visit: impl FnMut(u32, &[Block<W>])) {
-    // A division costs more than the rest in a dense layer, where there is only one pixel.
-    let (pixel, channel) =
-        if layer.is_dense { (0, index) } else { (index / layer.in_channels, index % layer.in_channels) };
-    for reach in layer.reach.get(pixel) {
-        let start = (cast::index(reach.tap) * layer.in_channels + channel) * layer.blocks;
-        visit(reach.position, &layer.kernel[start..start + layer.blocks]);
-    }
-}
-
-/// Fault-free sums of `trace.input`, what the tail makes of them, and these values in the order of the next layer's
-/// input.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
-    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
-))]
-pub(super) fn trace<W: Word>(layer: &Layer<W>, trace: &mut LayerTrace<W>, next: &mut [W]) {
-    let LayerTrace { input, sums, settled } = trace;
-    for position in sums.chunks_exact_mut(layer.blocks) {
-        position.copy_from_slice(&layer.bias);
-    }
-    for (index, x) in input.iter().enumerate() {
-        if *x != W::default() {
-            for_each_reach(layer, index, |position, row| {
-                add_row(&mut sums[cast::index(position) * layer.blocks..][..layer.blocks], row, *x);
-            });
-        }
-    }
-    settled.copy_from_slice(sums);
-    let (targets, _) = layer.target.as_chunks::<LANES>();
-    for (values, targets) in settled.iter_mut().zip(targets) {
-        layer.tail.apply(values);
-        for (value, target) in values.iter().zip(targets) {
-            if let Some(next) = next.get_mut(cast::index(*target)) {
-                *next = *value;
-            }
-        }
-    }
-}
-
 /// Carries changed input values and changed sums through a layer: appends what then differs behind it, in order.
 ///
 /// # Panics
@@ -152,7 +106,7 @@ pub(super) fn carry<W: Word>(
 ) {
     if layer.is_dense && own.is_empty() {
         for block in 0..layer.blocks {
-            let mut values = trace.sums[block];
+            let mut values = trace.wires.sums[block];
             for changed in incoming {
                 let index = cast::index(changed.index);
                 let dx = changed.value.minus(trace.input[index]);
@@ -168,12 +122,12 @@ pub(super) fn carry<W: Word>(
         let index = cast::index(changed.index);
         let dx = changed.value.minus(trace.input[index]);
         for_each_reach(layer, index, |position, row| {
-            add_row(sums.touch(position, layer.blocks, &trace.sums), row, dx);
+            add_row(sums.touch(position, layer.blocks, &trace.wires.sums), row, dx);
         });
     }
     for addend in own {
         let (block, lane) = (addend.flat / LANES, addend.flat % LANES);
-        let position = sums.touch(cast::id(block / layer.blocks), layer.blocks, &trace.sums);
+        let position = sums.touch(cast::id(block / layer.blocks), layer.blocks, &trace.wires.sums);
         let sum = &mut position[block % layer.blocks][lane];
         *sum = sum.plus(addend.value);
     }
@@ -196,7 +150,7 @@ fn settle<W: Word>(
     outgoing: &mut Vec<Changed<W>>,
 ) {
     layer.tail.apply(&mut values);
-    for_each_lane(differing(&values, &trace.settled[block]), |lane| {
+    for_each_lane(differing(&values, &trace.wires.settled[block]), |lane| {
         outgoing.push(Changed { index: layer.target[block * LANES + lane], value: values[lane] });
     });
 }
@@ -220,7 +174,8 @@ pub(super) fn row_hits<W: Word>(
     for (slot, deltas) in deltas.chunks_exact(blocks).enumerate() {
         for Seen { position, x } in seen {
             let start = cast::index(*position) * blocks;
-            let golden = trace.sums[start..start + blocks].iter().zip(&trace.settled[start..start + blocks]);
+            let golden =
+                trace.wires.sums[start..start + blocks].iter().zip(&trace.wires.settled[start..start + blocks]);
             for (block, (deltas, (sums, settled))) in deltas.iter().zip(golden).enumerate() {
                 let mut values = *sums;
                 for (value, delta) in values.iter_mut().zip(deltas) {

@@ -11,15 +11,15 @@ mod flips;
 mod kernels;
 mod multiple;
 mod outputs;
-mod program;
 pub mod reference;
-mod requantize;
 mod scratch;
 mod trace;
-mod width;
 
 pub use delta::{Engine, WeightChange};
 pub use flips::FlipPlan;
 pub use outputs::{FaultyOutput, OutputId, OutputSet};
 pub use scratch::Scratch;
 pub use trace::Trace;
+
+/// What engine and memory being of different widths means.
+pub(crate) const MIXED: &str = "traces, plans and scratch memory come from the engine they are used with";

@@ -1,10 +1,10 @@
 //! `Scratch`: working memory of an engine, and how changes are carried from layer to layer.
 
 use super::kernels::{self, Addend, Changed, Hit, Seen, Sums};
-use super::program::Program;
 use super::trace::Golden;
-use super::width::ByWidth;
-use crate::hw::word::Word;
+use crate::hw::datapath::program::Program;
+use crate::hw::datapath::width::ByWidth;
+use crate::hw::datapath::word::Word;
 
 /// Working memory of an engine; one per thread, for any number of events. Holds no result between calls.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 //! `Trace`: the fault-free values of one event, which every fault's evaluation starts from.
 
-use super::kernels::{self, LayerTrace};
-use super::program::Program;
-use super::width::ByWidth;
-use crate::hw::word::{Block, LANES, Word};
+use super::kernels::LayerTrace;
+use crate::hw::datapath::program::Program;
+use crate::hw::datapath::sums;
+use crate::hw::datapath::width::ByWidth;
+use crate::hw::datapath::word::Word;
 
 /// Fault-free values of one event in the engine that made it; memory for the next event too, see `Engine::trace_into`.
 #[derive(Debug, Clone)]
@@ -24,39 +25,25 @@ impl Trace {
 pub(super) struct Golden<W> {
     pub(super) layers: Vec<LayerTrace<W>>,
     output: Vec<W>,
-    /// One block of the input on its way through the head.
-    block: Block<W>,
 }
 
 impl<W: Word> Golden<W> {
     /// Memory for `program`.
     pub(super) fn new(program: &Program<W>) -> Self {
-        let layers = program.layers.iter().map(|layer| LayerTrace {
-            input: vec![W::default(); layer.pixels * layer.in_channels],
-            sums: vec![Block::default(); layer.positions * layer.blocks],
-            settled: vec![Block::default(); layer.positions * layer.blocks],
-        });
-        Self { layers: layers.collect(), output: vec![W::default(); program.output_len], block: Block::default() }
+        let layers = program.layers.iter().map(LayerTrace::new);
+        Self { layers: layers.collect(), output: vec![W::default(); program.output_len] }
     }
 
     /// Evaluates `program` for `input` and writes the raw output.
     pub(super) fn fill(&mut self, program: &Program<W>, input: &[i64], output: &mut [i64]) {
-        assert_eq!(input.len(), program.head.target.len(), "input length");
-        let Self { layers, output: last, block } = self;
+        let Self { layers, output: last } = self;
         let first = layers.first_mut().map_or(&mut *last, |layer| &mut layer.input);
-        for (values, targets) in input.chunks(LANES).zip(program.head.target.chunks(LANES)) {
-            for (lane, value) in block.iter_mut().zip(values) {
-                *lane = W::wrap(*value);
-            }
-            program.head.tail.apply(block);
-            for (value, target) in block.iter().zip(targets) {
-                first[crate::num::cast::index(*target)] = *value;
-            }
-        }
+        sums::enter(&program.head, input, W::wrap, first);
         for (at, layer) in program.layers.iter().enumerate() {
             let (before, after) = layers.split_at_mut(at + 1);
             let next = after.first_mut().map_or(&mut *last, |next| &mut next.input);
-            kernels::trace(layer, &mut before[at], next);
+            let LayerTrace { input, wires } = &mut before[at];
+            sums::settle(layer, input, wires, next);
         }
         for (wide, value) in output.iter_mut().zip(&*last) {
             *wide = value.wide();

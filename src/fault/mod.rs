@@ -14,6 +14,6 @@ pub use draws::Draws;
 pub use environment::{Environment, EnvironmentError, Preset, Rate};
 pub use models::{ClusterSizes, FaultModel, ModelError, Probability};
 pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};
-pub use timed::{TimedFault, TimedFaultError, TimedFaultReason, Upset, timed_faults};
+pub use timed::{Nameable, TimedFault, TimedFaultError, TimedFaultReason, Upset, timed_faults};
 pub use timeline::{FaultSources, LineSource, LineTable, MissionStream, StrikeSource, Timeline};
 pub use trials::{Population, Sampler, StratumKey, Trials};

@@ -1,10 +1,12 @@
-//! `TimedFault`: what happens to which register bit in which cycle; replayable lists of them.
+//! `TimedFault`: what happens to which state in which cycle; replayable lists of them.
 
-use crate::hw::{BitAddress, BitId, BitLine, CopyIdx, Cycle, FlipFlop, Inventory, Level, Protection, RegisterError};
-use crate::hw::{StateAddress, WeightBank};
+use crate::hw::{
+    BitAddress, BitId, BitLine, CopyIdx, Cycle, ElementArray, ElementBit, FlipFlop, Inventory, Level, Protection,
+    RegisterError, StateAddress, WeightBank, resolve_element,
+};
 use crate::import::fault_list::{FaultKind, FaultRow};
 
-/// What happens to one register bit.
+/// What happens to one bit or line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upset {
     /// A flip-flop is inverted; see [`WeightBank::flip`].
@@ -13,14 +15,17 @@ pub enum Upset {
     Stick(FlipFlop, Level),
     /// A line is wrong for this cycle; see [`WeightBank::glitch`].
     Glitch(BitId, BitLine),
+    /// A bit of other state is inverted; see [`Machine::flip`](crate::hw::Machine::flip).
+    State(ElementBit),
 }
 
 impl Upset {
-    /// The bit it happens to, or at.
-    pub const fn bit(self) -> BitId {
+    /// The register bit it happens to, or at; none for other state.
+    pub const fn bit(self) -> Option<BitId> {
         match self {
-            Self::Flip(flip_flop) | Self::Stick(flip_flop, _) => flip_flop.bit,
-            Self::Glitch(bit, _) => bit,
+            Self::Flip(flip_flop) | Self::Stick(flip_flop, _) => Some(flip_flop.bit),
+            Self::Glitch(bit, _) => Some(bit),
+            Self::State(_) => None,
         }
     }
 }
@@ -87,7 +92,8 @@ pub enum TimedFaultReason {
     },
     /// A kind that does not happen to such state.
     #[error(
-        "`{address}`: kind `{kind}` does not happen to it; a line takes transient, a flip-flop flip, stuck0 or stuck1"
+        "`{address}`: kind `{kind}` does not happen to it; a line takes transient, a flip-flop of a weight or bias flip, \
+         stuck0 or stuck1, other state flip"
     )]
     Kind {
         /// The state, as written.
@@ -95,12 +101,17 @@ pub enum TimedFaultReason {
         /// The kind.
         kind: &'static str,
     },
-    /// State other than weight registers.
-    #[error("`{address}`: only weight and bias registers and their lines can be upset")]
-    NoRegister {
-        /// The state, as written.
-        address: StateAddress,
-    },
+}
+
+/// A design as far as lists of faults name its parts.
+#[derive(Clone, Copy)]
+pub struct Nameable<'d> {
+    /// Weight and bias registers.
+    pub inventory: &'d Inventory,
+    /// Other state; see [`Machine::elements`](crate::hw::Machine::elements).
+    pub elements: &'d [ElementArray],
+    /// What protects each register bit.
+    pub protection: &'d dyn Fn(BitId) -> Protection,
 }
 
 /// The faults named by the rows of a file, in the order of their cycles; those of one cycle in the order of the file.
@@ -108,15 +119,10 @@ pub enum TimedFaultReason {
 /// # Errors
 /// Names file and line of state that the design, protected in this way, does not have, and of kinds that do not happen
 /// to it.
-pub fn timed_faults(
-    inventory: &Inventory,
-    protection: impl Fn(BitId) -> Protection,
-    file: &str,
-    rows: &[FaultRow],
-) -> Result<Vec<TimedFault>, TimedFaultError> {
+pub fn timed_faults(design: Nameable<'_>, file: &str, rows: &[FaultRow]) -> Result<Vec<TimedFault>, TimedFaultError> {
     let mut faults = rows
         .iter()
-        .map(|row| match upset(inventory, &protection, row) {
+        .map(|row| match upset(design, row) {
             Ok(upset) => Ok(TimedFault { at: Cycle(row.cycle), upset }),
             Err(reason) => Err(TimedFaultError { file: file.to_owned(), line: row.line, reason }),
         })
@@ -125,11 +131,8 @@ pub fn timed_faults(
     Ok(faults)
 }
 
-fn upset(
-    inventory: &Inventory,
-    protection: &impl Fn(BitId) -> Protection,
-    row: &FaultRow,
-) -> Result<Upset, TimedFaultReason> {
+fn upset(design: Nameable<'_>, row: &FaultRow) -> Result<Upset, TimedFaultReason> {
+    let Nameable { inventory, elements, protection } = design;
     let address: StateAddress = row.address.parse()?;
     match &address {
         StateAddress::Register(named) => {
@@ -168,25 +171,32 @@ fn upset(
                 _ => Err(TimedFaultReason::Kind { kind: row.kind.name(), address }),
             }
         }
-        StateAddress::Element { .. } => Err(TimedFaultReason::NoRegister { address }),
+        StateAddress::Element { stage, element, index, bit } => {
+            let bit = resolve_element(elements, stage, *element, *index, *bit)?;
+            match row.kind {
+                FaultKind::Flip => Ok(Upset::State(bit)),
+                _ => Err(TimedFaultReason::Kind { kind: row.kind.name(), address }),
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hw::TmrStyle;
+    use crate::hw::schedule::{Schedule, ScheduleOptions};
+    use crate::hw::{Element, Machine, TmrStyle};
     use crate::import::fault_list::read_fault_list;
-    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
-    use crate::num::{QFormat, qkeras};
+    use crate::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
+    use crate::num::{BitIdx, QFormat, qkeras};
 
     /// One dense layer `d` of four 4-bit weights; bit 0 is plain, bit 1 `unvoted`, all others `feedback`.
-    fn inventory() -> Inventory {
+    fn network() -> Network {
         let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
         let kernel = WeightTensor::new(vec![2, 2], vec![0; 4], QFormat::signed(4, 1).unwrap()).unwrap();
         let source = net.input();
         net.push("d", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
-        Inventory::new(&net.finish().unwrap()).unwrap()
+        net.finish().unwrap()
     }
 
     fn protection(bit: BitId) -> Protection {
@@ -199,18 +209,24 @@ mod tests {
 
     fn faults(rows: &str) -> Result<Vec<TimedFault>, TimedFaultError> {
         let text = format!("cycle,address,kind\n{rows}");
-        timed_faults(&inventory(), protection, "f.csv", &read_fault_list("f.csv", text.as_bytes()).unwrap())
+        let network = network();
+        let inventory = Inventory::new(&network).unwrap();
+        let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
+        let elements = Machine::new(&network, &inventory, &schedule, protection).elements();
+        let design = Nameable { inventory: &inventory, elements: &elements, protection: &protection };
+        timed_faults(design, "f.csv", &read_fault_list("f.csv", text.as_bytes()).unwrap())
     }
 
     #[test]
     fn lists_are_ordered_by_cycle() {
-        let list =
-            "9,d.kernel[0].bit[1].copy[2],stuck1\n3,d.kernel[0].bit[0],flip\n3,d.kernel[3].bit[3].voter[0],transient\n";
+        let list = "9,d.kernel[0].bit[1].copy[2],stuck1\n3,d.kernel[0].bit[0],flip\n3,d.kernel[3].bit[3].voter[0],transient\n\
+                    4,d.fifo[1].bit[3],flip\n";
         let flip_flop = |bit, copy| FlipFlop { bit: BitId(bit), copy: CopyIdx(copy) };
         let fault = |at, upset| TimedFault { at: Cycle(at), upset };
         let expected = [
             fault(3, Upset::Flip(flip_flop(0, 0))),
             fault(3, Upset::Glitch(BitId(15), BitLine::Voter(0))),
+            fault(4, Upset::State(ElementBit { stage: 0, element: Element::Fifo, index: 1, bit: BitIdx(3) })),
             fault(9, Upset::Stick(flip_flop(1, 2), Level::High)),
         ];
         assert_eq!(faults(list).unwrap(), expected);
@@ -229,7 +245,11 @@ mod tests {
             ("1,d.kernel[0].bit[2].load[1],transient", "has no such line (it has 1 voter, 1 load"),
             ("1,d.kernel[0].bit[0],transient", "kind `transient` does not happen to it"),
             ("1,d.kernel[0].bit[0].data,flip", "kind `flip` does not happen to it"),
-            ("1,d.fifo[0].bit[0],flip", "only weight and bias registers"),
+            ("1,d.fifo[0].bit[0],stuck1", "kind `stuck1` does not happen to it"),
+            ("1,e.fifo[0].bit[0],flip", "`e` is no stage of the machine; these are: d"),
+            ("1,d.line_buffer[0].bit[0],flip", "stage `d` has no line_buffer; it has: fifo, pipeline"),
+            ("1,d.fifo[2].bit[0],flip", "no fifo[2]; 0 to 1 exist"),
+            ("1,d.fifo[0].bit[4],flip", "`d.fifo[0]` has no bit 4; 0 (most significant) to 3 exist"),
         ] {
             let error = faults(&format!("0,d.kernel[0].bit[0],flip\n{row}\n")).unwrap_err().to_string();
             assert!(error.starts_with("f.csv: line 3: ") && error.contains(expected), "{row}: {error}");

@@ -1,18 +1,19 @@
 //! `AreaModel`: the area of a whole accelerator, part by part and layer by layer.
 //!
-//! Counts parts of the unrolled or partly unrolled datapath and multiplies by the technology's figures;
-//! `docs/area_model.md` has the formulas. Clock tree, wiring, pads, control and scan are not counted.
+//! Multiplies the parts that a schedule builds by the technology's figures; `docs/area_model.md` has the formulas. Clock
+//! tree, wiring, pads, control and scan are not counted.
 
-use std::num::NonZeroU64;
 use std::ops::Add;
 
 use serde::Serialize;
 
 use super::area::{Area, AreaUnit};
+use super::parts::{LayerParts, PartCounts, count_parts};
+use super::schedule::Schedule;
 use super::technology::{Operand, Technology};
 use super::tmr::Protection;
-use crate::net::{Conv2d, Network, Node, NodeId, Op, Signal, TensorKind, WeightTensor};
-use crate::num::{QFormat, cast};
+use crate::net::{Network, Node, NodeId, Op, Signal, TensorKind};
+use crate::num::cast;
 
 /// Why an area cannot be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +59,8 @@ pub struct AreaBreakdown {
     pub quantizers: Area,
     /// Registers between layers, of the input, and of accumulators.
     pub pipeline: Area,
+    /// FIFOs, line buffers and windows of a streaming design; none otherwise.
+    pub buffers: Area,
 }
 
 impl AreaBreakdown {
@@ -68,7 +71,8 @@ impl AreaBreakdown {
 
     /// Everything but the protection.
     pub fn unprotected(&self) -> Area {
-        self.registers + self.multipliers + self.adders + self.multiplexers + self.quantizers + self.pipeline
+        let logic = self.multipliers + self.adders + self.multiplexers + self.quantizers;
+        self.registers + logic + self.pipeline + self.buffers
     }
 }
 
@@ -84,41 +88,7 @@ impl Add for AreaBreakdown {
             multiplexers: self.multiplexers + other.multiplexers,
             quantizers: self.quantizers + other.quantizers,
             pipeline: self.pipeline + other.pipeline,
-        }
-    }
-}
-
-/// How many parts a layer has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct PartCounts {
-    /// Weight and bias register bits.
-    pub register_bits: u64,
-    /// Products per inference that can differ from zero.
-    pub macs: u64,
-    /// Multipliers that form them.
-    pub multipliers: u64,
-    /// Two-operand adders.
-    pub adders: u64,
-    /// Bits of all those adders.
-    pub adder_bits: u64,
-    /// Bits of two-way multiplexers.
-    pub multiplexer_bits: u64,
-    /// Bits of pipeline and accumulator registers.
-    pub pipeline_bits: u64,
-}
-
-impl Add for PartCounts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            register_bits: self.register_bits + other.register_bits,
-            macs: self.macs + other.macs,
-            multipliers: self.multipliers + other.multipliers,
-            adders: self.adders + other.adders,
-            adder_bits: self.adder_bits + other.adder_bits,
-            multiplexer_bits: self.multiplexer_bits + other.multiplexer_bits,
-            pipeline_bits: self.pipeline_bits + other.pipeline_bits,
+            buffers: self.buffers + other.buffers,
         }
     }
 }
@@ -170,42 +140,17 @@ pub struct AreaModel {
 }
 
 impl AreaModel {
-    /// Counts the parts of `network`, every weighted layer with `reuse_factor` products per multiplier: 1 is fully
-    /// unrolled (one multiplier per output position and tap), larger factors share multipliers over as many cycles.
-    pub fn new(network: &Network, technology: &Technology, reuse_factor: NonZeroU64) -> Self {
-        Self::with_reuse(network, technology, |_| reuse_factor)
-    }
-
-    /// As [`AreaModel::new`] with a reuse factor for each weighted layer.
-    pub fn with_reuse(network: &Network, technology: &Technology, reuse_factor: impl Fn(NodeId) -> NonZeroU64) -> Self {
-        let live = live_values(network);
-        let latched = latched_nodes(network);
-        let mut layers = Vec::with_capacity(network.nodes().len());
-        for (id, node) in network.iter() {
-            let mut layer =
-                LayerArea { layer: node.name.clone(), parts: PartCounts::default(), area: AreaBreakdown::default() };
-            if let Some(input) = node.inputs.first() {
-                let source = &network.node(*input).signal;
-                match &node.op {
-                    Op::Dense(_) | Op::Conv2d(_) => {
-                        let taps = taps_per_output(network, node, &live[input.index()]);
-                        let datapath = Datapath { node, source, taps, reuse_factor: reuse_factor(id).get() };
-                        layer.parts = datapath.parts();
-                        layer.area = datapath.area(&layer.parts, technology);
-                    }
-                    op => {
-                        let values = cast::f64_from_u64(count(&live[id.index()]));
-                        layer.area.quantizers = elementwise(op, node, source, technology) * values;
-                    }
-                }
-            }
-            if latched[id.index()] {
-                layer.parts.pipeline_bits += count(&live[id.index()]) * u64::from(node.signal.width_bits());
-            }
-            layer.area.pipeline = technology.flip_flop() * cast::f64_from_u64(layer.parts.pipeline_bits);
-            layers.push(layer);
-        }
-        Self { technology: technology.clone(), layers }
+    /// Counts the parts of `network` as `schedule` builds it, and prices them.
+    ///
+    /// # Panics
+    /// When `schedule` is not one of `network`.
+    pub fn new(network: &Network, technology: &Technology, schedule: &Schedule) -> Self {
+        let counts = count_parts(network, schedule);
+        let price = |(parts, node): (LayerParts, &Node)| {
+            let source = node.inputs.first().map(|input| &network.node(*input).signal);
+            LayerArea { layer: node.name.clone(), area: area(&parts, node, source, technology), parts: parts.counts }
+        };
+        Self { technology: technology.clone(), layers: counts.into_iter().zip(network.nodes()).map(price).collect() }
     }
 
     /// The technology.
@@ -255,183 +200,27 @@ impl AreaModel {
     }
 }
 
-fn count(live: &[bool]) -> u64 {
-    cast::u64_from_len(live.iter().filter(|value| **value).count())
-}
-
-/// Per node and value: whether it can differ from zero. Padding cannot, nor what is computed from padding alone.
-fn live_values(network: &Network) -> Vec<Vec<bool>> {
-    let mut live: Vec<Vec<bool>> = Vec::with_capacity(network.nodes().len());
-    for node in network.nodes() {
-        let source = node.inputs.first().map(|input| (network.node(*input), &live[input.index()]));
-        let values = match (&node.op, source) {
-            (Op::Quantize(_) | Op::Relu | Op::Reshape, Some((_, source))) => source.clone(),
-            (Op::ZeroPad2d(padding), Some((input, source))) => {
-                let [rows, columns, channels] = map_shape(input);
-                let [_, padded_columns, _] = map_shape(node);
-                let mut values = vec![false; node.len()];
-                for row in 0..rows {
-                    let from = row * columns * channels;
-                    let to = ((row + padding.top) * padded_columns + padding.left) * channels;
-                    values[to..to + columns * channels].copy_from_slice(&source[from..from + columns * channels]);
-                }
-                values
-            }
-            _ => vec![true; node.len()],
-        };
-        live.push(values);
-    }
-    live
-}
-
-/// Whether each node's values are held in a pipeline register: the input, and what weighted layers or the host read.
-fn latched_nodes(network: &Network) -> Vec<bool> {
-    let mut latched = vec![false; network.nodes().len()];
-    latched[0] = true;
-    // Wires and constants need no register of their own: go back to the node that makes the values.
-    let origin = |mut id: NodeId| {
-        while let (Op::Reshape | Op::ZeroPad2d(_), Some(input)) =
-            (&network.node(id).op, network.node(id).inputs.first())
-        {
-            id = *input;
-        }
-        id
+/// What the parts of a layer cost; `source` is what it computes from.
+fn area(parts: &LayerParts, node: &Node, source: Option<&Signal>, technology: &Technology) -> AreaBreakdown {
+    let LayerParts { counts, elementwise_values } = parts;
+    let of = |area: Area, count: u64| area * cast::f64_from_u64(count);
+    let with_enable = technology.register_bit(Protection::NONE);
+    let mut area = AreaBreakdown {
+        registers: of(with_enable, counts.register_bits),
+        adders: of(technology.adder_bit(), counts.adder_bits),
+        multiplexers: of(technology.mux2_bit(), counts.multiplexer_bits),
+        pipeline: of(technology.flip_flop(), counts.pipeline_bits),
+        buffers: of(with_enable, counts.buffer_bits),
+        ..AreaBreakdown::default()
     };
-    for (_, node) in network.iter().filter(|(_, node)| matches!(node.op, Op::Dense(_) | Op::Conv2d(_))) {
-        for input in &node.inputs {
-            latched[origin(*input).index()] = true;
+    if let Some(source) = source {
+        if let Some(kernel) = node.op.tensor(TensorKind::Kernel) {
+            let multiplier = technology.multiplier(Operand::from(kernel.format()), Operand::from(source));
+            area.multipliers = of(multiplier, counts.multipliers);
         }
+        area.quantizers = of(elementwise(&node.op, node, source, technology), *elementwise_values);
     }
-    let last = NodeId(cast::id(network.nodes().len() - 1));
-    latched[origin(last).index()] = true;
-    latched
-}
-
-fn map_shape(node: &Node) -> [usize; 3] {
-    node.shape[..].try_into().expect("NetworkBuilder gives windows and padding feature maps only")
-}
-
-/// `outputs` sums of `products` live products each.
-#[derive(Debug, Clone, Copy)]
-struct Taps {
-    products: u64,
-    outputs: u64,
-}
-
-/// The sums of a weighted layer, one entry per position of a convolution.
-fn taps_per_output(network: &Network, node: &Node, live: &[bool]) -> Vec<Taps> {
-    match &node.op {
-        Op::Conv2d(conv) => {
-            let input = map_shape(network.node(node.inputs[0]));
-            let [rows, columns, channels] = map_shape(node);
-            let outputs = cast::u64_from_len(channels);
-            let products = |index: usize| live_taps(conv, input, [index / columns, index % columns], live);
-            (0..rows * columns).map(|index| Taps { products: products(index), outputs }).collect()
-        }
-        _ => vec![Taps { products: count(live), outputs: cast::u64_from_len(node.len()) }],
-    }
-}
-
-/// Products of one output position and channel whose input can differ from zero.
-fn live_taps(conv: &Conv2d, input: [usize; 3], at: [usize; 2], live: &[bool]) -> u64 {
-    let [rows, columns, channels] = input;
-    let mut taps = 0;
-    for kernel_row in 0..conv.window.kernel[0] {
-        let Some(row) = conv.window.input_row(at[0], kernel_row, rows) else { continue };
-        for kernel_column in 0..conv.window.kernel[1] {
-            let Some(column) = conv.window.input_column(at[1], kernel_column, columns) else { continue };
-            let first = (row * columns + column) * channels;
-            taps += count(&live[first..first + channels]);
-        }
-    }
-    taps
-}
-
-/// What multiplies and adds in a weighted layer.
-struct Datapath<'a> {
-    node: &'a Node,
-    source: &'a Signal,
-    taps: Vec<Taps>,
-    reuse_factor: u64,
-}
-
-impl Datapath<'_> {
-    fn parts(&self) -> PartCounts {
-        let accumulator = self.node.signal.width_bits();
-        let has_bias = self.node.op.tensor(TensorKind::Bias).is_some();
-        let macs: u64 = self.taps.iter().map(|taps| taps.products * taps.outputs).sum();
-        let outputs: u64 = self.taps.iter().map(|taps| taps.outputs).sum();
-        let bits = |tensor: &WeightTensor| cast::u64_from_len(tensor.len()) * u64::from(tensor.format().width());
-        let mut parts = PartCounts {
-            register_bits: self.node.op.tensors().map(|(_, tensor)| bits(tensor)).sum(),
-            macs,
-            multipliers: macs.div_ceil(self.reuse_factor),
-            ..PartCounts::default()
-        };
-        if self.reuse_factor == 1 {
-            let product = product_bits(self.kernel(), self.source);
-            for taps in &self.taps {
-                let tree = AdderTree::new(taps.products + u64::from(has_bias), product, accumulator);
-                parts.adders += tree.adders * taps.outputs;
-                parts.adder_bits += tree.bits * taps.outputs;
-            }
-        } else {
-            // Every product is added to an accumulator, which starts at the bias.
-            parts.adders = parts.multipliers;
-            parts.adder_bits = parts.adders * u64::from(accumulator);
-            parts.pipeline_bits = outputs * u64::from(accumulator);
-            // Bringing k operands to one place takes k - 1 two-way choices.
-            let operand_bits = u64::from(self.kernel().width()) + u64::from(self.source.width_bits());
-            let start_bits = if has_bias { parts.pipeline_bits } else { 0 };
-            parts.multiplexer_bits = (macs - parts.multipliers) * operand_bits + start_bits;
-        }
-        parts
-    }
-
-    /// Everything but the pipeline registers, which not only weighted layers have.
-    fn area(&self, parts: &PartCounts, technology: &Technology) -> AreaBreakdown {
-        let multiplier = technology.multiplier(Operand::from(self.kernel()), Operand::from(self.source));
-        AreaBreakdown {
-            registers: technology.register_bit(Protection::NONE) * cast::f64_from_u64(parts.register_bits),
-            multipliers: multiplier * cast::f64_from_u64(parts.multipliers),
-            adders: technology.adder_bit() * cast::f64_from_u64(parts.adder_bits),
-            multiplexers: technology.mux2_bit() * cast::f64_from_u64(parts.multiplexer_bits),
-            ..AreaBreakdown::default()
-        }
-    }
-
-    fn kernel(&self) -> QFormat {
-        self.node.op.tensor(TensorKind::Kernel).expect("a weighted layer has a kernel").format()
-    }
-}
-
-/// Width of the narrowest register that holds every product of a weight and an input.
-fn product_bits(weight: QFormat, x: &Signal) -> u32 {
-    // In range: the network proved that the sum of all products needs at most 63 bits.
-    let corners = [weight.min_raw(), weight.max_raw()].into_iter().flat_map(|w| [w * x.low, w * x.high]);
-    let (low, high) = corners.fold((0, 0), |(low, high), value| (low.min(value), high.max(value)));
-    Signal { frac_bits: 0, low, high }.width_bits()
-}
-
-/// A balanced tree of two-operand adders. Each level is one bit wider than the one before, up to the proven
-/// accumulator.
-struct AdderTree {
-    adders: u64,
-    bits: u64,
-}
-
-impl AdderTree {
-    fn new(operands: u64, operand_bits: u32, accumulator_bits: u32) -> Self {
-        let mut tree = Self { adders: 0, bits: 0 };
-        let (mut left, mut width) = (operands, operand_bits);
-        while left > 1 {
-            width = (width + 1).min(accumulator_bits);
-            tree.adders += left / 2;
-            tree.bits += left / 2 * u64::from(width);
-            left = left.div_ceil(2);
-        }
-        tree
-    }
+    area
 }
 
 /// One output value of a node that computes value by value.

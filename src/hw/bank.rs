@@ -483,6 +483,15 @@ impl WeightBank {
         self.counters.fill(0);
     }
 
+    /// Inverts a bit of the error counter of an array; bit 0 is the most significant of eight.
+    ///
+    /// # Panics
+    /// When there is no such array or bit.
+    pub fn flip_counter(&mut self, array: usize, bit: BitIdx) {
+        assert!(bit.0 < 8, "a counter has 8 bits, not bit {bit}");
+        self.counters[array] ^= 0x80 >> bit.0;
+    }
+
     /// Registers that may be out of order, with the wrong bits of each of their copies.
     fn out_of_order(&self) -> impl Iterator<Item = (RegisterId, [Bits; COPIES])> + '_ {
         let touched = self.touched.iter().copied();

@@ -7,24 +7,28 @@ mod area;
 mod area_model;
 mod bank;
 mod cycle;
+pub(crate) mod datapath;
+mod elements;
 mod machine;
+mod parts;
 mod placement;
 mod registers;
 pub mod schedule;
 mod state_address;
 mod technology;
 mod tmr;
-pub(crate) mod word;
 
 #[cfg(test)]
 mod test_networks;
 
 pub use address::{BitAddress, CopyIdx, RegisterAddress};
 pub use area::{Area, AreaUnit};
-pub use area_model::{AreaBreakdown, AreaError, AreaModel, AreaReport, LayerArea, PartCounts, ProtectedBits};
+pub use area_model::{AreaBreakdown, AreaError, AreaModel, AreaReport, LayerArea, ProtectedBits};
 pub use bank::{BitLine, Level, Load, Visibility, WeightBank};
 pub use cycle::Cycle;
+pub use elements::{ElementArray, ElementBit, element_address, resolve_element};
 pub use machine::{Machine, StageActivity};
+pub use parts::PartCounts;
 pub use placement::{CellIdx, FlipFlop, Placement};
 pub use registers::{BitId, Inventory, RegisterArray, RegisterError, RegisterId};
 pub use state_address::{Element, StateAddress};

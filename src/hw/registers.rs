@@ -8,6 +8,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::address::{BitAddress, RegisterAddress};
+use super::state_address::Element;
 use crate::net::{Network, NodeId, TensorKind};
 use crate::num::{BitIdx, QFormat, cast};
 
@@ -57,7 +58,7 @@ pub enum RegisterError {
     /// Not the address of a state bit or line.
     #[error(
         "`{text}` is no state; write layer.kernel[17].bit[0] with .copy[2], .voter[1], .load[0], .clock[0] or .data, or \
-         stage.fifo[5].bit[3] (accumulator, pipeline, line_buffer, fifo, control, error_counter)"
+         stage.fifo[5].bit[3] (accumulator, pipeline, line_buffer, window, fifo, control, error_counter)"
     )]
     StateSyntax {
         /// The text as given.
@@ -116,6 +117,50 @@ pub enum RegisterError {
         number: u32,
         /// Number of bits, at least 1.
         bits: usize,
+    },
+    /// No stage of this name.
+    #[error("`{stage}` is no stage of the machine; these are: {}", stages.join(", "))]
+    NoStage {
+        /// The stage asked for.
+        stage: String,
+        /// The stages there are.
+        stages: Vec<String>,
+    },
+    /// The stage has no such state.
+    #[error("stage `{stage}` has no {element}; it has: {}", has.join(", "))]
+    NoElement {
+        /// The stage.
+        stage: String,
+        /// The kind asked for.
+        element: Element,
+        /// The kinds it has.
+        has: Vec<&'static str>,
+    },
+    /// The stage has fewer words of a kind.
+    #[error("stage `{stage}`: no {element}[{index}]; 0 to {} exist", len - 1)]
+    NoWord {
+        /// The stage.
+        stage: String,
+        /// The kind.
+        element: Element,
+        /// The word asked for.
+        index: usize,
+        /// Number of words, at least 1.
+        len: usize,
+    },
+    /// The word has fewer bits.
+    #[error("`{stage}.{element}[{index}]` has no bit {bit}; 0 (most significant) to {} exist", width - 1)]
+    NoElementBit {
+        /// The stage.
+        stage: String,
+        /// The kind.
+        element: Element,
+        /// The word.
+        index: usize,
+        /// The bit asked for.
+        bit: BitIdx,
+        /// Width of the word, at least 1.
+        width: u32,
     },
     /// More bits than can be numbered.
     #[error("layer `{layer}`: the design has more than 2^32 - 1 register bits")]

@@ -13,15 +13,17 @@ use crate::num::BitIdx;
 /// Kind of state that is no weight or bias register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Element {
-    /// Sum of a neuron or pixel that takes several cycles.
+    /// Sum that takes several cycles.
     Accumulator,
-    /// Register between two stages.
+    /// Result on its way out of a stage; behind the last stage also the output register.
     Pipeline,
     /// Word of a line buffer of a streaming convolution.
     LineBuffer,
-    /// Word of a FIFO between stages.
+    /// Word in front of the multipliers of a streaming stage.
+    Window,
+    /// Word in front of a stage: of its FIFO, or of its only input register.
     Fifo,
-    /// Control counter.
+    /// Counter, pointer or valid bit.
     Control,
     /// Error counter of voters with flags.
     ErrorCounter,
@@ -54,8 +56,15 @@ pub enum StateAddress {
 
 impl Element {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Accumulator, Self::Pipeline, Self::LineBuffer, Self::Fifo, Self::Control, Self::ErrorCounter];
+    pub const ALL: [Self; 7] = [
+        Self::Accumulator,
+        Self::Pipeline,
+        Self::LineBuffer,
+        Self::Window,
+        Self::Fifo,
+        Self::Control,
+        Self::ErrorCounter,
+    ];
 
     /// The name in addresses.
     pub const fn name(self) -> &'static str {
@@ -63,6 +72,7 @@ impl Element {
             Self::Accumulator => "accumulator",
             Self::Pipeline => "pipeline",
             Self::LineBuffer => "line_buffer",
+            Self::Window => "window",
             Self::Fifo => "fifo",
             Self::Control => "control",
             Self::ErrorCounter => "error_counter",

@@ -1,7 +1,16 @@
 //! Networks of known shape for the tests of this layer: the three ECON-T encoders with all weights zero.
 
+use std::num::NonZeroU64;
+
+use super::schedule::{Io, Schedule, ScheduleOptions};
 use crate::net::{Conv2d, Dense, Network, NetworkBuilder, NodeId, Op, Padding2d, WeightTensor, Window2d};
 use crate::num::{Overflow, QFormat, Quantizer, Rounding};
+
+/// The schedule of a network, all layers with one reuse factor at 40 MHz.
+pub fn scheduled(network: &Network, io: Io, reuse_factor: u64) -> Schedule {
+    let reuse_factor = NonZeroU64::new(reuse_factor).unwrap();
+    Schedule::new(network, &ScheduleOptions { io, reuse_factor, ..ScheduleOptions::econ_t() }).unwrap()
+}
 
 /// `format` as QKeras rounds and clips.
 pub fn quantizer(format: &str) -> Quantizer {

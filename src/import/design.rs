@@ -1,9 +1,11 @@
 //! The design folder: `design.toml`, the model file it names, and what they say together.
 //!
-//! Reads and checks the description of a design; what stands behind names such as a metric or a technology belongs to
-//! higher layers, so those stay text here.
+//! Reads and checks the description of a design; what stands behind names such as a metric, a technology or an io belongs
+//! to other layers, so those stay text here.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -160,13 +162,46 @@ pub struct MetricConfig {
 pub struct HardwareConfig {
     /// Technology table for areas.
     pub technology: String,
-    /// Times each multiplier is used per event; 1 is fully unrolled.
-    pub reuse_factor: u32,
+    /// How values come in and pass from layer to layer; when absent, what the reuse factors need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io: Option<String>,
+    /// Frequency of the clock, in MHz.
+    pub clock_mhz: f64,
+    /// How the products of layers are built.
+    pub strategy: String,
+    /// Times each multiplier is used: per frame of a dense layer, per output position of a convolution.
+    pub reuse_factor: NonZeroU64,
+    /// Most packets that a FIFO of a streaming design holds; a frame of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fifo_depth: Option<NonZeroU64>,
+    /// What holds for one layer instead, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, LayerConfig>,
+}
+
+/// `[hardware.layers.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerConfig {
+    /// Its reuse factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse_factor: Option<NonZeroU64>,
+    /// Its strategy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
 }
 
 impl Default for HardwareConfig {
     fn default() -> Self {
-        Self { technology: "osu018".to_owned(), reuse_factor: 1 }
+        Self {
+            technology: "osu018".to_owned(),
+            io: Some("econ_t".to_owned()),
+            clock_mhz: 40.0,
+            strategy: "latency".to_owned(),
+            reuse_factor: NonZeroU64::MIN,
+            fifo_depth: None,
+            layers: BTreeMap::new(),
+        }
     }
 }
 

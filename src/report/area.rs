@@ -67,7 +67,7 @@ impl AreaSummary {
                 part(area.registers),
                 part(area.multipliers),
                 part(area.adders),
-                part(area.multiplexers + area.quantizers + area.pipeline),
+                part(area.multiplexers + area.quantizers + area.pipeline + area.buffers),
                 part(area.total()),
                 percent(area.total().cost() / total, 1),
             ]);

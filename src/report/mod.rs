@@ -11,6 +11,7 @@ pub mod npz;
 pub mod oracle;
 pub mod partial;
 mod provenance;
+pub mod schedule;
 pub mod simulate;
 mod sites;
 pub mod sweep;

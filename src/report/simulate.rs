@@ -256,6 +256,12 @@ impl SimulateReport<'_> {
             text.push('\n');
         };
         let rate = setup.rate.as_ref().map_or_else(String::new, |rate| format!("{rate}; "));
+        line(format!(
+            "io {}, {} MHz, a frame every {} cycle(s)",
+            setup.io,
+            short(setup.clock_mhz),
+            count(setup.interval_cycles)
+        ));
         line(format!("environment {}: {rate}{}", setup.environment, setup.source));
         if let Some(sizes) = &setup.cluster_sizes {
             let lines = match setup.line_rate {

@@ -439,7 +439,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         ["keras_golden.json", "keras_nested.h5", "keras_blocks.h5"].map(|name| data(name).to_str().unwrap().to_owned());
     let before = folder.names();
 
-    let cases: [(&[&str], i32, &[&str]); 26] = [
+    let cases: [(&[&str], i32, &[&str]); 25] = [
         (&["import", "no_such.h5"], 1, &["no_such.h5", "cannot be read"]),
         (&["import", &truncated], 1, &["truncated.h5", "is truncated"]),
         (&["import", &golden_model], 1, &["keras_golden.json"]),
@@ -459,7 +459,6 @@ fn wrong_input_is_named_and_nothing_is_written() {
         (&["sweep", "econ_t_small", "--budgets", "5lut"], 1, &["lut", "osu018"]),
         (&["sweep", "econ_t_small", "--style", "none"], 2, &["none", "feedback3"]),
         (&["sweep", "econ_t_small", "--budgets", "5%,5%tmr"], 1, &["5%", "one name"]),
-        (&["sweep", "econ_t_small", "--reuse-factor", "9999"], 1, &["9999", "1024 products"]),
         (&["import", &nested_model, "--metric", "emd"], 1, &["emd", "decoder"]),
         (&["sweep", &nested_model], 1, &["keras_nested.h5", "trivote import"]),
         (&["sweep", "econ_t_tiny"], 1, &["econ_t_tiny", "econ_t_small"]),

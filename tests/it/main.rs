@@ -18,5 +18,7 @@ mod machine;
 mod missions;
 mod networks;
 mod oracle;
+mod read_times;
+mod schedule;
 mod simulate;
 mod upsets;

@@ -1,6 +1,7 @@
 //! Missions against the plain simulation, in which every frame runs on the machine, cycle after cycle; and the laws of
 //! redundancy on missions of hours.
 
+use std::collections::VecDeque;
 use std::num::{NonZeroU64, NonZeroUsize};
 
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ use trivote::engine::reference;
 use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StrikeSource, Upset};
 use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind};
 use trivote::host::metric::ErrorMetric;
-use trivote::hw::schedule::{Schedule, ScheduleOptions};
+use trivote::hw::schedule::{Io, Schedule, ScheduleOptions};
 use trivote::hw::{BitId, Cycle, Inventory, Load, Machine, Placement, Protection, TmrStyle};
 use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
 use trivote::num::{QFormat, qkeras};
@@ -32,23 +33,33 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(network: Network, shape: &[usize], tensors: impl Iterator<Item = Vec<f32>>) -> Self {
+    fn new(
+        network: Network,
+        shape: &[usize],
+        tensors: impl Iterator<Item = Vec<f32>>,
+        options: &ScheduleOptions,
+    ) -> Self {
         let kind = EventKind::Tensor { shape: shape.to_vec() };
         let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
         let inventory = Inventory::new(&network).unwrap();
-        let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
+        let schedule = Schedule::new(&network, options).unwrap();
         let events = tensors.map(|values| Event::new(&network, EventInput::Tensor(values)).unwrap()).collect();
         Self { network, inventory, schedule, evaluator, events }
     }
 
-    fn random(spec: &NetworkSpec, events: u64) -> Self {
+    fn random(spec: &NetworkSpec, events: u64, options: &ScheduleOptions) -> Self {
         let step = (-f64::from(spec.input.format.frac_bits())).exp2();
         let tensor = |stream| spec.event(stream).iter().map(|raw| (*raw as f64 * step) as f32).collect();
-        Self::new(spec.build(), &spec.shape, (0..events).map(tensor))
+        Self::new(spec.build(), &spec.shape, (0..events).map(tensor), options)
     }
 
     /// Two layers, 16 registers of 8 bits and 8 of 6; outputs that weights with small inputs hardly move.
     fn small(events: u64) -> Self {
+        Self::small_as(events, Io::EconT, 1)
+    }
+
+    /// The same with each multiplier used `reuse` times.
+    fn small_as(events: u64, io: Io, reuse: u64) -> Self {
         let mut net = NetworkBuilder::new("n", "x", &[4], qkeras::quantized_relu(6, 1).unwrap()).unwrap();
         let source = net.input();
         let raw =
@@ -62,8 +73,10 @@ impl Bench {
         let second = Dense { kernel: tensor([4, 2], raw(8, 6, 23).collect(), 6), bias: None };
         let second = net.push("second", Op::Dense(second), &[relu]).unwrap();
         net.push("out", Op::Quantize(qkeras::quantized_relu(6, 1).unwrap()), &[second]).unwrap();
+        let reuse_factor = NonZeroU64::new(reuse).unwrap();
+        let options = ScheduleOptions { io, reuse_factor, ..ScheduleOptions::econ_t() };
         let tensor = |event: u64| (0..4).map(|at| ((event * 7 + at * 11) % 16) as f32 / 32.0).collect();
-        Self::new(net.finish().unwrap(), &[4], (0..events).map(tensor))
+        Self::new(net.finish().unwrap(), &[4], (0..events).map(tensor), &options)
     }
 
     fn input(&self) -> MissionInput<'_> {
@@ -157,14 +170,15 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
             bench.events.iter().map(|event| reference::output(&bench.network, event.codes())).collect();
         let protection = |bit: BitId| setup.protection[bit.index()];
         let mut machine = Machine::new(&bench.network, &bench.inventory, &bench.schedule, protection);
-        let latency = machine.schedule().latency_cycles;
+        let interval = bench.schedule.interval_cycles;
+        let (mut offered, mut entries) = (0, VecDeque::new());
         let mut plain = Plain::default();
         let mut flags = Vec::new();
         let mut scratch = EvaluatorScratch::default();
         let mut faults = faults.iter().peekable();
         for cycle in 0..setup.cycles {
             while let Some(fault) = faults.next_if(|fault| fault.at.0 == cycle) {
-                let (register, place) = bench.inventory.locate_bit(fault.upset.bit());
+                let (register, place) = bench.inventory.locate_bit(fault.upset.bit().unwrap());
                 match fault.upset {
                     Upset::Flip(hit) => {
                         plain.upsets += 1;
@@ -172,14 +186,19 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
                     }
                     Upset::Stick(hit, level) => machine.bank_mut().stick(register, place, hit.copy, level),
                     Upset::Glitch(_, line) => machine.bank_mut().glitch(register, place, line),
+                    Upset::State(_) => unreachable!("no other state is struck"),
                 }
             }
             let is_scrub = cycle > 0 && setup.scrub.is_some_and(|period| cycle.is_multiple_of(period));
-            let codes = bench.events[events.at(cycle)].codes();
-            machine.step(Some(codes), if is_scrub { Load::Reload } else { Load::Hold });
+            let is_due = cycle >= offered * interval;
+            let codes = is_due.then(|| bench.events[events.at(offered)].codes());
+            if machine.step(codes, if is_scrub { Load::Reload } else { Load::Hold }) {
+                entries.push_back((offered, cycle));
+                offered += 1;
+            }
             flags.push(machine.bank().error_flags().contains(&true));
             if let Some(output) = machine.output() {
-                let frame = cycle - latency;
+                let (frame, entry) = entries.pop_front().unwrap();
                 let event = events.at(frame);
                 plain.frames += 1;
                 if output != golden[event] {
@@ -188,7 +207,7 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
                     let error = bench.evaluator.error(input, &output, &golden, &mut scratch);
                     let without = bench.evaluator.error(input, &golden, &golden, &mut scratch);
                     plain.wrong.push((frame, error - without));
-                    let was_flagged = flags[frame as usize..=cycle as usize].contains(&true);
+                    let was_flagged = flags[entry as usize..=cycle as usize].contains(&true);
                     plain.silent += u64::from(!was_flagged);
                 }
             }
@@ -213,8 +232,9 @@ fn assert_plain(bench: &Bench, setup: &Setup, replica: u32) {
     assert_eq!(found.frames, plain.frames);
     assert_eq!(found.wrong, plain.wrong.len() as f64, "wrong outputs");
     assert_eq!(found.silent, plain.silent as f64, "silent outputs");
-    let latency = bench.schedule.latency_cycles;
-    let first = plain.wrong.first().map(|(frame, _)| (frame + latency + 1) as f64 * bench.schedule.clock.period_s());
+    let latency = bench.schedule.machine_latency_cycles(&bench.network);
+    let cycle = |frame: u64| frame * bench.schedule.interval_cycles + latency + 1;
+    let first = plain.wrong.first().map(|(frame, _)| cycle(*frame) as f64 * bench.schedule.clock.period_s());
     assert_eq!(found.first_wrong_s, first);
     let mut start = 0;
     for (number, bin) in found.bins.iter().enumerate() {
@@ -240,16 +260,20 @@ proptest! {
     #[test]
     fn a_mission_is_its_frames(
         spec in specs(),
+        io in prop::sample::select(Io::ALL.to_vec()),
+        reuse in 1..7_u64,
         styles in prop::collection::vec((0..4_usize, prop::bool::weighted(0.3)), 7),
         distance in 1..4_usize,
         sizes in prop::sample::select(vec!["1:1", "1:0.6,2:0.2,4:0.2"]),
         rates in (1.0..300.0_f64, prop::option::of(20.0..500.0_f64)),
         scrub in prop::option::of(1..400_u64),
-        // Of the shortest, each frame has a part of its own.
-        cycles in prop_oneof![Just(25_u64), 1..60_u64, 500..4000_u64],
+        frames in prop_oneof![1..30_u64, 200..2000_u64],
         seed: u64,
     ) {
-        let bench = Bench::random(&spec, 1);
+        let reuse_factor = NonZeroU64::new(if io == Io::EconT { 1 } else { reuse }).unwrap();
+        let bench = Bench::random(&spec, 1, &ScheduleOptions { io, reuse_factor, ..ScheduleOptions::econ_t() });
+        // Up to 24 frames, each has a part of the mission of its own.
+        let cycles = (frames * bench.schedule.interval_cycles + bench.schedule.latency_cycles).min(6_000);
         let protection = (0..bench.inventory.bits()).map(|bit| {
             let (style, error_flag) = styles[bit % styles.len()];
             Protection { style: TmrStyle::ALL[style], error_flag }
@@ -264,7 +288,12 @@ proptest! {
 
 #[test]
 fn rare_strikes_leave_long_pieces_and_the_same_frames() {
-    let bench = Bench::small(1);
+    for (io, reuse) in [(Io::EconT, 1), (Io::Parallel, 4), (Io::Stream, 2)] {
+        assert_rare_strikes(&Bench::small_as(1, io, reuse));
+    }
+}
+
+fn assert_rare_strikes(bench: &Bench) {
     let flagged = |style| Protection { style, error_flag: true };
     for (protection, sizes) in [
         (Protection::NONE, "1:1"),
@@ -274,10 +303,10 @@ fn rare_strikes_leave_long_pieces_and_the_same_frames() {
         (TmrStyle::Feedback3.into(), "3:1"),
     ] {
         for scrub in [None, Some(3_000)] {
-            let setup = Setup { distance: 2, sizes, scrub, ..Setup::uniform(&bench, protection, 1_000.0, 60_000) };
-            assert_plain(&bench, &setup, 1);
-            let outcome = &setup.fly(&bench, 2, EXACT)[1];
-            assert!(outcome.counts.strikes > 30 && outcome.machine_frames < outcome.frames / 10, "{outcome:?}");
+            let setup = Setup { distance: 2, sizes, scrub, ..Setup::uniform(bench, protection, 2_000.0, 120_000) };
+            assert_plain(bench, &setup, 1);
+            let outcome = &setup.fly(bench, 2, EXACT)[1];
+            assert!(outcome.counts.strikes > 30 && outcome.machine_frames < outcome.frames / 5, "{outcome:?}");
         }
     }
 }

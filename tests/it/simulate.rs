@@ -156,6 +156,8 @@ fn what_cannot_be_simulated_is_refused() {
     let folder = Folder::new();
     let other = folder.write("other.json", full_plan("econ_t_medium"));
     let unknown = folder.write("unknown.csv", "cycle,address,kind\n1,nowhere.kernel[0].bit[0],flip\n");
+    let other_state = folder
+        .write("state.csv", "cycle,address,kind\n1,en_dense_0.bias[0].bit[0],flip\n1,en_dense_0.fifo[0].bit[0],flip\n");
     let late = folder.write("late.csv", "cycle,address,kind\n99,nowhere.kernel[0].bit[0],flip\n");
     let flips = folder.write("flips.csv", "cycle,address,kind\n\n1,nowhere.kernel[0].bit[0],flip\n");
     let file = folder.write("file", "");
@@ -188,6 +190,7 @@ fn what_cannot_be_simulated_is_refused() {
             &["--faults", &late, "--cycles", "99"],
             "late.csv: line 2: cycle 99 is after the mission, which has 99 cycles",
         ),
+        (1, &["--faults", &other_state], "line 3: `en_dense_0.fifo[0].bit[0]` is no weight or bias register"),
         (1, &["--stuck", &flips], "flips.csv: line 3: kind `flip` is not stuck0 or stuck1"),
         (2, &["--faults", &unknown, "--environment", "lhc"], "cannot be used with"),
         (2, &["--write-faults", "f.csv", "--styles", "none,feedback"], "the faults of one scenario"),

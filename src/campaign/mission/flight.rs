@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::super::{CampaignError, ExactSum, output_values};
-use super::ledger::{Ledger, UpsetCounts};
+use super::ledger::{Ledger, OTHER_STATE, UpsetCounts};
 use super::outcome::{BINS, BinSums, bin_of};
-use super::{FaultFree, Mission, MissionInput, MissionRun, inside_cycles};
+use super::{FaultFree, Mission, MissionInput, MissionRun};
 use crate::fault::{Draws, MissionStream, Timeline, Upset};
 use crate::host::evaluator::EvaluatorScratch;
 use crate::hw::{BitId, Cycle, Load, Machine, RegisterId, Visibility};
@@ -105,13 +105,13 @@ impl FrameEvents {
 pub(super) fn fly(run: &MissionRun<'_>, replica: u32) -> Result<Flight, CampaignError> {
     let MissionRun { input, fault_free, mission } = run;
     let protection = |bit: BitId| mission.protection[bit.index()];
-    let frames = mission.frames(input);
+    let frames = mission.frames(input, fault_free);
     let mut pilot = Pilot {
         input,
         fault_free,
         mission,
         interval: input.schedule.interval_cycles.max(1),
-        inside: inside_cycles(input),
+        inside: fault_free.inside_cycles,
         machine: Machine::new(input.network, input.inventory, input.schedule, protection),
         timeline: mission.sources.timeline(mission.seed, replica, Cycle(mission.cycles)),
         ledger: Ledger::new(input.inventory, mission.protection),
@@ -354,13 +354,14 @@ impl Pilot<'_> {
     fn upset(&mut self, touched: &mut Vec<RegisterId>) {
         self.ledger.before(&self.upsets, self.machine.bank());
         for upset in &self.upsets {
-            let (bit, bank) = (upset.bit(), self.machine.bank_mut());
+            let (bit, bank) = (upset.bit().expect(OTHER_STATE), self.machine.bank_mut());
             let (register, place): (RegisterId, BitIdx) = self.input.inventory.locate_bit(bit);
             touched.push(register);
             match *upset {
                 Upset::Flip(flip_flop) => bank.flip(register, place, flip_flop.copy),
                 Upset::Stick(flip_flop, level) => bank.stick(register, place, flip_flop.copy, level),
                 Upset::Glitch(_, line) => bank.glitch(register, place, line),
+                Upset::State(_) => unreachable!("{OTHER_STATE}"),
             }
         }
         self.ledger.after(self.machine.bank());
@@ -392,7 +393,7 @@ impl Pilot<'_> {
             && let Some(done) = inside.pop_front()
         {
             let cycles = self.machine.cycle().0 - done.entry;
-            assert!(cycles <= self.inside, "a frame was inside for {cycles} cycles; the schedule says {}", self.inside);
+            assert!(cycles <= self.inside, "a frame was inside for {cycles} cycles, not {}", self.inside);
             let golden = &self.fault_free.inference[done.event];
             if output != golden.codes {
                 let output = output_values(self.input.network.output().signal, output);

@@ -64,6 +64,9 @@ pub(super) struct Ledger<'a> {
     pending: Vec<Fresh>,
 }
 
+/// What a mission cannot have.
+pub(super) const OTHER_STATE: &str = "missions upset weight and bias registers and their lines";
+
 /// Copies that any bit has, at most.
 const COPIES: usize = 3;
 
@@ -123,6 +126,7 @@ impl<'a> Ledger<'a> {
                 }
                 Upset::Stick(..) => self.counts.stuck += 1,
                 Upset::Glitch(..) => self.counts.transients += 1,
+                Upset::State(_) => unreachable!("{OTHER_STATE}"),
             }
         }
     }

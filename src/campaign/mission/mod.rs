@@ -12,6 +12,7 @@ mod outcome;
 mod states;
 mod summary;
 
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
@@ -31,7 +32,7 @@ use super::{CampaignError, Event, ExactSum, Inference, infer};
 use crate::fault::FaultSources;
 use crate::host::evaluator::Evaluator;
 use crate::hw::schedule::Schedule;
-use crate::hw::{Inventory, Protection};
+use crate::hw::{Inventory, Load, Machine, Protection};
 use crate::net::Network;
 use crate::num::cast;
 
@@ -57,17 +58,23 @@ pub struct FaultFree {
     inference: Vec<Inference>,
     /// Sum over events of the error.
     pub error_sum: ExactSum,
+    /// Cycles that a frame is inside: from the one in which it is offered to the one after which its result stands in the
+    /// output register.
+    inside_cycles: u64,
 }
 
+/// Frames in a row whose way through the machine is timed, besides those that fill it.
+const TIMED_FRAMES: u64 = 4;
+
 impl FaultFree {
-    /// Runs the events.
+    /// Runs the events, and times some frames on the machine.
     ///
     /// # Errors
     /// When an error is no number, or too large to be added up exactly.
     pub fn new(input: &MissionInput<'_>) -> Result<Self, CampaignError> {
         let inference = infer(input.network, input.evaluator, input.events)?;
         let error_sum = inference.iter().filter_map(|event| ExactSum::of(event.error)).sum();
-        Ok(Self { inference, error_sum })
+        Ok(Self { inference, error_sum, inside_cycles: inside_cycles(input) })
     }
 
     /// Mean error.
@@ -93,16 +100,36 @@ pub struct Mission<'a> {
 
 impl Mission<'_> {
     /// Frames whose result comes out within the mission.
-    pub fn frames(&self, input: &MissionInput<'_>) -> u64 {
-        let inside = inside_cycles(input);
+    pub fn frames(&self, input: &MissionInput<'_>, fault_free: &FaultFree) -> u64 {
+        let inside = fault_free.inside_cycles;
         if self.cycles < inside { 0 } else { (self.cycles - inside) / input.schedule.interval_cycles.max(1) + 1 }
     }
 }
 
-/// Cycles in which a frame can be inside: from the one in which it is offered to the one after which its result stands
-/// in the output register.
+/// The most cycles that a frame is inside, with frames coming as often as the schedule says: its latency and one more
+/// where nothing blocks, longer behind FIFOs that are full.
 fn inside_cycles(input: &MissionInput<'_>) -> u64 {
-    input.schedule.machine_latency_cycles(input.network) + 1
+    let (schedule, codes) = (input.schedule, input.events[0].codes());
+    let latency = schedule.machine_latency_cycles(input.network) + 1;
+    let interval = schedule.interval_cycles.max(1);
+    let mut machine = Machine::new(input.network, input.inventory, schedule, |_| Protection::NONE);
+    let frames = latency.div_ceil(interval) + TIMED_FRAMES;
+    let (mut offered, mut entries, mut longest) = (0, VecDeque::new(), latency);
+    while offered < frames || !entries.is_empty() {
+        let now = machine.cycle().0;
+        let is_due = offered < frames && offered * interval <= now && machine.is_ready();
+        if is_due {
+            entries.push_back(now);
+            offered += 1;
+        }
+        machine.step(is_due.then_some(codes), Load::Hold);
+        if machine.output().is_some()
+            && let Some(entry) = entries.pop_front()
+        {
+            longest = longest.max(machine.cycle().0 - entry);
+        }
+    }
+    longest
 }
 
 /// What came of some missions, and how it was judged.
@@ -180,7 +207,7 @@ impl MissionRun<'_> {
         let (first_wrong, is_first_wrong_exact) = first_wrong::find(&book, &states_judged, mission.seed)?;
         let weights = Weights {
             interval_cycles: input.schedule.interval_cycles,
-            inside_cycles: inside_cycles(input),
+            inside_cycles: self.fault_free.inside_cycles,
             period_s: input.schedule.clock.period_s(),
             events_per_state,
             mean_error: self.fault_free.mean_error(),

@@ -176,8 +176,8 @@ pub struct Stage {
     pub work: Work,
     /// The nodes it computes, in order; empty for the zeros of a convolution.
     pub nodes: Vec<NodeId>,
-    /// Shape of what comes in, zeros of its own not counted.
-    pub input_map: Vec<usize>,
+    /// The node whose values come in.
+    pub input: NodeId,
     /// How products are built; as asked for the design where there are none.
     pub strategy: Strategy,
     /// Reuse factor asked for.
@@ -241,10 +241,11 @@ impl Schedule {
     /// In a stream this is more than [`Schedule::latency_cycles`]: the report counts one cycle for the pipeline of every
     /// layer behind the slowest.
     pub fn machine_latency_cycles(&self, network: &Network) -> u64 {
-        let mut ready: Vec<u64> = match self.io {
-            Io::Stream => (0..self.stages.first().map_or(1, |first| first.packets_in)).collect(),
-            _ => vec![0],
-        };
+        if self.io != Io::Stream {
+            // A frame is with one stage at a time.
+            return self.stages.iter().map(|stage| stage.latency_cycles).sum();
+        }
+        let mut ready: Vec<u64> = (0..self.stages.first().map_or(1, |first| first.packets_in)).collect();
         for stage in &self.stages {
             ready = stage.results_ready(network, &ready);
         }
@@ -269,20 +270,17 @@ impl Stage {
                 .collect::<Vec<u64>>()
         };
         match self.work {
-            Work::Unrolled => packets.iter().map(|at| at + self.delay_cycles).collect(),
             Work::Dense => taken(1).last().map(|at| at + reuse - 1 + self.delay_cycles).into_iter().collect(),
-            Work::Conv2d if packets.len() == 1 && self.packets_in == 1 => {
-                vec![packets[0] + self.partitions * reuse - 1 + self.delay_cycles]
-            }
             Work::Conv2d => {
                 let taken = taken(reuse);
                 let completes = window_pixels(network, self.nodes[0]);
                 completes.into_iter().map(|pixel| taken[pixel] + reuse - 1 + self.delay_cycles).collect()
             }
-            Work::Elementwise => taken(1).into_iter().map(|at| at + self.delay_cycles).collect(),
+            Work::Unrolled | Work::Elementwise => taken(1).into_iter().map(|at| at + self.delay_cycles).collect(),
             Work::Pad(padding) => {
-                let mut next = 0;
-                let inside = padded_pixels(&self.input_map, padding);
+                // Not before the first pixel is there.
+                let mut next = packets.first().copied().unwrap_or(0);
+                let inside = padded_pixels(&network.node(self.input).shape, padding);
                 let mut given = packets.iter();
                 let ready = |is_inside: bool| {
                     let ready = if is_inside { given.next().copied().unwrap_or(0) } else { 0 };
@@ -377,7 +375,7 @@ fn stage(network: &Network, id: NodeId, work: Work, options: &ScheduleOptions) -
         name: node.name.clone(),
         work,
         nodes: vec![id],
-        input_map: network.node(node.inputs[0]).shape.clone(),
+        input: node.inputs[0],
         strategy: wish.strategy,
         asked_reuse: wish.asked,
         reuse_factor: wish.legal,
@@ -487,7 +485,11 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
     for id in path(network) {
         let node = network.node(id);
         let from = network.node(node.inputs[0]);
-        let wanted = if let Op::Dense(_) = node.op { packet } else { from.shape.last().copied().unwrap_or(1) };
+        // Only what knows of pixels cares how many values come at a time.
+        let wanted = match node.op {
+            Op::Conv2d(_) | Op::ZeroPad2d(_) => from.shape.last().copied().unwrap_or(1),
+            _ => packet,
+        };
         if node.op == Op::Reshape {
             continue;
         }
@@ -547,13 +549,8 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
     }
     let timing = timing::stream_timing(&shapes, options.clock)?;
     for ((stage, shape), time) in stages.iter_mut().zip(&shapes).zip(&timing.layers) {
-        let beats = match shape.shape {
-            LayerShape::Dense { .. } => stage.packets_in + stage.reuse_factor.get() - 1,
-            LayerShape::Conv2d { .. } => stage.packets_in * stage.reuse_factor.get(),
-            _ => stage.packets_in.max(stage.packets_out),
-        };
         stage.latency_cycles = time.latency_cycles;
-        stage.delay_cycles = time.latency_cycles - beats + 1;
+        stage.delay_cycles = shape.depth_cycles(options.clock) + 1;
         stage.fifo_depth = options.fifo_depth.map_or(time.fifo_depth, |most| time.fifo_depth.min(most.get()));
     }
     Ok(Schedule {
@@ -567,30 +564,4 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hw::test_networks::{econ_t_medium, econ_t_small};
-
-    fn options(io: Io, reuse: u64, strategy: Strategy) -> ScheduleOptions {
-        ScheduleOptions { io, reuse_factor: NonZeroU64::new(reuse).unwrap(), strategy, ..ScheduleOptions::econ_t() }
-    }
-
-    #[test]
-    fn the_econ_t_answers_in_two_cycles_and_takes_a_frame_in_each() {
-        for network in [econ_t_small(), econ_t_medium()] {
-            let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
-            let cycles = (schedule.latency_cycles, schedule.interval_cycles, schedule.machine_latency_cycles(&network));
-            assert_eq!(cycles, (2, 1, 2));
-            assert!((schedule.clock.period_s() * 2.0 - 50e-9).abs() < 1e-15);
-        }
-    }
-
-    #[test]
-    fn a_parallel_design_hands_frames_from_layer_to_layer() {
-        let network = econ_t_medium();
-        for (reuse, strategy) in [(1, Strategy::Latency), (4, Strategy::Resource), (9, Strategy::Resource)] {
-            let schedule = Schedule::new(&network, &options(Io::Parallel, reuse, strategy)).unwrap();
-            assert_eq!(schedule.machine_latency_cycles(&network), schedule.latency_cycles);
-        }
-    }
-}
+mod tests;

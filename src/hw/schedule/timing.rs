@@ -3,7 +3,9 @@
 //! Shapes and clock in, cycles out; no weights, no values. The rules follow `fastmachinelearning/hls4ml` and the synthesis
 //! reports that its projects publish; `docs/schedule.md` lists them, with what is a cycle off.
 
+use std::fmt;
 use std::num::NonZeroU64;
+use std::str::FromStr;
 
 use super::ScheduleError;
 
@@ -43,6 +45,34 @@ pub enum Strategy {
     Latency,
     /// Multipliers that add to accumulators, iteration by iteration (`nnet_dense_resource.h`).
     Resource,
+}
+
+impl Strategy {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Latency, Self::Resource];
+
+    /// The name in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Resource => "resource",
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let found = Self::ALL.into_iter().find(|strategy| strategy.name() == text.trim());
+        found.ok_or_else(|| ScheduleError::UnknownStrategy { text: text.to_owned() })
+    }
 }
 
 /// What a layer does, as far as time is concerned.
@@ -128,6 +158,11 @@ impl Clock {
         if mhz > 0.0 && mhz.is_finite() { Ok(Self { mhz }) } else { Err(ScheduleError::Clock { mhz }) }
     }
 
+    /// Its frequency, in MHz.
+    pub const fn mhz(self) -> f64 {
+        self.mhz
+    }
+
     /// Time of one cycle, in seconds.
     pub fn period_s(self) -> f64 {
         1e-6 / self.mhz
@@ -149,30 +184,47 @@ impl Clock {
 }
 
 impl StreamLayer {
-    /// Its times at a clock.
-    ///
-    /// Cycles to take the packets, and the depth of its pipeline: the adder tree of weighted layers; two cycles to
-    /// compare and write for elementwise layers; one more wherever a line buffer makes windows; softmax two tables of two
-    /// cycles, the sum of ten terms and a product.
-    pub fn timing(&self, clock: Clock) -> LayerTiming {
+    /// Cycles in which it works on the packets of a frame when they wait for it.
+    pub const fn working_cycles(&self) -> u64 {
         let reuse = self.reuse_factor.get();
-        let (taking, depth, fifo_depth) = match self.shape {
-            LayerShape::Dense { n_in, .. } => (self.packets_in + reuse - 1, clock.tree_cycles(n_in), 1),
-            LayerShape::Conv2d { pixels_in, pixels_out, n_in, .. } => {
-                (pixels_in * reuse, 1 + clock.tree_cycles(n_in), pixels_out)
-            }
-            LayerShape::Pool { pixels_in, pixels_out } => (pixels_in, 3, pixels_out),
-            LayerShape::Elementwise { pixels } => (pixels, 2, pixels),
-            LayerShape::Softmax => (1, 6, 1),
+        match self.shape {
+            LayerShape::Dense { .. } => self.packets_in + reuse - 1,
+            LayerShape::Conv2d { pixels_in, .. } => pixels_in * reuse,
+            LayerShape::Pool { pixels_in, .. } => pixels_in,
+            LayerShape::Elementwise { pixels } => pixels,
+            LayerShape::Softmax => 1,
+        }
+    }
+
+    /// Cycles of its pipeline at a clock: the adder tree of weighted layers; two to compare and write for elementwise
+    /// layers; one more wherever a line buffer makes windows; softmax two tables of two cycles, the sum of ten terms and
+    /// a product.
+    pub fn depth_cycles(&self, clock: Clock) -> u64 {
+        match self.shape {
+            LayerShape::Dense { n_in, .. } => clock.tree_cycles(n_in),
+            LayerShape::Conv2d { n_in, .. } => 1 + clock.tree_cycles(n_in),
+            LayerShape::Pool { .. } => 3,
+            LayerShape::Elementwise { .. } => 2,
+            LayerShape::Softmax => 6,
+        }
+    }
+
+    /// Its times at a clock.
+    pub fn timing(&self, clock: Clock) -> LayerTiming {
+        let fifo_depth = match self.shape {
+            LayerShape::Conv2d { pixels_out, .. } | LayerShape::Pool { pixels_out, .. } => pixels_out,
+            LayerShape::Elementwise { pixels } => pixels,
+            LayerShape::Dense { .. } | LayerShape::Softmax => 1,
         };
-        LayerTiming { latency_cycles: taking + depth, fifo_depth }
+        LayerTiming { latency_cycles: self.working_cycles() + self.depth_cycles(clock), fifo_depth }
     }
 }
 
 /// Times of a streaming network.
 ///
 /// The slowest layer sets the pace: a frame may follow one cycle after it is done. While it works, the layers behind it
-/// keep up; each then needs one more cycle to hand on the last packet, and the last layer its whole pipeline.
+/// keep up; each then works on the last packet for as many cycles as its reuse factor to hand it on, and the last layer
+/// needs its whole pipeline.
 ///
 /// # Errors
 /// When there is no layer.
@@ -181,31 +233,18 @@ pub fn stream_timing(layers: &[StreamLayer], clock: Clock) -> Result<Timing, Sch
     let slowest = times.iter().map(|time| time.latency_cycles).max().ok_or(ScheduleError::NoLayers)?;
     let at = times.iter().position(|time| time.latency_cycles == slowest).expect("it is one of them");
     let behind = &layers[at + 1..];
-    let handing_on = crate::num::cast::u64_from_len(behind.len().saturating_sub(1));
-    let last = behind.last().map_or(0, |last| last.timing(clock).latency_cycles - last.packets_in);
+    let handing_on: u64 = behind.iter().map(|layer| layer.reuse_factor.get()).sum();
+    // The last one's cycle of writing is in its pipeline.
+    let last = behind.last().map_or(0, |last| last.depth_cycles(clock) - 1);
     Ok(Timing { latency_cycles: slowest + handing_on + last, interval_cycles: slowest + 1, layers: times })
-}
-
-/// Best and worst latency, in cycles, of dense layers in a row, `Resource` strategy, with an activation between each two.
-///
-/// Each layer iterates as often as its (legal) reuse factor and takes one cycle to hand over its accumulators, two at
-/// worst; each activation takes one. The next event can only follow when the last is done.
-pub fn resource_latency(reuse_factors: &[NonZeroU64]) -> [u64; 2] {
-    let iterations: u64 = reuse_factors.iter().map(|factor| factor.get()).sum();
-    let layers = crate::num::cast::u64_from_len(reuse_factors.len());
-    let activations = layers.saturating_sub(1);
-    [iterations + layers + activations, iterations + 2 * layers + activations]
-}
-
-/// Cycles between events of a convolution that computes its output positions one after another, each over as many
-/// cycles as its reuse factor (`nnet_conv2d_latency.h`).
-pub const fn partitioned_interval(pixels_out: u64, reuse_factor: NonZeroU64) -> u64 {
-    pixels_out * reuse_factor.get()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::num::cast;
 
     fn factor(factor: u64) -> NonZeroU64 {
         NonZeroU64::new(factor).unwrap()
@@ -223,23 +262,28 @@ mod tests {
         assert_eq!(legal_reuse(1, 1, factor(u64::MAX)).get(), 1);
     }
 
-    /// Latencies in `jdweitz/wa-hls4ml`, `data/concatenated_3layer_json_to_csv.csv` (Vitis 2023.2, 5 ns): widths,
-    /// reuse factor asked for, best and worst.
-    const DENSE: [([u64; 4], u64, [u64; 2]); 6] = [
-        ([104, 48, 104, 104], 1024, [2917, 2920]),
-        ([104, 48, 104, 104], 2047, [6869, 6872]),
-        ([104, 48, 104, 112], 4093, [12901, 12904]),
-        ([104, 48, 112, 104], 3070, [8101, 8104]),
-        ([24, 104, 96, 112], 1024, [2853, 2856]),
-        ([24, 104, 96, 48], 4093, [10437, 10440]),
-    ];
+    /// Every legal factor in ascending order, as the rule is written: quotients rounded up in floating point, no shortcut.
+    fn every_legal_factor(n_in: u64, n_out: u64) -> Vec<u64> {
+        let products = n_in * n_out;
+        let is_legal = |factor: &u64| {
+            let limit = cast::floor_i64((cast::f64_from_u64(products) / cast::f64_from_u64(n_in.min(*factor))).ceil());
+            (u64::try_from(limit).unwrap().is_multiple_of(n_out) || *factor >= n_in)
+                && (factor.is_multiple_of(n_in) || *factor < n_in)
+                && products.is_multiple_of(*factor)
+        };
+        (1..=products).filter(is_legal).collect()
+    }
 
-    #[test]
-    fn published_latencies_of_dense_networks() {
-        for (widths, asked, expected) in DENSE {
-            let legal: Vec<NonZeroU64> =
-                widths.windows(2).map(|pair| legal_reuse(pair[0], pair[1], factor(asked))).collect();
-            assert_eq!(resource_latency(&legal), expected, "{widths:?} {asked}");
+    proptest! {
+        #[test]
+        fn the_nearest_legal_factor_is_chosen(n_in in 1_u64..40, n_out in 1_u64..40, asked in 1_u64..2_000) {
+            let legal = every_legal_factor(n_in, n_out);
+            let by_rule: Vec<u64> =
+                (1..=n_in * n_out + 1).filter(|at| is_legal_reuse(n_in, n_out, factor(*at))).collect();
+            prop_assert_eq!(&by_rule, &legal);
+            // The first of the nearest in ascending order is the smaller one.
+            let nearest = legal.into_iter().min_by_key(|legal| legal.abs_diff(asked)).unwrap();
+            prop_assert_eq!(legal_reuse(n_in, n_out, factor(asked)).get(), nearest);
         }
     }
 
@@ -284,10 +328,20 @@ mod tests {
     }
 
     #[test]
-    fn a_convolution_in_partitions() {
-        // 28x28x3, 4x4 stride 4: 7 x 7 positions, one per cycle (Vivado; Vitis adds four).
-        assert_eq!(partitioned_interval(49, NonZeroU64::MIN), 49);
-        assert_eq!(partitioned_interval(49, factor(8)), 392);
+    fn layers_behind_the_slowest_work_on_its_last_packet() {
+        // 81 pixels three cycles each and a pipeline of 2; then a cycle for the ReLU, four for the dense layer, and one
+        // and a pipeline of 2, of which one is that cycle, for the last.
+        let layers = [
+            (LayerShape::Conv2d { pixels_in: 81, pixels_out: 16, n_in: 9, n_out: 8 }, 81, 3),
+            (LayerShape::Elementwise { pixels: 16 }, 16, 1),
+            (LayerShape::Dense { n_in: 128, n_out: 16 }, 16, 4),
+            (LayerShape::Elementwise { pixels: 1 }, 1, 1),
+        ];
+        let layers =
+            layers.map(|(shape, packets_in, reuse)| StreamLayer { shape, packets_in, reuse_factor: factor(reuse) });
+        let timing = stream_timing(&layers, Clock::new(40.0).unwrap()).unwrap();
+        assert_eq!(timing.layers.iter().map(|time| time.latency_cycles).collect::<Vec<_>>(), [245, 18, 20, 3]);
+        assert_eq!((timing.latency_cycles, timing.interval_cycles), (245 + 1 + 4 + 2, 246));
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! what rounding and overflow mean.
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
-use crate::hw::word::{Block, Word};
+use super::word::{Block, Word};
 use crate::net::Signal;
 use crate::num::{Overflow, Quantizer, Rounding};
 
 /// Moves values from one binary point to another, rounds and clips them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Requantizer<W> {
+pub(crate) struct Requantizer<W> {
     scale: Scale<W>,
     clip: Clip<W>,
 }
@@ -42,7 +42,7 @@ impl<W: Word> Requantizer<W> {
     /// Prepares `quantizer` for values of `input`.
     ///
     /// Both the input and the quantizer's range must lie strictly between `-2^(BITS-2)` and `2^(BITS-2)`.
-    pub(super) fn new(quantizer: Quantizer, input: &Signal) -> Self {
+    pub(crate) fn new(quantizer: Quantizer, input: &Signal) -> Self {
         let format = quantizer.format;
         let (low, high) = quantizer.range();
         let shift = input.frac_bits.saturating_sub(format.frac_bits());
@@ -103,7 +103,7 @@ impl<W: Word> Requantizer<W> {
 
     /// Quantizes every lane.
     #[inline(always)]
-    pub(super) fn apply(&self, values: &mut Block<W>) {
+    pub(crate) fn apply(&self, values: &mut Block<W>) {
         match self.scale {
             Scale::Right { by, base, negative, odd } => {
                 for v in values.iter_mut() {
@@ -149,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::hw::word::{LANES, fits};
+    use crate::hw::datapath::word::{LANES, fits};
     use crate::num::QFormat;
 
     fn check<W: Word>(quantizer: Quantizer, signal: &Signal, values: impl Iterator<Item = i64>) {

@@ -1,4 +1,5 @@
-//! `Program`: a network prepared for evaluation in words of one width.
+//! `Program`: a network prepared for evaluation in words of one width; as the unrolled accelerator computes it, and the
+//! engine with it.
 //!
 //! The nodes between input and output are gathered into layers: sums of products, followed by a tail that treats every
 //! value by itself (quantizers, `ReLU`) or moves it (reshape, padding). Dense layers and convolutions become one thing:
@@ -7,89 +8,100 @@
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use super::requantize::Requantizer;
-use crate::hw::word::{Block, LANES, Word, fits, shifted};
+use super::word::{Block, LANES, Word, fits, shifted};
 use crate::net::{Conv2d, Network, Node, NodeId, Op, Padding2d, TensorKind};
 use crate::num::cast;
 
 /// A network in words of `W`.
 #[derive(Debug, Clone)]
-pub(super) struct Program<W> {
+pub(crate) struct Program<W> {
     /// What happens to the input before the first layer.
-    pub(super) head: Head<W>,
+    pub(crate) head: Head<W>,
     /// Sums of products with what follows each, from input to output.
-    pub(super) layers: Vec<Layer<W>>,
+    pub(crate) layers: Vec<Layer<W>>,
     /// Number of values the network gives.
-    pub(super) output_len: usize,
+    pub(crate) output_len: usize,
 }
 
 /// Elementwise operations on the input, and where its values go.
 #[derive(Debug, Clone)]
-pub(super) struct Head<W> {
-    pub(super) tail: Tail<W>,
+pub(crate) struct Head<W> {
+    pub(crate) tail: Tail<W>,
     /// Place behind it, by place in the input.
-    pub(super) target: Vec<u32>,
+    pub(crate) target: Vec<u32>,
+    /// Whether every value keeps its place.
+    pub(crate) is_straight: bool,
 }
 
 /// Sums of products over the taps of a window, and the elementwise operations on the sums.
 #[derive(Debug, Clone)]
-pub(super) struct Layer<W> {
+pub(crate) struct Layer<W> {
     /// The weighted node.
-    pub(super) node: NodeId,
+    pub(crate) node: NodeId,
     /// Whether row `i` of the kernel stands for input value `i`, and there is one output position.
-    pub(super) is_dense: bool,
+    pub(crate) is_dense: bool,
     /// Number of input pixels.
-    pub(super) pixels: usize,
+    pub(crate) pixels: usize,
     /// Number of input values per pixel.
-    pub(super) in_channels: usize,
+    pub(crate) in_channels: usize,
     /// Number of output positions.
-    pub(super) positions: usize,
+    pub(crate) positions: usize,
     /// Number of output channels.
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
     /// Blocks that hold the output channels of one position.
-    pub(super) blocks: usize,
+    pub(crate) blocks: usize,
     /// Rows of weights `[tap, in_channel]` of `blocks` blocks, aligned to the accumulator's binary point.
-    pub(super) kernel: Vec<Block<W>>,
+    pub(crate) kernel: Vec<Block<W>>,
     /// One row of biases, aligned.
-    pub(super) bias: Vec<Block<W>>,
+    pub(crate) bias: Vec<Block<W>>,
     /// Left shift of each channel's products and bias that aligns them.
-    pub(super) product_align: Vec<u32>,
-    pub(super) bias_align: Vec<u32>,
+    pub(crate) product_align: Vec<u32>,
+    pub(crate) bias_align: Vec<u32>,
     /// Where each tap is used.
-    pub(super) uses: Lists<Use>,
+    pub(crate) uses: Lists<Use>,
+    /// What each output position sees.
+    pub(crate) sees: Lists<Sees>,
     /// Where each input pixel goes.
-    pub(super) reach: Lists<Reach>,
+    pub(crate) reach: Lists<Reach>,
     /// What happens to the sums.
-    pub(super) tail: Tail<W>,
+    pub(crate) tail: Tail<W>,
     /// Number of values behind the tail.
-    pub(super) target_len: usize,
+    pub(crate) target_len: usize,
     /// Place behind the tail, by output position and lane; `u32::MAX` where a lane only fills up a block.
-    pub(super) target: Vec<u32>,
+    pub(crate) target: Vec<u32>,
 }
 
 /// A tap at one output position sees one input pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Use {
-    pub(super) position: u32,
-    pub(super) pixel: u32,
+pub(crate) struct Use {
+    pub(crate) position: u32,
+    pub(crate) pixel: u32,
+}
+
+/// An output position sees one input pixel through one tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sees {
+    pub(crate) pixel: u32,
+    pub(crate) tap: u32,
 }
 
 /// An input pixel enters one output position through one tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reach {
-    pub(super) position: u32,
-    pub(super) tap: u32,
+pub(crate) struct Reach {
+    pub(crate) position: u32,
+    pub(crate) tap: u32,
 }
 
 /// Lists of unequal length in one piece of memory.
 #[derive(Debug, Clone)]
-pub(super) struct Lists<T> {
+pub(crate) struct Lists<T> {
     starts: Vec<u32>,
     items: Vec<T>,
 }
 
 impl<T: Copy> Lists<T> {
     /// `count` lists out of `(list, item)` pairs; within a list the order is kept.
-    pub(super) fn new(count: usize, pairs: &[(usize, T)]) -> Self {
+    pub(crate) fn new(count: usize, pairs: &[(usize, T)]) -> Self {
         let mut lists = Self { starts: vec![0], items: Vec::with_capacity(pairs.len()) };
         let mut sorted: Vec<&(usize, T)> = pairs.iter().collect();
         sorted.sort_by_key(|(list, _)| *list);
@@ -104,14 +116,14 @@ impl<T: Copy> Lists<T> {
     }
 
     #[inline(always)]
-    pub(super) fn get(&self, list: usize) -> &[T] {
+    pub(crate) fn get(&self, list: usize) -> &[T] {
         &self.items[cast::index(self.starts[list])..cast::index(self.starts[list + 1])]
     }
 }
 
 /// Elementwise operations one after another.
 #[derive(Debug, Clone)]
-pub(super) struct Tail<W> {
+pub(crate) struct Tail<W> {
     steps: Vec<Step<W>>,
 }
 
@@ -124,7 +136,7 @@ enum Step<W> {
 impl<W: Word> Tail<W> {
     /// What becomes of the values in a block.
     #[inline(always)]
-    pub(super) fn apply(&self, values: &mut Block<W>) {
+    pub(crate) fn apply(&self, values: &mut Block<W>) {
         for step in &self.steps {
             match step {
                 Step::Requantize(requantizer) => requantizer.apply(values),
@@ -140,12 +152,26 @@ impl<W: Word> Tail<W> {
 
 impl<W: Word> Layer<W> {
     /// Lanes in the sums of one position, those that only fill up included.
-    pub(super) const fn lanes(&self) -> usize {
+    pub(crate) const fn lanes(&self) -> usize {
         self.blocks * LANES
     }
 
+    /// Puts `raw` into the place of a weight or bias register.
+    ///
+    /// # Panics
+    /// When the layer has no such register.
+    pub(crate) fn set(&mut self, tensor: TensorKind, index: usize, raw: i64) {
+        let (row, lane) = (index / self.channels, index % self.channels);
+        let value = self.aligned(tensor, lane, raw);
+        let rows = match tensor {
+            TensorKind::Kernel => &mut self.kernel,
+            TensorKind::Bias => &mut self.bias,
+        };
+        rows[row * self.blocks + lane / LANES][lane % LANES] = value;
+    }
+
     /// What `delta` more in a register of output channel `lane` adds per unit of its input (a bias: adds).
-    pub(super) fn aligned(&self, tensor: TensorKind, lane: usize, delta: i64) -> W {
+    pub(crate) fn aligned(&self, tensor: TensorKind, lane: usize, delta: i64) -> W {
         let by = match tensor {
             TensorKind::Kernel => self.product_align[lane],
             TensorKind::Bias => self.bias_align[lane],
@@ -156,7 +182,7 @@ impl<W: Word> Layer<W> {
 
 impl<W: Word> Program<W> {
     /// Prepares `network`; `None` when its values do not all fit these words (see [`fits`]).
-    pub(super) fn new(network: &Network) -> Option<Self> {
+    pub(crate) fn new(network: &Network) -> Option<Self> {
         let path = path_to_output(network);
         if !path.iter().all(|id| fits::<W>(&network.node(*id).signal)) {
             return None;
@@ -164,7 +190,8 @@ impl<W: Word> Program<W> {
         let weighted: Vec<usize> =
             (0..path.len()).filter(|at| network.node(path[*at]).op.tensor(TensorKind::Kernel).is_some()).collect();
         let (tail, len, target) = elementwise(network, &path[..weighted.first().copied().unwrap_or(path.len())]);
-        let mut program = Self { head: Head { tail, target }, layers: Vec::new(), output_len: len };
+        let is_straight = target.iter().copied().eq(0..cast::id(target.len()));
+        let mut program = Self { head: Head { tail, target, is_straight }, layers: Vec::new(), output_len: len };
         for (start, end) in weighted.iter().zip(weighted.iter().skip(1).chain([&path.len()])) {
             let layer = Layer::new(network, &path[*start..*end]);
             program.output_len = layer.target_len;
@@ -174,7 +201,7 @@ impl<W: Word> Program<W> {
     }
 
     /// The layer a node's registers belong to; `None` when the output does not depend on the node.
-    pub(super) fn layer_of(&self, node: NodeId) -> Option<usize> {
+    pub(crate) fn layer_of(&self, node: NodeId) -> Option<usize> {
         self.layers.iter().position(|layer| layer.node == node)
     }
 }
@@ -240,9 +267,14 @@ impl<W: Word> Layer<W> {
             .iter()
             .map(|(tap, at)| (cast::index(at.pixel), Reach { position: at.position, tap: cast::id(*tap) }))
             .collect();
+        let sees: Vec<(usize, Sees)> = uses
+            .iter()
+            .map(|(tap, at)| (cast::index(at.position), Sees { pixel: at.pixel, tap: cast::id(*tap) }))
+            .collect();
         let (tail, target_len, plain_target) = elementwise(network, stretch);
         let mut target = Vec::with_capacity(plain_target.len() / channels * blocks * LANES);
         for position in plain_target.chunks_exact(channels) {
+            debug_assert!(position.windows(2).all(|pair| pair[1] == pair[0] + 1), "channels stay side by side");
             target.extend(position);
             target.resize(target.len().next_multiple_of(LANES), u32::MAX);
         }
@@ -259,6 +291,7 @@ impl<W: Word> Layer<W> {
             product_align,
             bias_align,
             uses: Lists::new(taps, &uses),
+            sees: Lists::new(node.len() / channels, &sees),
             reach: Lists::new(pixels, &reach),
             tail,
             target_len,

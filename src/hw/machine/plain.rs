@@ -1,0 +1,181 @@
+//! The arithmetic of single nodes on words of their own width: what wires of a stage carry, whatever stands in the
+//! registers.
+//!
+//! Slower than the datapath's vector words, which rely on proven ranges: here sums and copies wrap at the width that the
+//! hardware gives them, so any content of any register has its result.
+
+use crate::net::{Conv2d, Network, Node, NodeId, Op, Padding2d, Signal, TensorKind, WeightTensor};
+
+/// What the weight and bias registers show in this cycle, by node.
+#[derive(Debug, Clone)]
+pub(super) struct Registers {
+    nodes: Vec<NodeRegisters>,
+}
+
+/// What the registers of one node show, in C order; nothing for a node without weights.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NodeRegisters {
+    pub(super) kernel: Vec<i64>,
+    pub(super) bias: Vec<i64>,
+}
+
+impl Registers {
+    /// As configured.
+    pub(super) fn new(network: &Network) -> Self {
+        let raw =
+            |node: &Node, kind| node.op.tensor(kind).map_or(Vec::new(), |tensor: &WeightTensor| tensor.raw().to_vec());
+        let nodes = network.nodes().iter();
+        Self {
+            nodes: nodes
+                .map(|node| NodeRegisters { kernel: raw(node, TensorKind::Kernel), bias: raw(node, TensorKind::Bias) })
+                .collect(),
+        }
+    }
+
+    pub(super) fn set(&mut self, node: NodeId, kind: TensorKind, index: usize, value: i64) {
+        let registers = &mut self.nodes[node.index()];
+        match kind {
+            TensorKind::Kernel => registers.kernel[index] = value,
+            TensorKind::Bias => registers.bias[index] = value,
+        }
+    }
+
+    pub(super) fn of(&self, node: NodeId) -> &NodeRegisters {
+        &self.nodes[node.index()]
+    }
+}
+
+/// The low bits of `value` that a register of this signal holds, with their sign where it has one.
+pub(super) fn held(signal: &Signal, value: i64) -> i64 {
+    let spare = 64 - signal.width_bits();
+    if signal.low < 0 { (value << spare) >> spare } else { ((value.cast_unsigned() << spare) >> spare).cast_signed() }
+}
+
+/// One value through an operation that treats every value by itself.
+pub(super) fn elementwise(node: &Node, from: &Node, value: i64) -> i64 {
+    match &node.op {
+        Op::Quantize(quantizer) | Op::Input(quantizer) => quantizer.quantize(value, from.signal.frac_bits),
+        Op::Relu => value.max(0),
+        Op::Dense(_) | Op::Conv2d(_) | Op::Reshape | Op::ZeroPad2d(_) => value,
+    }
+}
+
+/// The nodes of a stage one after another on a whole frame.
+pub(super) fn frame(network: &Network, nodes: &[NodeId], registers: &Registers, mut values: Vec<i64>) -> Vec<i64> {
+    for id in nodes {
+        let node = network.node(*id);
+        let from = network.node(node.inputs[0]);
+        match &node.op {
+            Op::Dense(_) => {
+                let mut sums = vec![0; node.len()];
+                add_share(node, registers.of(*id), Share::ALL, &values, &mut sums);
+                values = sums;
+            }
+            Op::Conv2d(conv) => {
+                let channels = node.shape[2];
+                let mut sums = vec![0; node.len()];
+                let mut window = vec![0; node.fan_in()];
+                for (position, sums) in sums.chunks_exact_mut(channels).enumerate() {
+                    see(node, from, conv, position, &values, &mut window);
+                    add_share(node, registers.of(*id), Share::ALL, &window, sums);
+                }
+                values = sums;
+            }
+            Op::ZeroPad2d(padding) => values = padded(node, from, *padding, &values),
+            Op::Input(_) | Op::Quantize(_) | Op::Relu | Op::Reshape => {
+                for value in &mut values {
+                    *value = held(&node.signal, elementwise(node, from, *value));
+                }
+            }
+        }
+    }
+    values
+}
+
+/// What the window of a convolution sees at an output position, in the order of a kernel's rows.
+pub(super) fn see(node: &Node, from: &Node, conv: &Conv2d, position: usize, values: &[i64], window: &mut [i64]) {
+    let (out_row, out_column) = (position / node.shape[1], position % node.shape[1]);
+    let (columns, channels) = (from.shape[1], from.shape[2]);
+    for kernel_row in 0..conv.window.kernel[0] {
+        let row = conv.window.input_row(out_row, kernel_row, from.shape[0]);
+        for kernel_column in 0..conv.window.kernel[1] {
+            let column = conv.window.input_column(out_column, kernel_column, columns);
+            let tap = (kernel_row * conv.window.kernel[1] + kernel_column) * channels;
+            let seen = &mut window[tap..tap + channels];
+            match (row, column) {
+                (Some(row), Some(column)) => {
+                    seen.copy_from_slice(&values[(row * columns + column) * channels..][..channels]);
+                }
+                _ => seen.fill(0),
+            }
+        }
+    }
+}
+
+fn padded(node: &Node, from: &Node, padding: Padding2d, values: &[i64]) -> Vec<i64> {
+    let mut padded = vec![0; node.len()];
+    let row_len = from.shape[1] * from.shape[2];
+    for (row, row_values) in values.chunks_exact(row_len).enumerate() {
+        let start = ((row + padding.top) * node.shape[1] + padding.left) * node.shape[2];
+        padded[start..start + row_len].copy_from_slice(row_values);
+    }
+    padded
+}
+
+/// Every so many-th product of a layer, counted output by output: what its multipliers do in one cycle
+/// (`nnet_dense_resource.h`: multiplier `m` takes product `first + m * apart`).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub(super) first: usize,
+    pub(super) apart: usize,
+}
+
+impl Share {
+    /// All products in one cycle.
+    pub(super) const ALL: Self = Self { first: 0, apart: 1 };
+}
+
+/// Adds a share of the products to the accumulators, and with the first share the biases.
+pub(super) fn add_share(node: &Node, registers: &NodeRegisters, share: Share, inputs: &[i64], sums: &mut [i64]) {
+    let channels = sums.len();
+    if share.apart == 1 {
+        add_all(registers, inputs, sums, node);
+    } else {
+        let products = inputs.len() * channels;
+        let (mut out, mut input) = (share.first / inputs.len(), share.first % inputs.len());
+        for _ in (share.first..products).step_by(share.apart) {
+            let product = registers.kernel[input * channels + out].wrapping_mul(inputs[input]);
+            sums[out] = sums[out].wrapping_add(shifted(product, node.align[out].product));
+            input += share.apart;
+            while input >= inputs.len() {
+                input -= inputs.len();
+                out += 1;
+            }
+        }
+    }
+    for (out, sum) in sums.iter_mut().enumerate() {
+        if share.first == 0 {
+            let bias = registers.bias.get(out).copied().unwrap_or_default();
+            *sum = sum.wrapping_add(shifted(bias, node.align[out].bias));
+        }
+        *sum = held(&node.signal, *sum);
+    }
+}
+
+/// All products, input by input so that rows of weights are read as they lie.
+fn add_all(registers: &NodeRegisters, inputs: &[i64], sums: &mut [i64], node: &Node) {
+    let channels = sums.len();
+    for (input, row) in inputs.iter().zip(registers.kernel.chunks_exact(channels)) {
+        if *input == 0 {
+            continue;
+        }
+        for ((sum, weight), align) in sums.iter_mut().zip(row).zip(&node.align) {
+            *sum = sum.wrapping_add(shifted(weight.wrapping_mul(*input), align.product));
+        }
+    }
+}
+
+/// `value * 2^by` modulo 2^64, whatever the distance.
+fn shifted(value: i64, by: u32) -> i64 {
+    value.checked_shl(by).unwrap_or(0)
+}

@@ -1,0 +1,178 @@
+//! Tests of part counts: by hand, against what the schedule says, and where padding needs nothing.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::hw::test_networks::{
+    conv, dense, econ_t_large, econ_t_medium, econ_t_small, quantizer, scheduled, without_bias,
+};
+use crate::hw::{AreaModel, Technology};
+use crate::net::{NetworkBuilder, Padding2d, Window2d};
+
+fn all_parts(network: &Network, io: Io, factor: u64) -> Vec<PartCounts> {
+    count_parts(network, &scheduled(network, io, factor)).into_iter().map(|layer| layer.counts).collect()
+}
+
+/// Parts of the layers with weights.
+fn parts(network: &Network, io: Io, factor: u64) -> Vec<PartCounts> {
+    all_parts(network, io, factor).into_iter().filter(|parts| parts.register_bits > 0).collect()
+}
+
+#[test]
+fn parts_of_a_dense_layer_by_hand() {
+    // 4 inputs of 6 bits, weights of 4 bits, 2 outputs, no bias: products of 10 bits, sums of 11 and 12.
+    let expected = PartCounts {
+        register_bits: 32,
+        macs: 8,
+        multipliers: 8,
+        adders: 6,
+        adder_bits: 2 * (2 * 11 + 12),
+        multiplexer_bits: 0,
+        pipeline_bits: 2 * 12,
+        buffer_bits: 0,
+    };
+    assert_eq!(parts(&without_bias(), Io::EconT, 1), [expected]);
+    // Sums and results have a register each.
+    let in_steps = PartCounts { pipeline_bits: 48, ..expected };
+    assert_eq!(parts(&without_bias(), Io::Parallel, 1), [in_steps]);
+    // Two products to a multiplier (3 is not legal, 2 is as near as 4): 4 multipliers, 4 choices of 6 + 4 bits.
+    let shared = PartCounts { multipliers: 4, adders: 4, adder_bits: 48, multiplexer_bits: 40, ..in_steps };
+    assert_eq!(parts(&without_bias(), Io::Parallel, 3), [shared]);
+    // One packet of four values comes and one of two goes: a FIFO of one packet instead of the result's register.
+    let stream = PartCounts { pipeline_bits: 24, buffer_bits: 24, ..shared };
+    assert_eq!(parts(&without_bias(), Io::Stream, 3), [stream]);
+}
+
+#[test]
+fn parts_of_a_convolution_by_hand() {
+    // Input 8x8 of 11 bits, 3x3x1x8 of 6 bits, stride 2, padded below and right: 16 positions, outputs of 8 channels.
+    let network = econ_t_medium();
+    let accumulator = u64::from(network.node(network.find("conv").unwrap()).signal.width_bits());
+    let conv = |io, factor| parts(&network, io, factor)[0];
+    // The multipliers of one position, though the last row and column use some of them for padding.
+    assert_eq!([1, 3, 9, 18].map(|factor| conv(Io::Parallel, factor).multipliers), [72, 24, 8, 4]);
+    assert_eq!(conv(Io::Stream, 9).multipliers, 8);
+    // Each of nine taps chooses among 16 positions, of which four or seven may be one and the same zero.
+    let choices = 4 * 15 + 4 * 12 + 9;
+    assert_eq!(conv(Io::Parallel, 1).multiplexer_bits, choices * 11);
+    assert_eq!(conv(Io::Stream, 1).multiplexer_bits, 0);
+    let shared = 64 * (6 + 11) + 8 * accumulator;
+    assert_eq!(conv(Io::Parallel, 9).multiplexer_bits, choices * 11 + shared);
+    assert_eq!(conv(Io::Stream, 9).multiplexer_bits, shared);
+    // Sums of a step, and the results of a frame behind the stage.
+    assert_eq!(conv(Io::Parallel, 1).pipeline_bits, (8 + 128) * accumulator);
+}
+
+#[test]
+fn buffers_of_a_streaming_network_by_hand() {
+    let network = econ_t_medium();
+    let width = |name: &str| u64::from(network.node(network.find(name).unwrap()).signal.width_bits());
+    let buffers: Vec<u64> = all_parts(&network, Io::Stream, 1).into_iter().map(|parts| parts.buffer_bits).collect();
+    // Zeros make 9x9 pixels of the 8x8, held in a FIFO; two rows of nine and a window of 3x3; 16 packets of 8 sums.
+    let conv = (81 + 2 * 9 + 9) * 11 + 16 * 8 * width("conv");
+    // 16 packets of 8 activations; the dense layer collects them all, and gives one packet of 16 sums.
+    let expected = [0, conv, 16 * 8 * 12, 0, 128 * 12 + 16 * width("dense"), 16 * 9];
+    assert_eq!(buffers, expected);
+    let pipeline: Vec<u64> = all_parts(&network, Io::Stream, 1).into_iter().map(|parts| parts.pipeline_bits).collect();
+    assert_eq!(pipeline, [11, 8 * width("conv"), 0, 0, 16 * width("dense"), 0]);
+    // A quantizer works on one packet at a time.
+    let values: Vec<u64> = count_parts(&network, &scheduled(&network, Io::Stream, 1))
+        .iter()
+        .map(|layer| layer.elementwise_values)
+        .collect();
+    assert_eq!(values[2], 8);
+    assert!(all_parts(&network, Io::Parallel, 4).iter().all(|parts| parts.buffer_bits == 0));
+}
+
+#[test]
+fn products_with_padding_are_not_counted() {
+    // 3x3 over 8x8, stride 2, "same": the odd padding lies below and right, so the last row and column see 2 of 3.
+    let taps = 16 * 9 - 4 * 3 - 4 * 3 + 1;
+    let [medium, large] = [econ_t_medium(), econ_t_large()].map(|network| parts(&network, Io::EconT, 1));
+    assert_eq!((medium[0].macs, medium[1].macs), (taps * 8, 2_048));
+    // 5x5 over 8x8, stride 2, "same": one above and left, two below and right: rows see 4, 5, 5, 3 of 5.
+    assert_eq!(large[0].macs, 17 * 17 * 32);
+    assert_eq!(parts(&econ_t_small(), Io::EconT, 1).iter().map(|parts| parts.macs).sum::<u64>(), 1_024 + 256);
+}
+
+#[test]
+fn padding_of_its_own_counts_as_padding_of_the_window() {
+    let build = |explicit: bool| {
+        let mut net = NetworkBuilder::new("padded", "input", &[4, 4, 2], quantizer("ap_fixed<6,2>")).unwrap();
+        let padding = Padding2d { top: 1, bottom: 2, left: 0, right: 1 };
+        let (source, padding) = if explicit {
+            let padded = net.push("pad", Op::ZeroPad2d(padding), &[net.input()]).unwrap();
+            let relu = net.push("relu", Op::Quantize(quantizer("ap_ufixed<6,2>")), &[padded]).unwrap();
+            (relu, Padding2d::default())
+        } else {
+            (net.push("relu", Op::Quantize(quantizer("ap_ufixed<6,2>")), &[net.input()]).unwrap(), padding)
+        };
+        let format = QFormat::signed(4, 1).unwrap();
+        let kernel = WeightTensor::new(vec![3, 2, 2, 3], vec![1; 36], format).unwrap();
+        let window = Window2d { kernel: [3, 2], stride: [1, 1], padding };
+        net.push("conv", Op::Conv2d(Conv2d { kernel, bias: None, window }), &[source]).unwrap();
+        net.finish().unwrap()
+    };
+    for (io, factor) in [(Io::EconT, 1), (Io::Parallel, 1), (Io::Parallel, 4)] {
+        assert_eq!(parts(&build(true), io, factor), parts(&build(false), io, factor));
+    }
+    let area = |explicit| {
+        let network = build(explicit);
+        let technology = Technology::shipped("osu018").unwrap();
+        AreaModel::new(&network, &technology, &scheduled(&network, Io::EconT, 1)).report(&[]).unwrap().area
+    };
+    assert_eq!(area(true), area(false));
+}
+
+#[test]
+fn trees_add_all_operands_and_grow_to_the_accumulator() {
+    for operands in 1..200 {
+        assert_eq!(AdderTree::new(operands, 8, 63).adders, operands - 1);
+    }
+    assert_eq!(AdderTree::new(0, 8, 63).bits, 0);
+    // 9 operands: 4 adders of 9 bits, 2 of 10, 1 of 11, 1 of 12.
+    assert_eq!(AdderTree::new(9, 8, 63).bits, 4 * 9 + 2 * 10 + 11 + 12);
+    assert_eq!(AdderTree::new(9, 8, 10).bits, 4 * 9 + 2 * 10 + 10 + 10);
+}
+
+#[test]
+fn registers_stand_where_layers_meet() {
+    let bits = |io| all_parts(&econ_t_medium(), io, 1).into_iter().map(|parts| parts.pipeline_bits).collect::<Vec<_>>();
+    // Input of 64 x 11 bits, activations of 128 x 12 bits, outputs of 16 x 9 bits.
+    assert_eq!(bits(Io::EconT), [704, 0, 1_536, 0, 0, 144]);
+    let parallel = bits(Io::Parallel);
+    assert_eq!([parallel[0], parallel[2], parallel[3], parallel[5]], [704, 1_536, 0, 144]);
+}
+
+proptest! {
+    #[test]
+    fn multipliers_follow_the_schedule(
+        rows in 1_usize..7,
+        outputs in 1_usize..5,
+        width in 2_u8..8,
+        factor in 1_u64..50,
+        io in prop::sample::select(vec![Io::Parallel, Io::Stream]),
+    ) {
+        let mut net = NetworkBuilder::new("random", "input", &[rows, rows, 1], quantizer("ap_fixed<6,2>")).unwrap();
+        let input = net.input();
+        let first = conv(&mut net, "conv", input, 3, outputs, width);
+        let relu = net.push("relu", Op::Relu, &[first]).unwrap();
+        let narrow = net.push("narrow", Op::Quantize(quantizer("ap_ufixed<6,2>")), &[relu]).unwrap();
+        dense(&mut net, "dense", narrow, 3, width);
+        let network = net.finish().unwrap();
+        let schedule = scheduled(&network, io, factor);
+        let (unrolled, shared) = (parts(&network, Io::EconT, 1), parts(&network, io, factor));
+        for (name, (unrolled, shared)) in ["conv", "dense"].into_iter().zip(unrolled.iter().zip(&shared)) {
+            let stage = schedule.stages.iter().find(|stage| stage.name == name).unwrap();
+            prop_assert_eq!(unrolled.macs, shared.macs);
+            prop_assert_eq!(unrolled.multipliers, unrolled.macs);
+            prop_assert_eq!(unrolled.register_bits, shared.register_bits);
+            // In so many cycles they can form all products, and with one output position of them less they could not.
+            let cycles = stage.partitions * stage.reuse_factor.get();
+            prop_assert!(shared.multipliers * cycles >= shared.macs);
+            let node = network.node(network.find(name).unwrap());
+            let outputs = cast::u64_from_len(*node.shape.last().unwrap());
+            prop_assert!(shared.multipliers <= cast::u64_from_len(node.fan_in()) * outputs / stage.reuse_factor.get());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Tests of whole schedules: the ECON-T, published reports of hls4ml designs, and what does not go together.
+
+use super::*;
+use crate::hw::test_networks::{econ_t_medium, econ_t_small, quantizer};
+use crate::net::{Conv2d, Dense, NetworkBuilder, WeightTensor, Window2d};
+use crate::num::QFormat;
+
+fn factor(factor: u64) -> NonZeroU64 {
+    NonZeroU64::new(factor).unwrap()
+}
+
+fn options(io: Io, reuse: u64, strategy: Strategy) -> ScheduleOptions {
+    ScheduleOptions { io, reuse_factor: factor(reuse), strategy, ..ScheduleOptions::econ_t() }
+}
+
+fn ones(shape: Vec<usize>) -> WeightTensor {
+    let count = shape.iter().product();
+    WeightTensor::new(shape, vec![1; count], QFormat::signed(4, 1).unwrap()).unwrap()
+}
+
+/// Dense layers in a row, a `ReLU` between each two.
+fn dense_layers(widths: &[usize]) -> Network {
+    let mut net = NetworkBuilder::new("dense", "input", &[widths[0]], quantizer("ap_fixed<6,2>")).unwrap();
+    let mut last = net.input();
+    for (index, pair) in widths.windows(2).enumerate() {
+        if index > 0 {
+            last = net.push(&format!("relu_{index}"), Op::Relu, &[last]).unwrap();
+        }
+        let op = Dense { kernel: ones(pair.to_vec()), bias: None };
+        last = net.push(&format!("dense_{index}"), Op::Dense(op), &[last]).unwrap();
+    }
+    net.finish().unwrap()
+}
+
+/// A convolution over a square map without padding, and a `ReLU`.
+fn convolution(side: usize, channels: usize, kernel: usize, stride: usize, filters: usize) -> Network {
+    let mut net = NetworkBuilder::new("conv", "input", &[side, side, channels], quantizer("ap_fixed<6,2>")).unwrap();
+    let window = Window2d { kernel: [kernel; 2], stride: [stride; 2], padding: Padding2d::default() };
+    let op = Conv2d { kernel: ones(vec![kernel, kernel, channels, filters]), bias: None, window };
+    let conv = net.push("conv", Op::Conv2d(op), &[net.input()]).unwrap();
+    net.push("relu", Op::Relu, &[conv]).unwrap();
+    net.finish().unwrap()
+}
+
+#[test]
+fn the_econ_t_answers_in_two_cycles_and_takes_a_frame_in_each() {
+    for network in [econ_t_small(), econ_t_medium()] {
+        let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
+        let cycles = (schedule.latency_cycles, schedule.interval_cycles, schedule.machine_latency_cycles(&network));
+        assert_eq!(cycles, (2, 1, 2));
+        assert!((schedule.clock.period_s() * 2.0 - 50e-9).abs() < 1e-15);
+    }
+}
+
+#[test]
+fn a_parallel_design_hands_frames_from_layer_to_layer() {
+    let network = econ_t_medium();
+    for (reuse, strategy) in [(1, Strategy::Latency), (4, Strategy::Resource), (9, Strategy::Resource)] {
+        let schedule = Schedule::new(&network, &options(Io::Parallel, reuse, strategy)).unwrap();
+        assert_eq!(schedule.machine_latency_cycles(&network), schedule.latency_cycles);
+    }
+}
+
+#[test]
+fn zeros_of_a_layer_of_its_own_come_with_the_frame() {
+    let mut net = NetworkBuilder::new("padded", "input", &[4, 4, 1], quantizer("ap_fixed<6,2>")).unwrap();
+    let padding = Padding2d { top: 1, bottom: 1, left: 1, right: 1 };
+    let pad = net.push("pad", Op::ZeroPad2d(padding), &[net.input()]).unwrap();
+    let window = Window2d { kernel: [3, 3], stride: [1, 1], padding: Padding2d::default() };
+    net.push("conv", Op::Conv2d(Conv2d { kernel: ones(vec![3, 3, 1, 2]), bias: None, window }), &[pad]).unwrap();
+    let network = net.finish().unwrap();
+    let parallel = Schedule::new(&network, &options(Io::Parallel, 1, Strategy::Latency)).unwrap();
+    // A cycle for the zeros, one for each of sixteen positions, one for the adder tree.
+    assert_eq!((parallel.latency_cycles, parallel.machine_latency_cycles(&network)), (18, 18));
+    let stream = Schedule::new(&network, &options(Io::Stream, 1, Strategy::Latency)).unwrap();
+    assert_eq!(stream.stages.iter().map(|stage| stage.packets_out).collect::<Vec<_>>(), [36, 16]);
+}
+
+/// Latencies in `jdweitz/wa-hls4ml`, `data/concatenated_3layer_json_to_csv.csv` (Vitis 2023.2, 5 ns): widths, reuse
+/// factor asked for, best and worst. The interval is the best latency in every row of the table.
+const DENSE: [([usize; 4], u64, [u64; 2]); 10] = [
+    ([104, 48, 104, 104], 1024, [2917, 2920]),
+    ([104, 48, 104, 104], 2047, [6869, 6872]),
+    ([104, 48, 104, 104], 4093, [15397, 15400]),
+    ([104, 48, 104, 120], 2047, [6245, 6248]),
+    ([104, 48, 104, 72], 1024, [3021, 3024]),
+    ([104, 48, 112, 120], 2047, [6597, 6600]),
+    ([24, 104, 96, 112], 1024, [2853, 2856]),
+    ([24, 104, 96, 48], 4093, [10437, 10440]),
+    ([24, 104, 96, 88], 4093, [10053, 10056]),
+    ([24, 112, 8, 24], 1024, [2437, 2440]),
+];
+
+#[test]
+fn published_latencies_of_dense_networks() {
+    for (widths, asked, expected) in DENSE {
+        let network = dense_layers(&widths);
+        let wish =
+            ScheduleOptions { clock: Clock::new(200.0).unwrap(), ..options(Io::Parallel, asked, Strategy::Resource) };
+        let schedule = Schedule::new(&network, &wish).unwrap();
+        let latencies = [schedule.latency_cycles, schedule.worst_latency_cycles];
+        assert_eq!(latencies, expected, "{widths:?} {asked}");
+        assert_eq!(schedule.interval_cycles, expected[0], "{widths:?} {asked}");
+    }
+}
+
+#[test]
+fn a_convolution_in_partitions() {
+    // 28x28x3, 4x4 stride 4, 32 filters: 7 x 7 positions, one per cycle (Vivado; Vitis adds four).
+    let network = convolution(28, 3, 4, 4, 32);
+    let interval = |reuse| {
+        let schedule = Schedule::new(&network, &options(Io::Parallel, reuse, Strategy::Resource)).unwrap();
+        assert_eq!(schedule.stages[0].partitions, 49);
+        schedule.interval_cycles
+    };
+    assert_eq!((interval(1), interval(8)), (49, 392));
+}
+
+/// `fastmachinelearning/hls4ml-tutorial`, pruned streaming CNN on 32x32x3 (Vivado 2020.1, 5 ns, reuse 1): its
+/// convolutions with their `ReLU`s, and its dense layers. The test of `timing` has the whole network with its pooling.
+#[test]
+fn published_latencies_of_a_streaming_network() {
+    let stream = |network: &Network| {
+        let wish = ScheduleOptions { clock: Clock::new(200.0).unwrap(), ..options(Io::Stream, 1, Strategy::Latency) };
+        let stages = Schedule::new(network, &wish).unwrap().stages;
+        let numbers = |stage: &Stage| (stage.packets_in, stage.latency_cycles, stage.fifo_depth);
+        stages.iter().filter(|stage| !stage.name.starts_with("relu_")).map(numbers).collect::<Vec<_>>()
+    };
+    assert_eq!(stream(&convolution(32, 3, 3, 1, 16)), [(1_024, 1_027, 900), (900, 902, 900)]);
+    assert_eq!(stream(&convolution(15, 16, 3, 1, 16)), [(225, 229, 169), (169, 171, 169)]);
+    assert_eq!(stream(&convolution(6, 16, 3, 1, 24)), [(36, 40, 16), (16, 18, 16)]);
+
+    let mut net = NetworkBuilder::new("dense", "input", &[2, 2, 24], quantizer("ap_fixed<6,2>")).unwrap();
+    let mut last = net.reshape("flat", net.input(), vec![96]).unwrap();
+    for (index, pair) in [96, 42, 64, 10].windows(2).enumerate() {
+        let op = Dense { kernel: ones(pair.to_vec()), bias: None };
+        last = net.push(&format!("dense_{index}"), Op::Dense(op), &[last]).unwrap();
+    }
+    // The report has 2 cycles for the last one; see docs/schedule.md.
+    assert_eq!(stream(&net.finish().unwrap()), [(4, 7, 1), (1, 3, 1), (1, 3, 1)]);
+}
+
+#[test]
+fn fifos_are_no_deeper_than_asked() {
+    let network = econ_t_medium();
+    let wish = ScheduleOptions { fifo_depth: Some(factor(5)), ..options(Io::Stream, 1, Strategy::Latency) };
+    let depths: Vec<u64> =
+        Schedule::new(&network, &wish).unwrap().stages.iter().map(|stage| stage.fifo_depth).collect();
+    assert_eq!(depths, [5, 5, 5, 1, 1]);
+}
+
+#[test]
+fn layers_have_wishes_of_their_own() {
+    let network = econ_t_medium();
+    let own = LayerOptions { reuse_factor: Some(factor(7)), strategy: Some(Strategy::Resource) };
+    let wish =
+        ScheduleOptions { layers: vec![("conv".to_owned(), own)], ..options(Io::Parallel, 2, Strategy::Latency) };
+    let schedule = Schedule::new(&network, &wish).unwrap();
+    let of = |name: &str| {
+        let stage = schedule.stages.iter().find(|stage| stage.name == name).unwrap();
+        (stage.asked_reuse.get(), stage.reuse_factor.get(), stage.strategy, stage.is_legalized())
+    };
+    // Nine products per output of eight channels: 1, 3, 9, 18, 36 and 72 are legal.
+    assert_eq!(of("conv"), (7, 9, Strategy::Resource, true));
+    assert_eq!(of("dense"), (2, 2, Strategy::Latency, false));
+}
+
+#[test]
+fn what_does_not_go_together() {
+    let network = econ_t_medium();
+    let error = |options: &ScheduleOptions| Schedule::new(&network, options).unwrap_err().to_string();
+    let text = error(&options(Io::EconT, 2, Strategy::Latency));
+    assert!(
+        text.contains("`conv`") && text.contains("reuse factor 2") && text.contains("parallel or stream"),
+        "{text}"
+    );
+    for layer in ["relu", "conf"] {
+        let layers = vec![(layer.to_owned(), LayerOptions::default())];
+        let text = error(&ScheduleOptions { layers, ..ScheduleOptions::econ_t() });
+        assert!(text.contains(layer) && text.contains("conv, dense"), "{text}");
+    }
+    assert!("serial".parse::<Io>().unwrap_err().to_string().contains("econ_t, parallel or stream"));
+    assert!("area".parse::<Strategy>().unwrap_err().to_string().contains("latency or resource"));
+    for io in Io::ALL {
+        assert_eq!(io.to_string().parse(), Ok(io));
+    }
+    for strategy in Strategy::ALL {
+        assert_eq!(strategy.to_string().parse(), Ok(strategy));
+    }
+}
