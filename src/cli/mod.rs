@@ -73,7 +73,7 @@ enum Verb {
     /// Show what each area budget for selective TMR buys, for several rankings of the bits
     Sweep(sweep::Arguments),
     /// Expose a design to upsets for hours, and say how often its output goes wrong, and how wrong
-    Simulate(simulate::Arguments),
+    Simulate(Box<simulate::Arguments>),
     /// Generate synthetic events of HGCal modules as CSV
     Events(events::Arguments),
 }

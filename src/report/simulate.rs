@@ -255,14 +255,19 @@ impl SimulateReport<'_> {
             text.push_str(&line);
             text.push('\n');
         };
-        let rate = setup.rate.as_ref().map_or_else(String::new, |rate| format!("{rate}; "));
+        let rate = setup.rate.clone().unwrap_or_default();
         line(format!(
-            "io {}, {} MHz, a frame every {} cycle(s)",
+            "io {}, {} MHz, a frame every {}",
             setup.io,
             short(setup.clock_mhz),
-            count(setup.interval_cycles)
+            if setup.interval_cycles == 1 {
+                "cycle".to_owned()
+            } else {
+                format!("{} cycles", count(setup.interval_cycles))
+            }
         ));
-        line(format!("environment {}: {rate}{}", setup.environment, setup.source));
+        line(format!("environment {}: {rate}", setup.environment).trim_end_matches([':', ' ']).to_owned());
+        line(format!("  {}", setup.source));
         if let Some(sizes) = &setup.cluster_sizes {
             let lines = match setup.line_rate {
                 0.0 => "none".to_owned(),

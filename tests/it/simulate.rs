@@ -51,7 +51,7 @@ fn files_hold_scenarios_replicas_and_time() {
     assert_eq!(files, write("b", "2").1, "threads change nothing");
     assert!(
         text.contains("the device is struck at one rate")
-            && text.contains("a strike on the device every 60.00 s; as asked"),
+            && text.contains("a strike on the device every 60.00 s\n  as asked"),
         "{text}"
     );
     assert!(text.lines().all(|line| line.chars().count() <= 130), "{text}");
