@@ -107,15 +107,15 @@ pub(crate) fn settle<W: Word>(layer: &Layer<W>, input: &[W], wires: &mut Wires<W
         for (x, row) in rest.iter().zip(rest_rows.chunks_exact(blocks)) {
             add_row(own, row, *x);
         }
-        for (block, sums) in own.iter().enumerate() {
-            let mut values = *sums;
-            layer.tail.apply(&mut values);
-            settled[at + block] = values;
-            // Channels of a position stay side by side wherever they go.
-            let lanes = LANES.min(layer.channels - block * LANES);
-            let target = cast::index(layer.target[(at + block) * LANES]);
-            next[target..target + lanes].copy_from_slice(&values[..lanes]);
-        }
+    }
+    settled.copy_from_slice(sums);
+    layer.tail.apply(settled.as_flattened_mut());
+    let (targets, _) = layer.target.as_chunks::<LANES>();
+    for (at, (values, targets)) in settled.iter().zip(targets).enumerate() {
+        // Channels of a position stay side by side wherever they go.
+        let lanes = LANES.min(layer.channels - at % blocks * LANES);
+        let target = cast::index(targets[0]);
+        next[target..target + lanes].copy_from_slice(&values[..lanes]);
     }
 }
 
