@@ -15,6 +15,53 @@ pub enum Upset {
     Glitch(BitId, BitLine),
 }
 
+impl Upset {
+    /// The register bit that it happens to.
+    pub const fn bit(&self) -> BitId {
+        match self {
+            Self::Flip(flip_flop) | Self::Stick(flip_flop, _) => flip_flop.bit,
+            Self::Glitch(bit, _) => *bit,
+        }
+    }
+
+    /// The flip-flop or line, as a list of faults names it; the copy is always written.
+    ///
+    /// # Panics
+    /// When the bit is of another design.
+    pub fn address(&self, inventory: &Inventory) -> StateAddress {
+        let bit = inventory.bit_address(self.bit());
+        match self {
+            Self::Flip(flip_flop) | Self::Stick(flip_flop, _) => {
+                StateAddress::Register(BitAddress { copy: Some(flip_flop.copy), ..bit })
+            }
+            Self::Glitch(_, line) => StateAddress::Line { bit, line: *line },
+        }
+    }
+
+    /// What happens to it, as a list of faults names it.
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Self::Flip(_) => FaultKind::Flip,
+            Self::Stick(_, Level::Low) => FaultKind::Stuck0,
+            Self::Stick(_, Level::High) => FaultKind::Stuck1,
+            Self::Glitch(..) => FaultKind::Transient,
+        }
+    }
+
+    /// Lets it happen, before the cycle's voters settle.
+    ///
+    /// # Panics
+    /// When the bank has no such flip-flop or line: lists are checked by [`timed_faults`].
+    pub fn strike(&self, bank: &mut WeightBank, inventory: &Inventory) {
+        let (register, bit) = inventory.locate_bit(self.bit());
+        match self {
+            Self::Flip(flip_flop) => bank.flip(register, bit, flip_flop.copy),
+            Self::Stick(flip_flop, level) => bank.stick(register, bit, flip_flop.copy, *level),
+            Self::Glitch(_, line) => bank.glitch(register, bit, *line),
+        }
+    }
+}
+
 /// An upset and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedFault {
@@ -205,6 +252,24 @@ mod tests {
         ];
         assert_eq!(faults(list).unwrap(), expected);
         assert_eq!(faults("").unwrap(), []);
+    }
+
+    #[test]
+    fn a_fault_is_named_as_it_is_read() {
+        let list = [
+            "3,d.kernel[0].bit[0].copy[0],flip",
+            "3,d.kernel[3].bit[3].voter[0],transient",
+            "4,d.kernel[3].bit[3].data,transient",
+            "9,d.kernel[0].bit[1].copy[2],stuck1",
+            "9,d.kernel[0].bit[1].copy[0],stuck0",
+        ];
+        let inventory = inventory();
+        let row = |fault: TimedFault| {
+            let (cycle, upset) = (fault.at.0, fault.upset);
+            format!("{cycle},{},{}", upset.address(&inventory), upset.kind().name())
+        };
+        let rows: Vec<String> = faults(&list.join("\n")).unwrap().into_iter().map(row).collect();
+        assert_eq!(rows, list);
     }
 
     #[test]

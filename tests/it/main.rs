@@ -19,3 +19,4 @@ mod networks;
 mod oracle;
 mod read_times;
 mod upsets;
+mod waves;
