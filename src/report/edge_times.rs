@@ -55,12 +55,12 @@ impl EdgeTimes {
     /// # Errors
     /// When the period is below 4 ps or above 1 s, or `end` is later than 2^63 ps.
     pub fn new(clock: Clock, end: Cycle) -> Result<Self, TimesError> {
-        let period_s = clock.period_s();
-        let period_ps = (period_s * 1e12).round();
-        if !(SHORTEST_PS..=LONGEST_PS).contains(&period_ps) {
-            return Err(TimesError::Period { period_s });
+        let seconds = clock.period_s();
+        let rounded = (seconds * 1e12).round();
+        if !(SHORTEST_PS..=LONGEST_PS).contains(&rounded) {
+            return Err(TimesError::Period { period_s: seconds });
         }
-        let period_ps = cast::floor_i64(period_ps).unsigned_abs();
+        let period_ps = cast::floor_i64(rounded).unsigned_abs();
         let last = Cycle(i64::MAX.unsigned_abs() / period_ps);
         if end > last {
             return Err(TimesError::TooLate { cycle: end, last });

@@ -14,7 +14,7 @@ use trivote::hw::schedule::timing::Strategy as Build;
 use trivote::hw::schedule::{Io, Schedule, ScheduleOptions};
 use trivote::hw::{
     BitId, BitLine, CopyIdx, Cycle, Element, ElementBit, FlipFlop, Inventory, Level, Load, Machine, Protection,
-    TmrStyle, WeightBank,
+    RegisterId, TmrStyle, WeightBank,
 };
 use trivote::import::design::Design;
 use trivote::net::Network;
@@ -148,8 +148,8 @@ impl Scene<'_> {
         }
         for stage in 0..self.schedule.stages.len() {
             let (path, activity) = (self.stage_path(stage), machine.activity(stage));
-            found.insert(format!("{path}.waiting"), bits(activity.waiting as i64, 64));
-            found.insert(format!("{path}.in_pipeline"), bits(activity.in_pipeline as i64, 64));
+            found.insert(format!("{path}.waiting"), bits(activity.waiting.cast_signed(), 64));
+            found.insert(format!("{path}.in_pipeline"), bits(activity.in_pipeline.cast_signed(), 64));
         }
         let (output, node) = (machine.output(), self.network.output());
         found.insert("trivote.output.output_valid".to_owned(), bits(i64::from(output.is_some()), 1));
@@ -170,6 +170,33 @@ impl Scene<'_> {
         format!("{}.{tensor}", self.stage_path(stage))
     }
 
+    /// Lets it happen; gives the register and what the trace says of it.
+    fn strike(&self, machine: &mut Machine<'_>, upset: Upset) -> (RegisterId, String) {
+        let ((register, place), address) =
+            (self.inventory.locate_bit(upset.bit()), self.inventory.bit_address(upset.bit()));
+        let bank = machine.bank_mut();
+        let name = match upset {
+            Upset::Flip(FlipFlop { copy, .. }) => {
+                bank.flip(register, place, copy);
+                format!("{address}.copy[{copy}]:flip")
+            }
+            Upset::Stick(FlipFlop { copy, .. }, level) => {
+                bank.stick(register, place, copy, level);
+                format!("{address}.copy[{copy}]:{}", if level == Level::Low { "stuck0" } else { "stuck1" })
+            }
+            Upset::Glitch(_, line) => {
+                bank.glitch(register, place, line);
+                match line {
+                    BitLine::Voter(number) => format!("{address}.voter[{number}]:transient"),
+                    BitLine::Load(number) => format!("{address}.load[{number}]:transient"),
+                    BitLine::Clock(number) => format!("{address}.clock[{number}]:transient"),
+                    BitLine::Data => format!("{address}.data:transient"),
+                }
+            }
+        };
+        (register, name)
+    }
+
     /// Every cycle of the window, by a machine that runs through all cycles from 0 on.
     fn seen(&self) -> Vec<Seen> {
         let mut machine = self.machine();
@@ -179,29 +206,9 @@ impl Scene<'_> {
             let mut hit = Vec::new();
             let mut names = Vec::new();
             for fault in self.faults.iter().filter(|fault| fault.at == Cycle(cycle)) {
-                let bit = fault.upset.bit();
-                let ((register, place), address) = (self.inventory.locate_bit(bit), self.inventory.bit_address(bit));
-                let bank = machine.bank_mut();
-                names.push(match fault.upset {
-                    Upset::Flip(FlipFlop { copy, .. }) => {
-                        bank.flip(register, place, copy);
-                        format!("{address}.copy[{copy}]:flip")
-                    }
-                    Upset::Stick(FlipFlop { copy, .. }, level) => {
-                        bank.stick(register, place, copy, level);
-                        format!("{address}.copy[{copy}]:{}", if level == Level::Low { "stuck0" } else { "stuck1" })
-                    }
-                    Upset::Glitch(_, line) => {
-                        bank.glitch(register, place, line);
-                        match line {
-                            BitLine::Voter(number) => format!("{address}.voter[{number}]:transient"),
-                            BitLine::Load(number) => format!("{address}.load[{number}]:transient"),
-                            BitLine::Clock(number) => format!("{address}.clock[{number}]:transient"),
-                            BitLine::Data => format!("{address}.data:transient"),
-                        }
-                    }
-                });
+                let (register, name) = self.strike(&mut machine, fault.upset);
                 hit.push(register);
+                names.push(name);
             }
             let is_reload = self.scrub.is_some_and(|period| cycle > 0 && cycle % period == 0);
             let is_valid = cycle >= due;
@@ -231,9 +238,9 @@ impl Scene<'_> {
             wire("load", is_reload);
             wire("host.frame_valid", is_valid);
             wire("host.frame_ready", is_ready);
-            let number = if is_valid { bits(offered as i64, 64) } else { "x".repeat(64) };
+            let number = if is_valid { bits(offered.cast_signed(), 64) } else { "x".repeat(64) };
             seen.bits.insert("trivote.host.frame".to_owned(), number);
-            seen.bits.insert("trivote.injections".to_owned(), bits(injections as i64, 64));
+            seen.bits.insert("trivote.injections".to_owned(), bits(injections.cast_signed(), 64));
             let mut flags = Vec::new();
             for (number, array) in self.inventory.arrays().iter().enumerate() {
                 let scope = self.array_path(array.node, array.tensor);
@@ -496,7 +503,7 @@ fn a_stream_through_fifos_that_are_too_small() {
 #[test]
 fn files_are_the_same_every_time_and_kinds_of_words_find_room_or_not() {
     let Shipped { network, inventory, frames } = econ_t_medium();
-    let schedule = Schedule::new(&network, &options(Io::Stream, 1, None)).unwrap();
+    let schedule = Schedule::new(&network, &options(Io::Stream, 8, None)).unwrap();
     let faults = faults_all_over(&inventory, 0..40);
     let scene = Scene {
         network: &network,
@@ -549,9 +556,9 @@ impl Observer for Impatient {
 fn long_ways_to_the_window_cost_little_and_an_observer_can_end_it() {
     let Shipped { network, inventory, frames } = econ_t_medium();
     let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
-    // A day at 40 MHz, a scrub in each millisecond, and a bit that is stuck from the beginning.
+    // A day at 40 MHz, a scrub in each millisecond, and bits that are stuck from the beginning.
     let day = 24 * 3600 * 40_000_000;
-    let faults = vec![TimedFault { at: Cycle(5), upset: upset(BitId(0), 0) }];
+    let faults = (0..10).map(|bit| TimedFault { at: Cycle(5), upset: upset(BitId(bit), bit as u8 % 2) }).collect();
     let scene = Scene {
         network: &network,
         inventory: &inventory,
@@ -567,4 +574,5 @@ fn long_ways_to_the_window_cost_little_and_an_observer_can_end_it() {
     let mut machine = scene.machine();
     assert_eq!(scene.record(&mut machine, &mut [&mut Impatient(day + 10)]), Ok(()));
     assert_eq!(machine.cycle(), Cycle(day + 10));
+    assert!(machine.bank().wrong_copies() > 0, "no reload does away with a stuck bit");
 }

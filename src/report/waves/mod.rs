@@ -1,4 +1,4 @@
-//! A machine cycle by cycle as waveforms: a value change dump (IEEE 1364), which GTKWave, Surfer and others show.
+//! A machine cycle by cycle as waveforms: a value change dump (IEEE 1364), which waveform viewers show.
 //!
 //! `docs/waves.md` says what the variables mean. In each cycle three times are written: the rising edge, with all registers and
 //! wires; a quarter of a period later what strikes, and what that changes; the falling edge. So just before a rising edge

@@ -57,7 +57,7 @@ struct Signal {
 /// The variables and where they are written.
 pub(super) struct Signals<W: Write> {
     writer: vcd::Writer<W>,
-    signals: Vec<Signal>,
+    variables: Vec<Signal>,
     /// Those that changed since the last time written.
     changed: Vec<SignalIdx>,
     is_dumped: bool,
@@ -91,7 +91,7 @@ impl<W: Write> Signals<W> {
         let mut writer = vcd::Writer::new(writer);
         writer.version(concat!("trivote ", env!("CARGO_PKG_VERSION")))?;
         writer.timescale(1, TimescaleUnit::PS)?;
-        Ok(Self { writer, signals: Vec::new(), changed: Vec::new(), is_dumped: false })
+        Ok(Self { writer, variables: Vec::new(), changed: Vec::new(), is_dumped: false })
     }
 
     /// Opens a scope.
@@ -110,8 +110,8 @@ impl<W: Write> Signals<W> {
         let last = i32::try_from(width).expect("words have at most 64 bits") - 1;
         let range = (kind == VarType::Wire && width > 1).then_some(ReferenceIndex::Range(0, last));
         let id = self.writer.add_var(kind, width, name, range)?;
-        self.signals.push(Signal { id, kind, width, bits: Bits::UNKNOWN, is_changed: false });
-        Ok(SignalIdx(cast::id(self.signals.len() - 1)))
+        self.variables.push(Signal { id, kind, width, bits: Bits::UNKNOWN, is_changed: false });
+        Ok(SignalIdx(cast::id(self.variables.len() - 1)))
     }
 
     /// A wire or register of so many bits.
@@ -136,12 +136,12 @@ impl<W: Write> Signals<W> {
 
     /// Number of variables.
     pub(super) fn len(&self) -> usize {
-        self.signals.len()
+        self.variables.len()
     }
 
     /// What a variable shows from the next time written on.
     pub(super) fn set(&mut self, at: SignalIdx, bits: Bits) {
-        let signal = &mut self.signals[cast::index(at.0)];
+        let signal = &mut self.variables[cast::index(at.0)];
         let mask = u64::MAX >> (u64::BITS - signal.width);
         let bits = Bits { value: bits.value & bits.known & mask, known: bits.known & mask };
         if signal.bits != bits {
@@ -159,9 +159,9 @@ impl<W: Write> Signals<W> {
             self.writer.timestamp(time_ps)?;
             self.writer.begin(vcd::SimulationCommand::Dumpvars)?;
             self.changed.clear();
-            for at in 0..self.signals.len() {
+            for at in 0..self.variables.len() {
                 // An event that is written has happened.
-                if self.signals[at].kind != VarType::Event {
+                if self.variables[at].kind != VarType::Event {
                     self.write_one(at)?;
                 }
             }
@@ -179,7 +179,7 @@ impl<W: Write> Signals<W> {
 
     /// Lets an event happen at the time last written.
     pub(super) fn happen(&mut self, event: SignalIdx) -> io::Result<()> {
-        self.writer.change_scalar(self.signals[cast::index(event.0)].id, Value::V1)
+        self.writer.change_scalar(self.variables[cast::index(event.0)].id, Value::V1)
     }
 
     /// Ends the file.
@@ -188,7 +188,7 @@ impl<W: Write> Signals<W> {
     }
 
     fn write_one(&mut self, at: usize) -> io::Result<()> {
-        let signal = &mut self.signals[at];
+        let signal = &mut self.variables[at];
         signal.is_changed = false;
         let Signal { id, width, bits, .. } = *signal;
         let value = |place: u32| match (bits.known >> place & 1, bits.value >> place & 1) {
