@@ -533,6 +533,34 @@ fn files_are_the_same_every_time_and_kinds_of_words_find_room_or_not() {
     assert_eq!((left_out.len(), fewest), (6, variables - shown));
 }
 
+#[test]
+fn counters_count_every_reload_on_a_long_way() {
+    let Shipped { network, inventory, frames } = econ_t_medium();
+    let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
+    // Two copies that cannot be what is loaded: they differ from the third in one cycle after each reload.
+    let flagged = Protection { style: TmrStyle::Feedback, error_flag: true };
+    let bit = inventory.bit_ids().find(|bit| mixed(*bit) == flagged).unwrap();
+    let (register, place) = inventory.locate_bit(bit);
+    let is_high = Machine::new(&network, &inventory, &schedule, mixed).bank().copy(register, place, CopyIdx(0));
+    let level = if is_high { Level::Low } else { Level::High };
+    let stuck = |copy| TimedFault { at: Cycle(3), upset: Upset::Stick(FlipFlop { bit, copy: CopyIdx(copy) }, level) };
+    for (start, counted) in [(1500, 150), (4000, 255)] {
+        let scene = Scene {
+            network: &network,
+            inventory: &inventory,
+            schedule: &schedule,
+            faults: vec![stuck(0), stuck(1)],
+            scrub: Some(10),
+            window: start..start + 2,
+            frames: frames.clone(),
+        };
+        let seen = scene.check();
+        let (array, _) = inventory.locate(register);
+        let counter = format!("{}.error_counter", scene.array_path(array.node, array.tensor));
+        assert_eq!(seen[0].bits[&counter], bits(counted, 8));
+    }
+}
+
 /// Gives up in a cycle.
 struct Impatient(u64);
 
