@@ -5,6 +5,7 @@ mod infer;
 mod intervals;
 mod oracle;
 mod quantiles;
+mod record;
 mod sample;
 mod strata;
 mod sum;
@@ -17,6 +18,7 @@ pub use event::{DistinctEvent, Event, InputError, distinct_events};
 pub use infer::{ErrorSummary, Inference, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use oracle::{CampaignError, OracleInput, OracleRun, output_values, run_oracle};
+pub use record::{Observed, Observer, Recording, record};
 pub use sample::{
     BATCH_TRIALS, DEFAULT_LIMIT, DEFAULT_TRIALS, Ending, Estimates, MeanEstimate, Measure, PILOT_TRIALS,
     ProportionEstimate, Sample, SampleError, SamplePlan, StratumSummary, Trial, sample,

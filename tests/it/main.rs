@@ -20,3 +20,4 @@ mod oracle;
 mod read_times;
 mod schedule;
 mod upsets;
+mod waves;
