@@ -6,6 +6,7 @@ mod intervals;
 mod mission;
 mod oracle;
 mod quantiles;
+mod record;
 mod sample;
 mod strata;
 mod sum;
@@ -22,6 +23,7 @@ pub use mission::{
     MissionInput, MissionOutcome, MissionRun, MissionSummary, Quantity, SummaryPlan, UpsetCounts,
 };
 pub use oracle::{CampaignError, OracleInput, OracleRun, output_values, run_oracle};
+pub use record::{Observed, Observer, Recording, record};
 pub use sample::{
     BATCH_TRIALS, DEFAULT_LIMIT, DEFAULT_TRIALS, Ending, Estimates, MeanEstimate, Measure, PILOT_TRIALS,
     ProportionEstimate, Sample, SampleError, SamplePlan, StratumSummary, Trial, sample,

@@ -460,7 +460,7 @@ impl Scenario<'_> {
         };
         if let Some(path) = &arguments.replay.write_faults {
             let faults = mission.sources.timeline(mission.seed, arguments.replay.replica, Cycle(cycles)).into_list();
-            files::write_file(path, fault_list_csv(design, &faults).as_bytes())?;
+            files::write_file(path, fault_list_csv(&opened.inventory, &elements, &faults).as_bytes())?;
         }
         let label = format!("{}, scrub {}", style.name, self.scrub);
         let bar = progress::bar(u64::from(replicas.end - replicas.start), "missions", global.quiet);

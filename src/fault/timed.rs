@@ -1,8 +1,8 @@
 //! `TimedFault`: what happens to which state in which cycle; replayable lists of them.
 
 use crate::hw::{
-    BitAddress, BitId, BitLine, CopyIdx, Cycle, ElementArray, ElementBit, FlipFlop, Inventory, Level, Protection,
-    RegisterError, StateAddress, WeightBank, resolve_element,
+    BitAddress, BitId, BitLine, CopyIdx, Cycle, ElementArray, ElementBit, FlipFlop, Inventory, Level, Machine,
+    Protection, RegisterError, StateAddress, WeightBank, element_address, resolve_element,
 };
 use crate::import::fault_list::{FaultKind, FaultRow};
 
@@ -20,12 +20,60 @@ pub enum Upset {
 }
 
 impl Upset {
-    /// The register bit it happens to, or at; none for other state.
-    pub const fn bit(self) -> Option<BitId> {
+    /// The weight or bias register bit that it happens to, if it is one.
+    pub const fn register_bit(&self) -> Option<BitId> {
         match self {
             Self::Flip(flip_flop) | Self::Stick(flip_flop, _) => Some(flip_flop.bit),
-            Self::Glitch(bit, _) => Some(bit),
+            Self::Glitch(bit, _) => Some(*bit),
             Self::State(_) => None,
+        }
+    }
+
+    /// The flip-flop or line, as a list of faults names it; the copy is always written.
+    ///
+    /// # Panics
+    /// When the bit is of another design.
+    pub fn address(&self, inventory: &Inventory, elements: &[ElementArray]) -> StateAddress {
+        match self {
+            Self::Flip(flip_flop) | Self::Stick(flip_flop, _) => StateAddress::Register(BitAddress {
+                copy: Some(flip_flop.copy),
+                ..inventory.bit_address(flip_flop.bit)
+            }),
+            Self::Glitch(bit, line) => StateAddress::Line { bit: inventory.bit_address(*bit), line: *line },
+            Self::State(bit) => element_address(elements, *bit),
+        }
+    }
+
+    /// What happens to it, as a list of faults names it.
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Self::Flip(_) | Self::State(_) => FaultKind::Flip,
+            Self::Stick(_, Level::Low) => FaultKind::Stuck0,
+            Self::Stick(_, Level::High) => FaultKind::Stuck1,
+            Self::Glitch(..) => FaultKind::Transient,
+        }
+    }
+
+    /// Lets it happen to a machine, before the cycle's voters settle.
+    ///
+    /// # Panics
+    /// When the machine has no such state: lists are checked by [`timed_faults`].
+    pub fn strike(&self, machine: &mut Machine<'_>) {
+        let inventory = machine.inventory();
+        match *self {
+            Self::Flip(FlipFlop { bit, copy }) => {
+                let (register, bit) = inventory.locate_bit(bit);
+                machine.bank_mut().flip(register, bit, copy);
+            }
+            Self::Stick(FlipFlop { bit, copy }, level) => {
+                let (register, bit) = inventory.locate_bit(bit);
+                machine.bank_mut().stick(register, bit, copy, level);
+            }
+            Self::Glitch(bit, line) => {
+                let (register, bit) = inventory.locate_bit(bit);
+                machine.bank_mut().glitch(register, bit, line);
+            }
+            Self::State(bit) => machine.flip(bit),
         }
     }
 }
@@ -185,7 +233,7 @@ fn upset(design: Nameable<'_>, row: &FaultRow) -> Result<Upset, TimedFaultReason
 mod tests {
     use super::*;
     use crate::hw::schedule::{Schedule, ScheduleOptions};
-    use crate::hw::{Element, Machine, TmrStyle};
+    use crate::hw::{Element, TmrStyle};
     use crate::import::fault_list::read_fault_list;
     use crate::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
     use crate::num::{BitIdx, QFormat, qkeras};
@@ -207,12 +255,16 @@ mod tests {
         })
     }
 
+    fn elements(network: &Network, inventory: &Inventory) -> Vec<ElementArray> {
+        let schedule = Schedule::new(network, &ScheduleOptions::econ_t()).unwrap();
+        Machine::new(network, inventory, &schedule, protection).elements()
+    }
+
     fn faults(rows: &str) -> Result<Vec<TimedFault>, TimedFaultError> {
         let text = format!("cycle,address,kind\n{rows}");
         let network = network();
         let inventory = Inventory::new(&network).unwrap();
-        let schedule = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap();
-        let elements = Machine::new(&network, &inventory, &schedule, protection).elements();
+        let elements = elements(&network, &inventory);
         let design = Nameable { inventory: &inventory, elements: &elements, protection: &protection };
         timed_faults(design, "f.csv", &read_fault_list("f.csv", text.as_bytes()).unwrap())
     }
@@ -231,6 +283,27 @@ mod tests {
         ];
         assert_eq!(faults(list).unwrap(), expected);
         assert_eq!(faults("").unwrap(), []);
+    }
+
+    #[test]
+    fn a_fault_is_named_as_it_is_read() {
+        let list = [
+            "3,d.kernel[0].bit[0].copy[0],flip",
+            "3,d.kernel[3].bit[3].voter[0],transient",
+            "4,d.kernel[3].bit[3].data,transient",
+            "4,d.pipeline[1].bit[2],flip",
+            "9,d.kernel[0].bit[1].copy[2],stuck1",
+            "9,d.kernel[0].bit[1].copy[0],stuck0",
+        ];
+        let network = network();
+        let inventory = Inventory::new(&network).unwrap();
+        let elements = elements(&network, &inventory);
+        let row = |fault: TimedFault| {
+            let (cycle, upset) = (fault.at.0, fault.upset);
+            format!("{cycle},{},{}", upset.address(&inventory, &elements), upset.kind().name())
+        };
+        let rows: Vec<String> = faults(&list.join("\n")).unwrap().into_iter().map(row).collect();
+        assert_eq!(rows, list);
     }
 
     #[test]

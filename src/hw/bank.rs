@@ -443,6 +443,23 @@ impl WeightBank {
         seen
     }
 
+    /// What each copy of a register holds, least significant bit lowest; where a bit has one copy, only the first counts
+    /// (see [`WeightBank::triplicated_bits`]).
+    pub fn copy_bits(&self, register: RegisterId) -> [u64; 3] {
+        self.cells[register.index()].copies
+    }
+
+    /// The bits of a register that have three copies, least significant bit lowest.
+    pub fn triplicated_bits(&self, register: RegisterId) -> u64 {
+        self.styles[register.index()].triplicated
+    }
+
+    /// Registers that may not be as configured, each once. All others hold what was loaded in every copy, and the
+    /// datapath sees it.
+    pub fn disturbed(&self) -> impl Iterator<Item = RegisterId> + '_ {
+        self.out_of_order().map(|(register, _)| register)
+    }
+
     /// The registers whose value changed since this was last called, each once.
     pub fn take_changed(&mut self, mut visit: impl FnMut(RegisterId, i64)) {
         for register in std::mem::take(&mut self.changed) {

@@ -1,6 +1,7 @@
-//! Results as terminal tables, CSV, JSON and NPZ. Computes nothing but totals of what it prints.
+//! Results as terminal tables, CSV, JSON, NPZ and waveforms. Computes nothing but totals of what it prints.
 
 pub mod area;
+mod edge_times;
 mod error;
 mod fault_list;
 pub mod files;
@@ -16,7 +17,10 @@ pub mod simulate;
 mod sites;
 pub mod sweep;
 mod table;
+pub mod trace;
+pub mod waves;
 
+pub use edge_times::{EdgeTimes, TimesError};
 pub use error::ReportError;
 pub use fault_list::fault_list_csv;
 pub use provenance::Provenance;

@@ -22,3 +22,4 @@ mod read_times;
 mod schedule;
 mod simulate;
 mod upsets;
+mod waves;

@@ -178,16 +178,8 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
         let mut faults = faults.iter().peekable();
         for cycle in 0..setup.cycles {
             while let Some(fault) = faults.next_if(|fault| fault.at.0 == cycle) {
-                let (register, place) = bench.inventory.locate_bit(fault.upset.bit().unwrap());
-                match fault.upset {
-                    Upset::Flip(hit) => {
-                        plain.upsets += 1;
-                        machine.bank_mut().flip(register, place, hit.copy);
-                    }
-                    Upset::Stick(hit, level) => machine.bank_mut().stick(register, place, hit.copy, level),
-                    Upset::Glitch(_, line) => machine.bank_mut().glitch(register, place, line),
-                    Upset::State(_) => unreachable!("no other state is struck"),
-                }
+                plain.upsets += u64::from(matches!(fault.upset, Upset::Flip(_)));
+                fault.upset.strike(&mut machine);
             }
             let is_scrub = cycle > 0 && setup.scrub.is_some_and(|period| cycle.is_multiple_of(period));
             let is_due = cycle >= offered * interval;

@@ -13,7 +13,7 @@ use super::{FaultFree, Mission, MissionInput, MissionRun};
 use crate::fault::{Draws, MissionStream, Timeline, Upset};
 use crate::host::evaluator::EvaluatorScratch;
 use crate::hw::{BitId, Cycle, Load, Machine, RegisterId, Visibility};
-use crate::num::{BitIdx, cast};
+use crate::num::cast;
 
 /// Frames in a row that meet the same registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -354,15 +354,9 @@ impl Pilot<'_> {
     fn upset(&mut self, touched: &mut Vec<RegisterId>) {
         self.ledger.before(&self.upsets, self.machine.bank());
         for upset in &self.upsets {
-            let (bit, bank) = (upset.bit().expect(OTHER_STATE), self.machine.bank_mut());
-            let (register, place): (RegisterId, BitIdx) = self.input.inventory.locate_bit(bit);
-            touched.push(register);
-            match *upset {
-                Upset::Flip(flip_flop) => bank.flip(register, place, flip_flop.copy),
-                Upset::Stick(flip_flop, level) => bank.stick(register, place, flip_flop.copy, level),
-                Upset::Glitch(_, line) => bank.glitch(register, place, line),
-                Upset::State(_) => unreachable!("{OTHER_STATE}"),
-            }
+            let bit = upset.register_bit().expect(OTHER_STATE);
+            touched.push(self.input.inventory.locate_bit(bit).0);
+            upset.strike(&mut self.machine);
         }
         self.ledger.after(self.machine.bank());
     }

@@ -134,9 +134,9 @@ enum Step<W> {
 }
 
 impl<W: Word> Tail<W> {
-    /// What becomes of the values in a block.
+    /// What becomes of values; many at once are a loop for vector instructions.
     #[inline(always)]
-    pub(crate) fn apply(&self, values: &mut Block<W>) {
+    pub(crate) fn apply(&self, values: &mut [W]) {
         for step in &self.steps {
             match step {
                 Step::Requantize(requantizer) => requantizer.apply(values),

@@ -1,10 +1,10 @@
-//! `Requantizer`: one [`Quantizer`] prepared for one input signal, in whole blocks of words.
+//! `Requantizer`: one [`Quantizer`] prepared for one input signal, in words.
 //!
 //! It gives what [`Quantizer::quantize`] gives, for every value of the signal it was prepared for; that method says
 //! what rounding and overflow mean.
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
-use super::word::{Block, Word};
+use super::word::Word;
 use crate::net::Signal;
 use crate::num::{Overflow, Quantizer, Rounding};
 
@@ -101,9 +101,9 @@ impl<W: Word> Requantizer<W> {
         }
     }
 
-    /// Quantizes every lane.
+    /// Quantizes every value.
     #[inline(always)]
-    pub(crate) fn apply(&self, values: &mut Block<W>) {
+    pub(crate) fn apply(&self, values: &mut [W]) {
         match self.scale {
             Scale::Right { by, base, negative, odd } => {
                 for v in values.iter_mut() {
@@ -117,7 +117,7 @@ impl<W: Word> Requantizer<W> {
                     *v = (*v).max(low).min(high).left(by);
                 }
             }
-            Scale::Zero => *values = Block::default(),
+            Scale::Zero => values.fill(W::default()),
         }
         match self.clip {
             Clip::Saturate { low, high } => {
@@ -149,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::hw::datapath::word::{LANES, fits};
+    use crate::hw::datapath::word::{Block, LANES, fits};
     use crate::num::QFormat;
 
     fn check<W: Word>(quantizer: Quantizer, signal: &Signal, values: impl Iterator<Item = i64>) {

@@ -95,7 +95,9 @@ pub(crate) fn settle<W: Word>(layer: &Layer<W>, input: &[W], wires: &mut Wires<W
         let seen = if layer.is_dense { input } else { see(layer, input, position, window) };
         let at = position * blocks;
         let own = &mut sums[at..at + blocks];
-        own.copy_from_slice(&layer.bias);
+        for (sums, bias) in own.iter_mut().zip(&layer.bias) {
+            *sums = *bias;
+        }
         // Zeros are not skipped: guessing which inputs are zero costs more than multiplying by them.
         let (groups, rest) = seen.as_chunks::<GROUP>();
         let (rows, rest_rows) = layer.kernel.split_at(groups.len() * GROUP * blocks);
@@ -105,16 +107,25 @@ pub(crate) fn settle<W: Word>(layer: &Layer<W>, input: &[W], wires: &mut Wires<W
             }
         }
         for (x, row) in rest.iter().zip(rest_rows.chunks_exact(blocks)) {
-            add_row(own, row, *x);
+            // One loop over all blocks: of an unknown length it becomes vector instructions.
+            for (sum, weight) in own.as_flattened_mut().iter_mut().zip(row.as_flattened()) {
+                *sum = sum.plus(weight.times(*x));
+            }
         }
-        for (block, sums) in own.iter().enumerate() {
-            let mut values = *sums;
-            layer.tail.apply(&mut values);
-            settled[at + block] = values;
-            // Channels of a position stay side by side wherever they go.
-            let lanes = LANES.min(layer.channels - block * LANES);
-            let target = cast::index(layer.target[(at + block) * LANES]);
-            next[target..target + lanes].copy_from_slice(&values[..lanes]);
+    }
+    settled.copy_from_slice(sums);
+    layer.tail.apply(settled.as_flattened_mut());
+    let (targets, _) = layer.target.as_chunks::<LANES>();
+    for (at, (values, targets)) in settled.iter().zip(targets).enumerate() {
+        // Channels of a position stay side by side wherever they go.
+        let lanes = LANES.min(layer.channels - at % blocks * LANES);
+        let target = cast::index(targets[0]);
+        let next = &mut next[target..target + lanes];
+        // Copies of a known length are no calls.
+        match lanes {
+            LANES => next.copy_from_slice(values),
+            8 => next.copy_from_slice(&values[..8]),
+            _ => next.copy_from_slice(&values[..lanes]),
         }
     }
 }

@@ -108,6 +108,16 @@ impl<'n> Machine<'n> {
         }
     }
 
+    /// The network it runs.
+    pub const fn network(&self) -> &'n Network {
+        self.network
+    }
+
+    /// The names of its weight registers.
+    pub const fn inventory(&self) -> &'n Inventory {
+        self.inventory
+    }
+
     /// What it is built of, and its times.
     pub const fn schedule(&self) -> &'n Schedule {
         self.schedule
