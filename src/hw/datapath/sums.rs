@@ -46,7 +46,8 @@ pub(crate) fn enter<W: Word, V: Copy>(head: &Head<W>, input: &[V], word: impl Fn
                 *lane = word(*value);
             }
             head.tail.apply(&mut block);
-            first.copy_from_slice(&block[..first.len()]);
+            // Zeros below a map may follow.
+            first[..values.len()].copy_from_slice(&block[..values.len()]);
         }
         return;
     }
