@@ -39,6 +39,10 @@ pub struct EnvironmentArguments {
     /// Transients on voter, load, clock and data lines too, each line at R times the rate of a flip-flop
     #[arg(long, value_name = "R", default_value = "0", value_parser = line_rate, allow_hyphen_values = true)]
     pub lines: f64,
+    /// Strikes on values in flight too (FIFOs, windows, line buffers, accumulators, pipeline and output registers; not control
+    /// counters), each bit at R times the rate of a flip-flop
+    #[arg(long, value_name = "R", default_value = "0", value_parser = line_rate, allow_hyphen_values = true)]
+    pub state: f64,
 }
 
 fn distance(text: &str) -> Result<NonZeroUsize, String> {
@@ -104,6 +108,7 @@ impl EnvironmentArguments {
             ("--cluster-sizes", Some(environment.sizes.to_string())),
             ("--distance", Some(self.distance.to_string())),
             ("--lines", Some(self.lines.to_string())),
+            ("--state", Some(self.state.to_string())),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some([name.to_owned(), value?]))

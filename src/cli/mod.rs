@@ -17,6 +17,7 @@ mod inputs;
 mod merge;
 mod oracle;
 mod progress;
+mod recording;
 mod schedule;
 mod scrub;
 mod shipped;

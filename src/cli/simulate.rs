@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 
 use super::environment::{EnvironmentArguments, rate_in_words};
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
+use super::recording::RecordingArguments;
 use super::schedule::{ScheduleArguments, Scheduled, schedule};
 use super::scrub::Scrub;
 use super::{Global, progress};
@@ -18,10 +19,12 @@ use crate::campaign::{
     Confidence, FaultFree, MeanMethod, Mission, MissionInput, MissionRun, MissionSummary, Quantity, SummaryPlan,
 };
 use crate::fault::{
-    ClusterSizes, Environment, FaultSources, LineSource, LineTable, Nameable, Rate, StrikeSource, TimedFault,
-    timed_faults,
+    ClusterSizes, Environment, FaultSources, LineSource, LineTable, Nameable, Rate, StateSource, StrikeSource,
+    TimedFault, timed_faults,
 };
-use crate::hw::{BitId, Cycle, Machine, Placement, Protection, StateAddress, TmrStyle};
+use crate::hw::{
+    BitId, Cycle, Element, ElementArray, ElementBit, Machine, Placement, Protection, StateAddress, TmrStyle,
+};
 use crate::import::fault_list::{FaultKind, FaultRow, read_fault_list};
 use crate::net::Fingerprint;
 use crate::num::cast;
@@ -64,6 +67,8 @@ pub struct Arguments {
     #[command(flatten)]
     replay: ReplayArguments,
     #[command(flatten)]
+    recording: RecordingArguments,
+    #[command(flatten)]
     estimates: EstimateArguments,
     #[command(flatten)]
     events: EventArguments,
@@ -91,7 +96,7 @@ struct ProtectionArguments {
 struct ReplayArguments {
     /// One mission with the faults of this list instead of drawn ones: CSV with columns cycle,address,kind
     #[arg(long, value_name = "FILE", conflicts_with_all = ["replicas", "environment", "cross_section", "mean_time",
-          "bit_error_rate", "cluster_sizes", "lines", "stuck", "write_faults"])]
+          "bit_error_rate", "cluster_sizes", "lines", "state", "stuck", "write_faults"])]
     faults: Option<PathBuf>,
     /// Flip-flops that are stuck in every mission, from a cycle on: such a list, with kinds stuck0 and stuck1
     #[arg(long, value_name = "FILE")]
@@ -99,7 +104,7 @@ struct ReplayArguments {
     /// Write the faults of one replica (see --replica) as such a list; with one scenario only
     #[arg(long, value_name = "FILE")]
     write_faults: Option<PathBuf>,
-    /// Number of the replica that --write-faults writes, or whose events --faults replays, from 0
+    /// Number of the replica that --write-faults, --trace and --vcd write, or whose events --faults replays, from 0
     #[arg(long, value_name = "K", default_value = "0", value_parser = clap::value_parser!(u32).range(..1_000_000))]
     replica: u32,
 }
@@ -151,12 +156,13 @@ struct Drawn {
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let environment = arguments.environment.environment()?;
     let (scenarios, faults) = (arguments.protection.count(), &arguments.replay);
-    if faults.write_faults.is_some() && scenarios > 1 {
+    let shows_replica = faults.write_faults.is_some() || arguments.recording.is_asked();
+    if shows_replica && scenarios > 1 {
         return Err(wrong_usage(
-            "--write-faults writes the faults of one scenario; name one style and one scrub period",
+            "--write-faults, --trace and --vcd are of one scenario; name one style and one scrub period",
         ));
     }
-    if faults.write_faults.is_some() && faults.replica >= arguments.replicas {
+    if shows_replica && faults.faults.is_none() && faults.replica >= arguments.replicas {
         return Err(wrong_usage("--replica counts from 0: it must be smaller than --replicas"));
     }
     let opened = open(&arguments.design, global)?;
@@ -182,7 +188,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let fault_free = FaultFree::new(&input)?;
     let interval_s = cast::f64_from_u64(schedule.interval_cycles) * period_s;
     let drawn = Drawn { environment, single: ClusterSizes::new(&[(1, 1.0)])?, inferences_per_s: 1.0 / interval_s };
-    let mut results = Vec::new();
+    let (mut results, mut recorded) = (Vec::new(), String::new());
     for style in &styles {
         for (scrub, scrub_cycles) in &scrubs {
             let scenario = Scenario {
@@ -194,35 +200,15 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
                 list: list.as_ref(),
                 scenarios,
             };
-            results.push(scenario.run(&opened, &input, &fault_free, &drawn, global)?);
+            let (result, written) = scenario.run(&opened, &input, &fault_free, &drawn, global)?;
+            results.push(result);
+            recorded += &written;
         }
     }
 
-    let environment = &drawn.environment;
-    let setup = MissionSetup {
-        environment: if faults.faults.is_some() { "as listed".to_owned() } else { environment.name.clone() },
-        rate: faults.faults.is_none().then(|| rate_in_words(environment.rate)),
-        source: match &faults.faults {
-            Some(path) => format!("faults of {}", path.display()),
-            None => environment.source.clone(),
-        },
-        cluster_sizes: faults.faults.is_none().then(|| environment.sizes.to_string()),
-        distance_cells: arguments.environment.distance.get(),
-        line_rate: arguments.environment.lines,
-        io: schedule.io.name().to_owned(),
-        clock_mhz: schedule.clock.mhz(),
-        interval_cycles: schedule.interval_cycles,
-        cycles,
-        mission_s: cast::f64_from_u64(cycles) * period_s,
-        replicas: results.first().map_or(0, |result| result.outcomes.len()),
-        seed: arguments.seed,
-        confidence: arguments.estimates.confidence.get(),
-        metric: prepared.evaluator.metric().name().to_owned(),
-        events: prepared.events.len(),
-        fault_free_mean_error: fault_free.mean_error(),
-        is_rate_of_device: faults.faults.is_none() && matches!(environment.rate, Rate::PerDevice { .. }),
-    };
-    let mut provenance = opened.provenance("simulate", arguments.canonical(environment));
+    let replicas = results.first().map_or(0, |result| result.outcomes.len());
+    let setup = arguments.setup(&input, &fault_free, &drawn.environment, cycles, replicas);
+    let mut provenance = opened.provenance("simulate", arguments.canonical(&drawn.environment));
     provenance.command.extend(schedule_options);
     prepared.record(&mut provenance);
     provenance.seeds.push(("missions".to_owned(), arguments.seed));
@@ -246,7 +232,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     if let Some(path) = &faults.write_faults {
         writeln!(text, "written: {} (faults of replica {})", path.display(), faults.replica)?;
     }
+    text += &recorded;
     Ok(text)
+}
+
+/// Whether such state holds values on their way through the machine.
+const fn is_value(element: Element) -> bool {
+    !matches!(element, Element::Control | Element::ErrorCounter)
 }
 
 fn is_simulate_file(path: &Path) -> bool {
@@ -276,14 +268,17 @@ impl List {
             );
         }
         let faults = timed_faults(design, &self.file, &self.rows)?;
-        // Other state is known by its address alone, so that the line can be named.
-        let is_other = |row: &&FaultRow| matches!(row.address.parse(), Ok(StateAddress::Element { .. }));
-        if let Some(other) = self.rows.iter().find(is_other) {
+        // Known by its address alone, so that the line can be named.
+        let is_control = |row: &&FaultRow| match row.address.parse() {
+            Ok(StateAddress::Element { element, .. }) => !is_value(element),
+            _ => false,
+        };
+        if let Some(control) = self.rows.iter().find(is_control) {
             bail!(
-                "{}: line {}: `{}` is no weight or bias register; missions upset only those and their lines",
+                "{}: line {}: `{}` counts and controls; missions upset weights, biases, their lines and values in flight",
                 self.file,
-                other.line,
-                other.address
+                control.line,
+                control.address
             );
         }
         Ok(faults)
@@ -358,9 +353,46 @@ impl Arguments {
         }
     }
 
+    /// What all scenarios have in common.
+    fn setup(
+        &self,
+        input: &MissionInput<'_>,
+        fault_free: &FaultFree,
+        environment: &Environment,
+        cycles: u64,
+        replicas: usize,
+    ) -> MissionSetup {
+        let schedule = input.schedule;
+        let list = self.replay.faults.as_ref();
+        MissionSetup {
+            environment: list.map_or_else(|| environment.name.clone(), |_| "as listed".to_owned()),
+            rate: list.is_none().then(|| rate_in_words(environment.rate)),
+            source: match list {
+                Some(path) => format!("faults of {}", path.display()),
+                None => environment.source.clone(),
+            },
+            cluster_sizes: list.is_none().then(|| environment.sizes.to_string()),
+            distance_cells: self.environment.distance.get(),
+            line_rate: self.environment.lines,
+            state_rate: self.environment.state,
+            io: schedule.io.name().to_owned(),
+            clock_mhz: schedule.clock.mhz(),
+            interval_cycles: schedule.interval_cycles,
+            cycles,
+            mission_s: cast::f64_from_u64(cycles) * schedule.clock.period_s(),
+            replicas,
+            seed: self.seed,
+            confidence: self.estimates.confidence.get(),
+            metric: input.evaluator.metric().name().to_owned(),
+            events: input.events.len(),
+            fault_free_mean_error: fault_free.mean_error(),
+            is_rate_of_device: list.is_none() && matches!(environment.rate, Rate::PerDevice { .. }),
+        }
+    }
+
     fn check_outputs(&self, opened: &Opened, prepared: &Prepared, sources: &Sources) -> anyhow::Result<()> {
-        if let Some(path) = &self.replay.write_faults {
-            let own_files = opened.own_files();
+        let own_files = opened.own_files();
+        for path in self.replay.write_faults.iter().chain(self.recording.files()) {
             let inputs = prepared.sources.iter().chain(sources).map(|(name, _)| name.as_str());
             files::check_writable(path, inputs.chain(own_files.iter().map(String::as_str)))?;
         }
@@ -420,7 +452,7 @@ impl Scenario<'_> {
         fault_free: &FaultFree,
         drawn: &Drawn,
         global: &Global,
-    ) -> anyhow::Result<ScenarioResult> {
+    ) -> anyhow::Result<(ScenarioResult, String)> {
         let Self { arguments, style, cycles, .. } = *self;
         let protection = |bit: BitId| style.protection[bit.index()];
         let period_s = input.schedule.clock.period_s();
@@ -437,7 +469,12 @@ impl Scenario<'_> {
         let lines_per_s = per_line * cast::f64_from_count(table.len());
         let replicas =
             if is_replay { arguments.replay.replica..arguments.replay.replica + 1 } else { 0..arguments.replicas };
-        self.check_strikes((strikes_per_s + lines_per_s) * cast::f64_from_u64(cycles) * period_s)?;
+        let values: Vec<ElementBit> =
+            elements.iter().filter(|array| is_value(array.element)).flat_map(ElementArray::bit_list).collect();
+        let per_value = arguments.environment.state * strikes_per_s / cast::f64_from_count(cells);
+        let values_per_s = per_value * cast::f64_from_count(values.len());
+        let per_mission = (strikes_per_s + lines_per_s + values_per_s) * cast::f64_from_u64(cycles) * period_s;
+        self.check_strikes(per_mission)?;
 
         let mission = Mission {
             protection: &style.protection,
@@ -452,14 +489,21 @@ impl Scenario<'_> {
                     sizes: &drawn.single,
                     mean_cycles: 1.0 / (lines_per_s * period_s),
                 }),
+                state: (values_per_s > 0.0).then(|| StateSource {
+                    bits: &values,
+                    sizes: &drawn.single,
+                    mean_cycles: 1.0 / (values_per_s * period_s),
+                }),
                 listed: &listed,
             },
             scrub_cycles: self.scrub_cycles,
             cycles,
             seed: arguments.seed,
         };
+        let replica = arguments.replay.replica;
+        let timeline = || mission.sources.timeline(mission.seed, replica, Cycle(cycles)).into_list();
         if let Some(path) = &arguments.replay.write_faults {
-            let faults = mission.sources.timeline(mission.seed, arguments.replay.replica, Cycle(cycles)).into_list();
+            let faults = timeline();
             files::write_file(path, fault_list_csv(&opened.inventory, &elements, &faults).as_bytes())?;
         }
         let label = format!("{}, scrub {}", style.name, self.scrub);
@@ -485,7 +529,12 @@ impl Scenario<'_> {
             mission_s: cast::f64_from_u64(cycles) * period_s,
             impossible: &self.impossible(&mission),
         };
-        Ok(ScenarioResult {
+        let recorded = if arguments.recording.is_asked() {
+            arguments.recording.write(input, &mission, replica, &timeline())?
+        } else {
+            String::new()
+        };
+        let result = ScenarioResult {
             style: style.name.clone(),
             scrub: self.scrub.to_string(),
             scrub_cycles: self.scrub_cycles.map(NonZeroU64::get),
@@ -499,7 +548,8 @@ impl Scenario<'_> {
             events_per_state: judged.events_per_state,
             is_exact: judged.is_exact,
             is_first_wrong_exact: judged.is_first_wrong_exact,
-        })
+        };
+        Ok((result, recorded))
     }
 
     /// Figures that can be nothing but 0.
@@ -508,6 +558,7 @@ impl Scenario<'_> {
         let is_drawn = mission.sources.listed.is_empty();
         [
             (Quantity::Transients, is_drawn && mission.sources.lines.is_none()),
+            (Quantity::OtherState, is_drawn && mission.sources.state.is_none()),
             (Quantity::Masked, !any(|protection| protection.copies() > 1)),
             (Quantity::Detected, !any(|protection| protection.reports_errors())),
             (Quantity::ByFeedback, !any(|protection| protection.style.repairs())),

@@ -15,5 +15,5 @@ pub use environment::{Environment, EnvironmentError, Preset, Rate};
 pub use models::{ClusterSizes, FaultModel, ModelError, Probability};
 pub use sites::{Biases, Repeats, SiteListError, all_sites, named_sites};
 pub use timed::{Nameable, TimedFault, TimedFaultError, TimedFaultReason, Upset, timed_faults};
-pub use timeline::{FaultSources, LineSource, LineTable, MissionStream, StrikeSource, Timeline};
+pub use timeline::{FaultSources, LineSource, LineTable, MissionStream, StateSource, StrikeSource, Timeline};
 pub use trials::{Population, Sampler, StratumKey, Trials};

@@ -1,12 +1,12 @@
 //! `Timeline`: everything that happens to the registers in one mission, cycle by cycle, from all its sources.
 //!
-//! Strikes on cells, transients on lines and a fixed list are merged in the order of time. Nothing is kept: a timeline is
+//! Strikes on cells, on other state, transients on lines and a fixed list are merged in the order of time. Nothing is kept: a timeline is
 //! drawn as it is read.
 
 use std::iter::Peekable;
 
 use super::{Arrivals, ClusterSizes, Draws, TimedFault, Upset};
-use crate::hw::{BitId, BitLine, Cycle, Inventory, Placement, Protection, WeightBank};
+use crate::hw::{BitId, BitLine, Cycle, ElementBit, Inventory, Placement, Protection, WeightBank};
 use crate::num::cast;
 
 /// What random numbers of a mission serve; each purpose of each replica has a stream of its own.
@@ -22,6 +22,8 @@ pub enum MissionStream {
     Samples,
     /// In which frame of a steady state the first wrong output comes.
     FirstWrong,
+    /// Strikes on state other than weight registers.
+    State,
 }
 
 impl MissionStream {
@@ -33,6 +35,7 @@ impl MissionStream {
             Self::Frames => 3,
             Self::Samples => 4,
             Self::FirstWrong => 5,
+            Self::State => 6,
         };
         Draws::new(seed, (purpose << 32) | u64::from(replica))
     }
@@ -110,6 +113,17 @@ pub struct LineSource<'a> {
     pub mean_cycles: f64,
 }
 
+/// Strikes on state other than weight registers: one bit each.
+#[derive(Debug, Clone, Copy)]
+pub struct StateSource<'a> {
+    /// The bits that can be struck, all alike likely.
+    pub bits: &'a [ElementBit],
+    /// Always one bit.
+    pub sizes: &'a ClusterSizes,
+    /// Mean number of cycles between strikes; infinite when there are none.
+    pub mean_cycles: f64,
+}
+
 /// All that can happen in a mission.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FaultSources<'a> {
@@ -117,6 +131,8 @@ pub struct FaultSources<'a> {
     pub strikes: Option<StrikeSource<'a>>,
     /// Transients on lines.
     pub lines: Option<LineSource<'a>>,
+    /// Strikes on other state.
+    pub state: Option<StateSource<'a>>,
     /// What happens in every mission, in the order of time.
     pub listed: &'a [TimedFault],
 }
@@ -135,8 +151,13 @@ impl<'a> FaultSources<'a> {
             let lines = source.table.len();
             (source.table, Arrivals::new(draws, source.sizes, lines, source.mean_cycles, end).peekable())
         });
+        let state = self.state.map(|source| {
+            let draws = MissionStream::State.draws(seed, replica);
+            let bits = source.bits.len();
+            (source.bits, Arrivals::new(draws, source.sizes, bits, source.mean_cycles, end).peekable())
+        });
         let listed = &self.listed[..self.listed.partition_point(|fault| fault.at < end)];
-        Timeline { strikes, lines, listed }
+        Timeline { strikes, lines, state, listed }
     }
 }
 
@@ -145,6 +166,7 @@ impl<'a> FaultSources<'a> {
 pub struct Timeline<'a> {
     strikes: Option<(&'a Placement, Peekable<Arrivals<'a>>)>,
     lines: Option<(&'a LineTable, Peekable<Arrivals<'a>>)>,
+    state: Option<(&'a [ElementBit], Peekable<Arrivals<'a>>)>,
     listed: &'a [TimedFault],
 }
 
@@ -153,11 +175,12 @@ impl Timeline<'_> {
     pub fn next_cycle(&mut self) -> Option<Cycle> {
         let strike = self.strikes.as_mut().and_then(|(_, arrivals)| Some(arrivals.peek()?.at));
         let line = self.lines.as_mut().and_then(|(_, arrivals)| Some(arrivals.peek()?.at));
+        let state = self.state.as_mut().and_then(|(_, arrivals)| Some(arrivals.peek()?.at));
         let listed = self.listed.first().map(|fault| fault.at);
-        [listed, strike, line].into_iter().flatten().min()
+        [listed, strike, line, state].into_iter().flatten().min()
     }
 
-    /// All that happens in that cycle, in `upsets`: what is listed, then what is struck, then transients; and the number of
+    /// All that happens in that cycle, in `upsets`: what is listed, then what is struck, then transients, then other state; and the number of
     /// strikes on cells, which may lie empty. Nothing is left of a timeline at its end.
     pub fn advance(&mut self, upsets: &mut Vec<Upset>) -> u64 {
         upsets.clear();
@@ -179,6 +202,11 @@ impl Timeline<'_> {
                 upsets.push(Upset::Glitch(bit, line));
             }
         }
+        if let Some((bits, arrivals)) = &mut self.state {
+            while let Some(strike) = arrivals.next_if(|strike| strike.at == now) {
+                upsets.push(Upset::State(bits[cast::index(strike.first.0)]));
+            }
+        }
         count
     }
 
@@ -198,9 +226,9 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::hw::{CopyIdx, FlipFlop, TmrStyle};
+    use crate::hw::{CopyIdx, Element, FlipFlop, TmrStyle};
     use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
-    use crate::num::{QFormat, qkeras};
+    use crate::num::{BitIdx, QFormat, qkeras};
 
     /// One dense layer of four 4-bit weights.
     fn inventory() -> Inventory {
@@ -236,11 +264,13 @@ mod tests {
         let table = LineTable::new(&inventory, protection);
         let sizes: ClusterSizes = "1:0.5,3:0.5".parse().unwrap();
         let single: ClusterSizes = "1:1".parse().unwrap();
+        let bits = [0, 1, 2].map(|bit| ElementBit { stage: 0, element: Element::Fifo, index: 0, bit: BitIdx(bit) });
         let flip = Upset::Flip(FlipFlop { bit: BitId(3), copy: CopyIdx(1) });
         let listed: Vec<TimedFault> = [5, 5, 700, 5000].map(|at| TimedFault { at: Cycle(at), upset: flip }).to_vec();
         let sources = FaultSources {
             strikes: Some(StrikeSource { placement: &placement, sizes: &sizes, mean_cycles: 10.0 }),
             lines: Some(LineSource { table: &table, sizes: &single, mean_cycles: 25.0 }),
+            state: Some(StateSource { bits: &bits, sizes: &single, mean_cycles: 50.0 }),
             listed: &listed,
         };
         let all: Vec<TimedFault> = sources.timeline(3, 1, Cycle(1000)).into_list();
@@ -254,6 +284,7 @@ mod tests {
         }
         assert!((70..130).contains(&strikes), "{strikes}");
         assert!((20..60).contains(&count(|upset| matches!(upset, Upset::Glitch(..)))));
+        assert!((8..36).contains(&count(|upset| matches!(upset, Upset::State(_)))));
         // Two listed faults of cycle 5 and one of cycle 700; the last one is after the end.
         let alone = FaultSources { listed: &listed, ..FaultSources::default() };
         let times: Vec<_> = alone.timeline(3, 1, Cycle(1000)).into_list().iter().map(|fault| fault.at.0).collect();

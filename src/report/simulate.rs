@@ -22,6 +22,8 @@ pub struct MissionSetup {
     pub cluster_sizes: Option<String>,
     /// Cells from one copy of a bit to the next.
     pub distance_cells: usize,
+    /// Rate of strikes on a bit of a value in flight over that of strikes on a flip-flop of a weight or bias.
+    pub state_rate: f64,
     /// Rate of transients on a line over that of strikes on a flip-flop.
     pub line_rate: f64,
     /// Way the accelerator is built.
@@ -269,14 +271,18 @@ impl SimulateReport<'_> {
         line(format!("environment {}: {rate}", setup.environment).trim_end_matches([':', ' ']).to_owned());
         line(format!("  {}", setup.source));
         if let Some(sizes) = &setup.cluster_sizes {
-            let lines = match setup.line_rate {
+            let rate = |rate: f64, of: &str| match rate {
                 0.0 => "none".to_owned(),
-                rate => format!("each at {rate} times the rate of a flip-flop"),
+                rate => format!("each {of} at {rate} times the rate of a flip-flop"),
             };
             line(format!(
-                "cluster sizes {sizes}; copies of a bit {} cells apart (a placement in a row, assumed); transients on \
-                 lines: {lines}",
+                "cluster sizes {sizes}; copies of a bit {} cells apart (a placement in a row, assumed)",
                 setup.distance_cells,
+            ));
+            line(format!(
+                "transients on lines: {}; strikes on values in flight: {}",
+                rate(setup.line_rate, "line"),
+                rate(setup.state_rate, "bit"),
             ));
         }
         if setup.is_rate_of_device {
@@ -480,6 +486,7 @@ const fn words(quantity: Quantity) -> &'static str {
     match quantity {
         Quantity::Strikes => "strikes",
         Quantity::Transients => "transients on lines",
+        Quantity::OtherState => "bits of values in flight upset",
         Quantity::Upsets => "flip-flops upset",
         Quantity::Masked => "  masked by the vote",
         Quantity::Detected => "  seen by an error flag",

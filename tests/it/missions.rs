@@ -10,11 +10,13 @@ use trivote::campaign::{
     MissionSummary, Quantity, SummaryPlan, UpsetCounts, output_values, with_threads,
 };
 use trivote::engine::reference;
-use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StrikeSource, Upset};
+use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StateSource, StrikeSource, Upset};
 use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind};
 use trivote::host::metric::ErrorMetric;
 use trivote::hw::schedule::{Io, Schedule, ScheduleOptions};
-use trivote::hw::{BitId, Cycle, Inventory, Load, Machine, Placement, Protection, TmrStyle};
+use trivote::hw::{
+    BitId, Cycle, Element, ElementArray, ElementBit, Inventory, Load, Machine, Placement, Protection, TmrStyle,
+};
 use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
 use trivote::num::{QFormat, qkeras};
 
@@ -96,9 +98,10 @@ struct Setup {
     protection: Vec<Protection>,
     distance: usize,
     sizes: &'static str,
-    /// Mean cycles between strikes, and between transients.
+    /// Mean cycles between strikes, between transients, and between strikes on values in flight.
     mean_cycles: f64,
     line_cycles: Option<f64>,
+    state_cycles: Option<f64>,
     scrub: Option<u64>,
     cycles: u64,
     seed: u64,
@@ -112,6 +115,7 @@ impl Setup {
             sizes: "1:1",
             mean_cycles,
             line_cycles: None,
+            state_cycles: None,
             scrub: None,
             cycles,
             seed: 7,
@@ -124,12 +128,18 @@ impl Setup {
         let placement = Placement::new(&bench.inventory, protection, NonZeroUsize::new(self.distance).unwrap());
         let table = LineTable::new(&bench.inventory, protection);
         let (sizes, single): (ClusterSizes, ClusterSizes) = (self.sizes.parse().unwrap(), "1:1".parse().unwrap());
+        let elements = Machine::new(&bench.network, &bench.inventory, &bench.schedule, protection).elements();
+        let values =
+            elements.iter().filter(|array| ![Element::Control, Element::ErrorCounter].contains(&array.element));
+        let bits: Vec<ElementBit> = values.flat_map(ElementArray::bit_list).collect();
+        let state = |mean_cycles| StateSource { bits: &bits, sizes: &single, mean_cycles };
         let lines = |mean_cycles| LineSource { table: &table, sizes: &single, mean_cycles };
         let mission = Mission {
             protection: &self.protection,
             sources: FaultSources {
                 strikes: Some(StrikeSource { placement: &placement, sizes: &sizes, mean_cycles: self.mean_cycles }),
                 lines: self.line_cycles.map(lines),
+                state: self.state_cycles.map(state),
                 listed: &[],
             },
             scrub_cycles: self.scrub.and_then(NonZeroU64::new),
@@ -257,7 +267,7 @@ proptest! {
         styles in prop::collection::vec((0..4_usize, prop::bool::weighted(0.3)), 7),
         distance in 1..4_usize,
         sizes in prop::sample::select(vec!["1:1", "1:0.6,2:0.2,4:0.2"]),
-        rates in (1.0..300.0_f64, prop::option::of(20.0..500.0_f64)),
+        rates in (1.0..300.0_f64, prop::option::of(20.0..500.0_f64), prop::option::of(5.0..300.0_f64)),
         scrub in prop::option::of(1..400_u64),
         frames in prop_oneof![1..30_u64, 200..2000_u64],
         seed: u64,
@@ -270,9 +280,9 @@ proptest! {
             let (style, error_flag) = styles[bit % styles.len()];
             Protection { style: TmrStyle::ALL[style], error_flag }
         });
-        let (mean_cycles, line_cycles) = rates;
+        let (mean_cycles, line_cycles, state_cycles) = rates;
         let setup = Setup {
-            protection: protection.collect(), distance, sizes, mean_cycles, line_cycles, scrub, cycles, seed,
+            protection: protection.collect(), distance, sizes, mean_cycles, line_cycles, state_cycles, scrub, cycles, seed,
         };
         assert_plain(&bench, &setup, 2);
     }
@@ -295,7 +305,14 @@ fn assert_rare_strikes(bench: &Bench) {
         (TmrStyle::Feedback3.into(), "3:1"),
     ] {
         for scrub in [None, Some(3_000)] {
-            let setup = Setup { distance: 2, sizes, scrub, ..Setup::uniform(bench, protection, 2_000.0, 120_000) };
+            let state_cycles = scrub.map(|_| 3_000.0);
+            let setup = Setup {
+                distance: 2,
+                sizes,
+                scrub,
+                state_cycles,
+                ..Setup::uniform(bench, protection, 2_000.0, 120_000)
+            };
             assert_plain(bench, &setup, 1);
             let outcome = &setup.fly(bench, 2, EXACT)[1];
             assert!(outcome.counts.strikes > 30 && outcome.machine_frames < outcome.frames / 5, "{outcome:?}");

@@ -106,20 +106,53 @@ fn a_plan_for_every_bit_leaves_nothing_but_wide_clusters() {
     // Lines are targets when asked for; a shared voter that glitches is written back.
     let lines = simulate(&["--lines", "0.1"]);
     assert!(of(&lines, "transients") > 100.0 && of(&lines, "wrong_outputs") > 0.0);
+    // So are values in flight, which are gone with their frame.
+    let values = simulate(&["--state", "1"]);
+    let (struck, wrong) = (of(&values, "other_state_upsets"), of(&values, "wrong_outputs"));
+    assert!(struck > 20.0 && wrong > 0.0 && wrong <= struck, "{struck} {wrong}");
+    assert_eq!(of(&values, "wrong_at_end"), 0.0);
+}
+
+#[test]
+fn a_mission_can_be_watched_cycle_by_cycle() {
+    let folder = Folder::new();
+    let (trace, vcd) = (folder.path("trace.csv"), folder.path("waves.vcd"));
+    let list =
+        "cycle,address,kind\n3000,en_dense_0.kernel[5].bit[0].copy[1],flip\n3001,en_dense_0.fifo[7].bit[0],flip\n";
+    let list = folder.write("faults.csv", list);
+    let base = ["simulate", "econ_t_small", "--limit", "20", "-q", "--cycles", "5000", "--styles", "unvoted+flag"];
+    let watch = ["--scrub", "1505cycles", "--faults", &list, "--trace", &trace, "--vcd", &vcd, "--window-cycles", "40"];
+    let text = run(&[&base[..], &watch].concat());
+    assert!(text.contains("(cycles 2980 to 3019 of replica 0)"), "{text}");
+    let rows = csv(&fs::read_to_string(&trace).unwrap());
+    assert_eq!(rows.len(), 40);
+    let at = |cycle: usize, column: &str| rows[cycle - 2980][column].as_str();
+    assert_eq!(at(3000, "injections"), "en_dense_0.kernel[5].bit[0].copy[1]:flip");
+    assert_eq!(at(3001, "injections"), "en_dense_0.fifo[7].bit[0]:flip");
+    assert_eq!([at(2999, "error_flags"), at(3000, "error_flags")], ["", "en_dense_0.kernel"]);
+    assert_eq!([at(3010, "load"), at(3010, "wrong_copies"), at(3011, "wrong_copies")], ["1", "1", "0"]);
+    // Every frame in its cycle, and a result in each: the pipeline is full.
+    assert!((2980..3020).all(|cycle| at(cycle, "frame") == cycle.to_string() && at(cycle, "output") == "1"));
+    let waves = fs::read_to_string(&vcd).unwrap();
+    assert!(waves.contains("$timescale") && waves.contains("kernel_5") && waves.contains("#75000000"), "3000 x 25 ns");
+    let late = fail(1, &[&base[..], &watch, &["--window-start", "5000"]].concat());
+    assert!(late.contains("--window-start 5000 is after the mission, which has 5000 cycles"), "{late}");
 }
 
 #[test]
 fn written_faults_replay_to_the_same_mission() {
     let folder = Folder::new();
     let (list, drawn, replayed) = (folder.path("faults.csv"), folder.path("drawn"), folder.path("replayed"));
-    for protection in [&["--scrub", "400s"][..], &["--styles", "unvoted+flag", "--scrub", "200s", "--lines", "0.5"]] {
+    for protection in
+        [&["--scrub", "400s"][..], &["--styles", "unvoted+flag", "--scrub", "200s", "--lines", "0.5", "--state", "0.5"]]
+    {
         let rates = ["--bit-error-rate", "5e-14", "--cluster-sizes", "1:0.5,20:0.5"];
         simulate(&[&rates[..], protection, &["--write-faults", &list, "--replica", "5", "-o", &drawn]].concat());
         let faults = fs::read_to_string(&list).unwrap();
         assert!(faults.starts_with("cycle,address,kind\n") && faults.lines().count() > 20, "{faults}");
         let base = ["simulate", "econ_t_small", "--limit", "30", "--hours", "0.5", "-q"];
         let protection: Vec<&str> =
-            protection.iter().copied().filter(|word| !["--lines", "0.5"].contains(word)).collect();
+            protection.iter().copied().filter(|word| !["--lines", "--state", "0.5"].contains(word)).collect();
         let text = run(&[&base, &protection[..], &["--faults", &list, "--replica", "5", "-o", &replayed]].concat());
         assert!(text.contains("1 mission of") && text.contains("environment as listed"), "{text}");
         let rows = |folder: &str| csv(&fs::read_to_string(Path::new(folder).join("replicas.csv")).unwrap());
@@ -156,8 +189,10 @@ fn what_cannot_be_simulated_is_refused() {
     let folder = Folder::new();
     let other = folder.write("other.json", full_plan("econ_t_medium"));
     let unknown = folder.write("unknown.csv", "cycle,address,kind\n1,nowhere.kernel[0].bit[0],flip\n");
-    let other_state = folder
-        .write("state.csv", "cycle,address,kind\n1,en_dense_0.bias[0].bit[0],flip\n1,en_dense_0.fifo[0].bit[0],flip\n");
+    let other_state = folder.write(
+        "state.csv",
+        "cycle,address,kind\n1,en_dense_0.bias[0].bit[0],flip\n1,en_dense_0.error_counter[0].bit[0],flip\n",
+    );
     let late = folder.write("late.csv", "cycle,address,kind\n99,nowhere.kernel[0].bit[0],flip\n");
     let flips = folder.write("flips.csv", "cycle,address,kind\n\n1,nowhere.kernel[0].bit[0],flip\n");
     let file = folder.write("file", "");
@@ -190,10 +225,10 @@ fn what_cannot_be_simulated_is_refused() {
             &["--faults", &late, "--cycles", "99"],
             "late.csv: line 2: cycle 99 is after the mission, which has 99 cycles",
         ),
-        (1, &["--faults", &other_state], "line 3: `en_dense_0.fifo[0].bit[0]` is no weight or bias register"),
+        (1, &["--faults", &other_state], "line 3: `en_dense_0.error_counter[0].bit[0]` counts and controls"),
         (1, &["--stuck", &flips], "flips.csv: line 3: kind `flip` is not stuck0 or stuck1"),
         (2, &["--faults", &unknown, "--environment", "lhc"], "cannot be used with"),
-        (2, &["--write-faults", "f.csv", "--styles", "none,feedback"], "the faults of one scenario"),
+        (2, &["--write-faults", "f.csv", "--styles", "none,feedback"], "are of one scenario"),
         (2, &["--write-faults", "f.csv", "--replica", "100"], "must be smaller than --replicas"),
         (1, &["-o", &file], "is a file; name a folder"),
     ] {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::super::{CampaignError, ExactSum, output_values};
-use super::ledger::{Ledger, OTHER_STATE, UpsetCounts};
+use super::ledger::{Ledger, UpsetCounts};
 use super::outcome::{BINS, BinSums, bin_of};
 use super::{FaultFree, Mission, MissionInput, MissionRun};
 use crate::fault::{Draws, MissionStream, Timeline, Upset};
@@ -354,8 +354,7 @@ impl Pilot<'_> {
     fn upset(&mut self, touched: &mut Vec<RegisterId>) {
         self.ledger.before(&self.upsets, self.machine.bank());
         for upset in &self.upsets {
-            let bit = upset.register_bit().expect(OTHER_STATE);
-            touched.push(self.input.inventory.locate_bit(bit).0);
+            touched.extend(upset.register_bit().map(|bit| self.input.inventory.locate_bit(bit).0));
             upset.strike(&mut self.machine);
         }
         self.ledger.after(self.machine.bank());

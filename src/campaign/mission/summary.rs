@@ -13,6 +13,8 @@ pub enum Quantity {
     Strikes,
     /// Disturbed lines.
     Transients,
+    /// Bits of other state upset.
+    OtherState,
     /// Flip-flops upset.
     Upsets,
     /// Of these, masked by the vote.
@@ -45,9 +47,10 @@ pub enum Quantity {
 
 impl Quantity {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Strikes,
         Self::Transients,
+        Self::OtherState,
         Self::Upsets,
         Self::Masked,
         Self::Detected,
@@ -69,6 +72,7 @@ impl Quantity {
         match self {
             Self::Strikes => "strikes",
             Self::Transients => "transients",
+            Self::OtherState => "other_state_upsets",
             Self::Upsets => "upsets",
             Self::Masked => "masked",
             Self::Detected => "detected",
@@ -105,6 +109,7 @@ impl Quantity {
         let count = match self {
             Self::Strikes => counts.strikes,
             Self::Transients => counts.transients,
+            Self::OtherState => counts.other_state,
             Self::Upsets => counts.upsets,
             Self::Masked => counts.masked,
             Self::Detected => counts.detected,
