@@ -50,6 +50,17 @@ pub enum CampaignError {
         /// The error.
         error: f64,
     },
+    /// Frames that cannot come as often as a mission has them come.
+    #[error(
+        "with FIFOs of this depth stages wait for one another, and frame {frame} (counted from 0) is late or refused; \
+         missions have a frame every {interval} cycles, so make the FIFOs deeper (--fifo-depth, hardware.fifo_depth)"
+    )]
+    Waits {
+        /// The first frame that is, from 0.
+        frame: u64,
+        /// Cycles from one frame to the next.
+        interval: u64,
+    },
 }
 
 /// What an oracle is asked.

@@ -45,8 +45,12 @@ pub struct EnvironmentArguments {
     pub state: f64,
 }
 
+/// More is no distance on a chip, and would leave a row of mostly empty cells.
+const MOST_DISTANCE: usize = 65_536;
+
 fn distance(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse().map_err(|_| "a whole number from 1 is needed".to_owned())
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST_DISTANCE);
+    number.ok_or_else(|| format!("a whole number from 1 to {MOST_DISTANCE} is needed"))
 }
 
 fn line_rate(text: &str) -> Result<f64, String> {

@@ -554,11 +554,14 @@ impl Scenario<'_> {
 
     /// Figures that can be nothing but 0.
     fn impossible(&self, mission: &Mission<'_>) -> Vec<Quantity> {
+        if self.arguments.replay.faults.is_some() {
+            // Nothing is drawn.
+            return Quantity::ALL.to_vec();
+        }
         let any = |of: fn(&Protection) -> bool| self.style.protection.iter().any(of);
-        let is_drawn = mission.sources.listed.is_empty();
         [
-            (Quantity::Transients, is_drawn && mission.sources.lines.is_none()),
-            (Quantity::OtherState, is_drawn && mission.sources.state.is_none()),
+            (Quantity::Transients, mission.sources.lines.is_none()),
+            (Quantity::OtherState, mission.sources.state.is_none()),
             (Quantity::Masked, !any(|protection| protection.copies() > 1)),
             (Quantity::Detected, !any(|protection| protection.reports_errors())),
             (Quantity::ByFeedback, !any(|protection| protection.style.repairs())),
@@ -573,7 +576,9 @@ impl Scenario<'_> {
     /// Refuses what would never end.
     fn check_strikes(&self, per_mission: f64) -> anyhow::Result<()> {
         let missions = f64::from(self.arguments.replicas) * cast::f64_from_count(self.scenarios);
-        if per_mission * missions > MOST_STRIKES {
+        let all = per_mission * missions;
+        // What is no number is too much, too.
+        if all.is_nan() || all > MOST_STRIKES {
             bail!(
                 "some {per_mission:.3e} strikes in each of {missions} missions are more than can be followed \
                  ({MOST_STRIKES:.0e} in all); shorten the missions, or run fewer"

@@ -319,7 +319,8 @@ impl SimulateReport<'_> {
                 let sizes = if fewest == most { grouped(*most) } else { format!("{fewest} to {}", grouped(*most)) };
                 let states: usize = self.scenarios.iter().map(|scenario| scenario.states).sum();
                 notes.push(format!(
-                    "{} states, each judged on a sample of {sizes} of {} events; more with --evaluations",
+                    "{} states, each judged on a sample of {sizes} of {} events (more with --evaluations), so time with \
+                     degraded output is a lower bound",
                     grouped(states),
                     grouped(self.setup.events),
                 ));

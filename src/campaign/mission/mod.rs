@@ -12,7 +12,7 @@ mod outcome;
 mod states;
 mod summary;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroU64;
 use std::ops::Range;
 
@@ -26,15 +26,15 @@ pub use summary::{Bound, Estimate, FirstWrong, MissionSummary, Quantity, Summary
 
 use first_wrong::JudgedStates;
 use outcome::Weights;
-use states::{Question, StateBook};
+use states::{Question, Sharing, StateBook};
 
 use super::{CampaignError, Event, ExactSum, Inference, infer};
 use crate::fault::FaultSources;
 use crate::host::evaluator::Evaluator;
 use crate::hw::schedule::Schedule;
-use crate::hw::{Inventory, Load, Machine, Protection};
+use crate::hw::{Element, ElementBit, Inventory, Load, Machine, Protection};
 use crate::net::Network;
-use crate::num::cast;
+use crate::num::{BitIdx, cast};
 
 /// The accelerator and what it works on.
 #[derive(Debug, Clone, Copy)]
@@ -63,18 +63,15 @@ pub struct FaultFree {
     inside_cycles: u64,
 }
 
-/// Frames in a row whose way through the machine is timed, besides those that fill it.
-const TIMED_FRAMES: u64 = 4;
-
 impl FaultFree {
     /// Runs the events, and times some frames on the machine.
     ///
     /// # Errors
-    /// When an error is no number, or too large to be added up exactly.
+    /// When an error is no number, or too large to be added up exactly, or FIFOs are so small that stages wait for them.
     pub fn new(input: &MissionInput<'_>) -> Result<Self, CampaignError> {
         let inference = infer(input.network, input.evaluator, input.events)?;
         let error_sum = inference.iter().filter_map(|event| ExactSum::of(event.error)).sum();
-        Ok(Self { inference, error_sum, inside_cycles: inside_cycles(input) })
+        Ok(Self { inference, error_sum, inside_cycles: inside_cycles(input)? })
     }
 
     /// Mean error.
@@ -106,30 +103,49 @@ impl Mission<'_> {
     }
 }
 
-/// The most cycles that a frame is inside, with frames coming as often as the schedule says: its latency and one more
-/// where nothing blocks, longer behind FIFOs that are full.
-fn inside_cycles(input: &MissionInput<'_>) -> u64 {
+/// Cycles that a frame is inside, with frames coming as often as the schedule says: its latency and one more.
+///
+/// Frames are run until the counters and FIFO levels that one of them finds were there before: from then on everything
+/// repeats.
+fn inside_cycles(input: &MissionInput<'_>) -> Result<u64, CampaignError> {
     let (schedule, codes) = (input.schedule, input.events[0].codes());
-    let latency = schedule.machine_latency_cycles(input.network) + 1;
+    let inside = schedule.machine_latency_cycles(input.network) + 1;
     let interval = schedule.interval_cycles.max(1);
+    let waits = |frame| CampaignError::Waits { frame, interval };
     let mut machine = Machine::new(input.network, input.inventory, schedule, |_| Protection::NONE);
-    let frames = latency.div_ceil(interval) + TIMED_FRAMES;
-    let (mut offered, mut entries, mut longest) = (0, VecDeque::new(), latency);
-    while offered < frames || !entries.is_empty() {
+    let arrays = machine.elements();
+    let control = arrays.iter().filter(|array| array.element == Element::Control).flat_map(|array| {
+        // Where in its ring a FIFO is read makes no difference.
+        (1..array.widths.len()).map(|index| ElementBit {
+            stage: array.stage,
+            element: array.element,
+            index,
+            bit: BitIdx(0),
+        })
+    });
+    let control: Vec<ElementBit> = control.collect();
+    let (mut offered, mut entries, mut known, mut repeats) = (0, VecDeque::new(), HashSet::new(), false);
+    while !repeats || !entries.is_empty() {
         let now = machine.cycle().0;
-        let is_due = offered < frames && offered * interval <= now && machine.is_ready();
+        let is_due = !repeats && offered * interval == now;
+        if is_due && !machine.is_ready() {
+            return Err(waits(offered));
+        }
         if is_due {
-            entries.push_back(now);
+            let found: Vec<i64> = control.iter().map(|bit| machine.word(*bit)).collect();
+            repeats = !known.insert(found);
+            entries.push_back((offered, now));
             offered += 1;
         }
         machine.step(is_due.then_some(codes), Load::Hold);
         if machine.output().is_some()
-            && let Some(entry) = entries.pop_front()
+            && let Some((frame, entry)) = entries.pop_front()
+            && machine.cycle().0 - entry != inside
         {
-            longest = longest.max(machine.cycle().0 - entry);
+            return Err(waits(frame));
         }
     }
-    longest
+    Ok(inside)
 }
 
 /// What came of some missions, and how it was judged.
@@ -177,8 +193,8 @@ impl MissionRun<'_> {
         flights.into_iter().collect()
     }
 
-    /// Judges the states of all flights: each on all events where that takes `evaluations` at most, otherwise each on a
-    /// systematic sample of them. `progress` is told the number of evaluations, done since it was last told and in all.
+    /// Judges the states of all flights: each on all events where that takes `evaluations` at most, otherwise each, flight by
+    /// flight, on a systematic sample of them (of at least one event, also where that takes more). `progress` is told the number of evaluations, done since it was last told and in all.
     ///
     /// # Errors
     /// When an error is no number, or too large to be added up; of several, that of the first event.
@@ -189,11 +205,17 @@ impl MissionRun<'_> {
         progress: &(impl Fn(u64, u64) + Sync),
     ) -> Result<Judged, CampaignError> {
         let Self { input, mission, .. } = self;
-        let book = StateBook::new(input, flights);
-        let (states, events) = (book.len(), input.events.len());
-        let affordable = evaluations / cast::u64_from_len(states).max(1);
-        let events_per_state = usize::try_from(affordable).unwrap_or(events).clamp(1, events);
-        let is_exact = events_per_state == events;
+        let events = input.events.len();
+        let affordable = |book: &StateBook<'_>| {
+            let each = evaluations / cast::u64_from_len(book.len()).max(1);
+            usize::try_from(each).unwrap_or(events).clamp(1, events)
+        };
+        let mut book = StateBook::new(input, flights, Sharing::AllFlights);
+        let is_exact = affordable(&book) == events;
+        if !is_exact {
+            book = StateBook::new(input, flights, Sharing::OwnFlight);
+        }
+        let (states, events_per_state) = (book.len(), affordable(&book));
         let wanted: Vec<Option<EventSample>> =
             book.samples(mission.seed, events_per_state).into_iter().map(Some).collect();
         let total = cast::u64_from_len(states) * cast::u64_from_len(events_per_state);

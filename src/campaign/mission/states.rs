@@ -13,32 +13,42 @@ use crate::fault::MissionStream;
 use crate::hw::RegisterId;
 use crate::num::cast;
 
-/// States with so many wrong registers are looked for in all flights; larger ones hardly occur twice.
+/// States with so many wrong registers are looked for again; larger ones hardly occur twice.
 const SHARED_REGISTERS: usize = 4;
 
-/// The events that a state is judged on: every `stride`-th from `start` on, in a circle, `count` of them.
+/// The events that a state is judged on: `count` of them from `start` on, in a circle, as evenly apart as they can be.
 ///
 /// With a random start every event is as likely as any other to be among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventSample {
     /// The first event.
     pub start: usize,
-    /// Events from one to the next.
-    pub stride: usize,
     /// How many.
     pub count: usize,
+}
+
+/// Whose states are one when they are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Those of all flights: for states that are judged on all events.
+    AllFlights,
+    /// Those of one flight: a sample that several flights shared would leave them an error in common, which no interval
+    /// over flights shows.
+    OwnFlight,
 }
 
 impl EventSample {
     /// All events.
     pub(super) const fn all(events: usize) -> Self {
-        Self { start: 0, stride: 1, count: events }
+        Self { start: 0, count: events }
     }
 
     /// Whether one of `events` events is among them.
     pub fn contains(self, event: usize, events: usize) -> bool {
         let distance = (event + events - self.start) % events;
-        distance.is_multiple_of(self.stride) && distance / self.stride < self.count
+        // The k-th stands floor(k * events / count) behind the first: one of them is here if a multiple of `events` lies in
+        // a stretch of `count` numbers.
+        (distance * self.count).div_ceil(events) * events < (distance + 1) * self.count
     }
 }
 
@@ -145,7 +155,7 @@ struct Worker {
 
 impl<'a> StateBook<'a> {
     /// The states of all flights, in the order of flights and times.
-    pub(super) fn new(input: &'a MissionInput<'a>, flights: &'a [Flight]) -> Self {
+    pub(super) fn new(input: &'a MissionInput<'a>, flights: &'a [Flight], sharing: Sharing) -> Self {
         let mut places = Vec::with_capacity(input.inventory.len());
         for array in input.inventory.arrays() {
             let tensor = input.network.node(array.node).op.tensor(array.tensor);
@@ -162,6 +172,9 @@ impl<'a> StateBook<'a> {
         let mut walk = Walk::new(input.inventory.len());
         for (flight, states) in flights.iter().enumerate() {
             walk.restart();
+            if sharing == Sharing::OwnFlight {
+                shared.clear();
+            }
             let mut numbers = Vec::with_capacity(states.states());
             for state in 0..states.states() {
                 walk.step(states.step(state), &book.places);
@@ -201,11 +214,7 @@ impl<'a> StateBook<'a> {
         for owned in self.owners.chunk_by(|a, b| a.flight == b.flight) {
             let flight = &self.flights[owned[0].flight];
             let mut draws = MissionStream::Samples.draws(seed, flight.replica);
-            samples.extend(owned.iter().map(|_| EventSample {
-                start: draws.below(events),
-                stride: events / count,
-                count,
-            }));
+            samples.extend(owned.iter().map(|_| EventSample { start: draws.below(events), count }));
         }
         samples
     }
@@ -319,7 +328,7 @@ mod tests {
         let (events, count) = (13, 4);
         let mut shares = vec![0; events];
         for start in 0..events {
-            let sample = EventSample { start, stride: events / count, count };
+            let sample = EventSample { start, count };
             let members: Vec<usize> = (0..events).filter(|event| sample.contains(*event, events)).collect();
             assert_eq!(members.len(), count);
             for event in members {

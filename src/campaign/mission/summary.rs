@@ -90,17 +90,10 @@ impl Quantity {
         }
     }
 
-    /// Whether it counts things that happen independently of each other, so that nothing seen bounds their number.
+    /// Whether it counts things that happen independently of each other, so that nothing seen bounds their number. What
+    /// comes of strikes comes in groups: the cells of a cluster, the copies of a bit.
     const fn counts_events(self) -> bool {
-        !matches!(
-            self,
-            Self::WrongOutputs
-                | Self::SilentOutputs
-                | Self::WrongShare
-                | Self::DegradedShare
-                | Self::MeanError
-                | Self::ErrorRise
-        )
+        matches!(self, Self::Strikes | Self::Transients | Self::OtherState)
     }
 
     /// Its value in one replica.
@@ -328,8 +321,9 @@ mod tests {
         let (interval, bound) = upsets.interval.unwrap();
         assert_eq!((upsets.mean, bound), (4.0, Bound::StudentT));
         assert!((interval.low - 1.515_862_288_3).abs() < 1e-9 && (interval.high - 6.484_137_711_7).abs() < 1e-9);
-        // No reload corrected anything: 3 replicas, -ln 0.05 = 2.9957.
-        let (interval, bound) = summary.of_quantity(Quantity::ByReload).interval.unwrap();
+        // Corrections come in groups, strikes on values one by one: 3 replicas, -ln 0.05 = 2.9957.
+        assert_eq!(summary.of_quantity(Quantity::ByReload).interval, None);
+        let (interval, bound) = summary.of_quantity(Quantity::OtherState).interval.unwrap();
         assert_eq!((interval.low, bound), (0.0, Bound::Poisson));
         assert!((interval.high - 0.998_577_424_5).abs() < 1e-9, "{interval:?}");
         assert_eq!(summary.of_quantity(Quantity::Transients).interval, None, "there are no lines to disturb");
