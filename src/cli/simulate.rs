@@ -577,8 +577,10 @@ impl Scenario<'_> {
     fn check_strikes(&self, per_mission: f64) -> anyhow::Result<()> {
         let missions = f64::from(self.arguments.replicas) * cast::f64_from_count(self.scenarios);
         let all = per_mission * missions;
-        // What is no number is too much, too.
-        if all.is_nan() || all > MOST_STRIKES {
+        if !all.is_finite() {
+            bail!("strikes come faster than numbers can say; give a smaller rate");
+        }
+        if all > MOST_STRIKES {
             bail!(
                 "some {per_mission:.3e} strikes in each of {missions} missions are more than can be followed \
                  ({MOST_STRIKES:.0e} in all); shorten the missions, or run fewer"
