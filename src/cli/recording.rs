@@ -13,8 +13,11 @@ use crate::report::trace::Trace;
 use crate::report::waves::{DEFAULT_WORDS_LIMIT, Waves};
 use crate::report::{EdgeTimes, files};
 
-/// Cycles shown before the first fault, unless another start is asked for.
+/// Cycles shown before the first fault, unless another start is asked for; fewer in a short window.
 const LEAD_CYCLES: u64 = 20;
+
+/// Cycles shown unless another number is asked for.
+const WINDOW_CYCLES: u64 = 200;
 
 /// What to look at, and where to write it.
 #[derive(Debug, Clone, Args)]
@@ -31,12 +34,17 @@ pub struct RecordingArguments {
     /// First cycle to look at [default: 20 before the first fault]
     #[arg(long, value_name = "CYCLE")]
     window_start: Option<u64>,
-    /// Cycles to look at
-    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    window_cycles: u64,
+    /// Cycles to look at [default: 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    window_cycles: Option<u64>,
 }
 
 impl RecordingArguments {
+    /// Whether there is a window and nothing to write of it.
+    pub const fn is_window_idle(&self) -> bool {
+        !self.is_asked() && (self.window_start.is_some() || self.window_cycles.is_some())
+    }
+
     /// Whether anything is to be written.
     pub const fn is_asked(&self) -> bool {
         self.trace.is_some() || self.vcd.is_some()
@@ -59,11 +67,13 @@ impl RecordingArguments {
         faults: &[TimedFault],
     ) -> anyhow::Result<String> {
         let first_fault = faults.first().map_or(0, |fault| fault.at.0);
-        let start = self.window_start.unwrap_or_else(|| first_fault.saturating_sub(LEAD_CYCLES));
+        let window = self.window_cycles.unwrap_or(WINDOW_CYCLES);
+        let lead = LEAD_CYCLES.min(window / 4);
+        let start = self.window_start.unwrap_or_else(|| first_fault.saturating_sub(lead));
         if start >= mission.cycles {
             anyhow::bail!("--window-start {start} is after the mission, which has {} cycles", mission.cycles);
         }
-        let end = start.saturating_add(self.window_cycles).min(mission.cycles);
+        let end = start.saturating_add(window).min(mission.cycles);
         let times = EdgeTimes::new(input.schedule.clock, Cycle(end))?;
         let protection = |bit: BitId| mission.protection[bit.index()];
         let mut machine = Machine::new(input.network, input.inventory, input.schedule, protection);

@@ -20,7 +20,7 @@ use crate::campaign::{
 };
 use crate::fault::{
     ClusterSizes, Environment, FaultSources, LineSource, LineTable, Nameable, Rate, StateSource, StrikeSource,
-    TimedFault, timed_faults,
+    TimedFault, Upset, timed_faults,
 };
 use crate::hw::{
     BitId, Cycle, Element, ElementArray, ElementBit, Machine, Placement, Protection, StateAddress, TmrStyle,
@@ -162,6 +162,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
             "--write-faults, --trace and --vcd are of one scenario; name one style and one scrub period",
         ));
     }
+    arguments.check_paths()?;
+    if arguments.recording.is_window_idle() {
+        return Err(wrong_usage("--window-start and --window-cycles need --trace or --vcd"));
+    }
+    if has_twins(&arguments.protection.styles) || has_twins(&arguments.protection.scrub) {
+        return Err(wrong_usage("--styles and --scrub name each style and each period once"));
+    }
     if shows_replica && faults.faults.is_none() && faults.replica >= arguments.replicas {
         return Err(wrong_usage("--replica counts from 0: it must be smaller than --replicas"));
     }
@@ -186,6 +193,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         events: &prepared.events,
     };
     let fault_free = FaultFree::new(&input)?;
+    if fault_free.frames_within(cycles, &schedule) == 0 {
+        bail!("no frame comes out within {cycles} cycles; lengthen the mission with --hours or --cycles");
+    }
     let interval_s = cast::f64_from_u64(schedule.interval_cycles) * period_s;
     let drawn = Drawn { environment, single: ClusterSizes::new(&[(1, 1.0)])?, inferences_per_s: 1.0 / interval_s };
     let (mut results, mut recorded) = (Vec::new(), String::new());
@@ -243,6 +253,11 @@ const fn is_value(element: Element) -> bool {
 
 fn is_simulate_file(path: &Path) -> bool {
     SIMULATE_FILES.iter().any(|name| path == Path::new(name))
+}
+
+/// Whether something stands in a list twice.
+fn has_twins<T: PartialEq>(list: &[T]) -> bool {
+    list.iter().enumerate().any(|(number, item)| list[..number].contains(item))
 }
 
 fn wrong_usage(text: &str) -> anyhow::Error {
@@ -345,7 +360,8 @@ impl Arguments {
         let hours = self.hours.unwrap_or(1.0);
         let cycles = hours * 3600.0 / period_s;
         if cycles >= MOST_CYCLES {
-            bail!("a mission of {hours} h has more than 2^53 clock cycles; shorten it");
+            let most = MOST_CYCLES * period_s / 3600.0;
+            bail!("a mission of {hours} h has more than 2^53 clock cycles; at this clock {most:.0} h are the most");
         }
         match cast::floor_i64(cycles + 0.5).unsigned_abs() {
             0 => bail!("a mission of {hours} h is shorter than half a clock cycle of {}", duration(period_s)),
@@ -373,6 +389,7 @@ impl Arguments {
             },
             cluster_sizes: list.is_none().then(|| environment.sizes.to_string()),
             distance_cells: self.environment.distance.get(),
+            plan: self.protection.plan.as_ref().map(|path| path.display().to_string()),
             line_rate: self.environment.lines,
             state_rate: self.environment.state,
             io: schedule.io.name().to_owned(),
@@ -388,6 +405,28 @@ impl Arguments {
             fault_free_mean_error: fault_free.mean_error(),
             is_rate_of_device: list.is_none() && matches!(environment.rate, Rate::PerDevice { .. }),
         }
+    }
+
+    /// Every file to write has a place of its own.
+    fn check_paths(&self) -> anyhow::Result<()> {
+        let full = |path: &PathBuf| std::path::absolute(path).with_context(|| path.display().to_string());
+        let files: Vec<&PathBuf> = self.replay.write_faults.iter().chain(self.recording.files()).collect();
+        let folder = self.output.as_ref().map(full).transpose()?;
+        for (number, path) in files.iter().enumerate() {
+            let place = full(path)?;
+            if folder.as_ref().is_some_and(|folder| place.starts_with(folder)) {
+                return Err(wrong_usage(&format!(
+                    "{} lies in the folder of --output, which is replaced as a whole; write it beside the folder",
+                    path.display()
+                )));
+            }
+            for other in &files[..number] {
+                if full(other)? == place {
+                    return Err(wrong_usage(&format!("{} would be written twice", path.display())));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_outputs(&self, opened: &Opened, prepared: &Prepared, sources: &Sources) -> anyhow::Result<()> {
@@ -527,6 +566,7 @@ impl Scenario<'_> {
             mean_method: arguments.estimates.mean_interval,
             seed: arguments.seed,
             mission_s: cast::f64_from_u64(cycles) * period_s,
+            is_drawn: !is_replay,
             impossible: &self.impossible(&mission),
         };
         let recorded = if arguments.recording.is_asked() {
@@ -554,14 +594,20 @@ impl Scenario<'_> {
 
     /// Figures that can be nothing but 0.
     fn impossible(&self, mission: &Mission<'_>) -> Vec<Quantity> {
-        if self.arguments.replay.faults.is_some() {
-            // Nothing is drawn.
-            return Quantity::ALL.to_vec();
-        }
+        let listed = |of: fn(&Upset) -> bool| mission.sources.listed.iter().any(|fault| of(&fault.upset));
+        let is_replay = self.arguments.replay.faults.is_some();
         let any = |of: fn(&Protection) -> bool| self.style.protection.iter().any(of);
         [
-            (Quantity::Transients, mission.sources.lines.is_none()),
-            (Quantity::OtherState, mission.sources.state.is_none()),
+            (Quantity::Strikes, is_replay),
+            (
+                Quantity::Transients,
+                mission.sources.lines.is_none() && !listed(|upset| matches!(upset, Upset::Glitch(..))),
+            ),
+            (
+                Quantity::OtherState,
+                mission.sources.state.is_none() && !listed(|upset| matches!(upset, Upset::State(_))),
+            ),
+            (Quantity::Stuck, !listed(|upset| matches!(upset, Upset::Stick(..)))),
             (Quantity::Masked, !any(|protection| protection.copies() > 1)),
             (Quantity::Detected, !any(|protection| protection.reports_errors())),
             (Quantity::ByFeedback, !any(|protection| protection.style.repairs())),

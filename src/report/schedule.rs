@@ -98,7 +98,7 @@ impl ScheduleReport {
 
     fn stages(&self, is_stream: bool) -> TextTable {
         let mut columns = vec![
-            ("stage", Side::Left),
+            ("stage", Side::Name),
             ("does", Side::Left),
             ("strategy", Side::Left),
             ("reuse", Side::Right),

@@ -22,6 +22,8 @@ pub struct MissionSetup {
     pub cluster_sizes: Option<String>,
     /// Cells from one copy of a bit to the next.
     pub distance_cells: usize,
+    /// File of the protection plan.
+    pub plan: Option<String>,
     /// Rate of strikes on a bit of a value in flight over that of strikes on a flip-flop of a weight or bias.
     pub state_rate: f64,
     /// Rate of transients on a line over that of strikes on a flip-flop.
@@ -279,11 +281,11 @@ impl SimulateReport<'_> {
                 "cluster sizes {sizes}; copies of a bit {} cells apart (a placement in a row, assumed)",
                 setup.distance_cells,
             ));
-            line(format!(
-                "transients on lines: {}; strikes on values in flight: {}",
-                rate(setup.line_rate, "line"),
-                rate(setup.state_rate, "bit"),
-            ));
+            line(format!("transients on lines: {}", rate(setup.line_rate, "line")));
+            line(format!("strikes on values in flight: {}", rate(setup.state_rate, "bit")));
+        }
+        if let Some(plan) = &setup.plan {
+            line(format!("plan: {plan}"));
         }
         if setup.is_rate_of_device {
             line("the device is struck at one rate, however many flip-flops protection adds".to_owned());
@@ -319,11 +321,11 @@ impl SimulateReport<'_> {
                 let sizes = if fewest == most { grouped(*most) } else { format!("{fewest} to {}", grouped(*most)) };
                 let states: usize = self.scenarios.iter().map(|scenario| scenario.states).sum();
                 notes.push(format!(
-                    "{} states, each judged on a sample of {sizes} of {} events (more with --evaluations), so time with \
-                     degraded output is a lower bound",
+                    "{} states, each judged on a sample of {sizes} of {} events; more with --evaluations",
                     grouped(states),
                     grouped(self.setup.events),
                 ));
+                notes.push("so time with degraded output is a lower bound".to_owned());
             }
             _ => notes.push("every state was judged on all events".to_owned()),
         }
@@ -336,7 +338,7 @@ impl SimulateReport<'_> {
         }
         if self.scenarios.len() > 1 {
             notes.push(
-                "means over missions, share of wrong outputs that are silent; all intervals are in the files and with --json"
+                "means over missions; silent: share of wrong outputs; all intervals are in the files and with --json"
                     .to_owned(),
             );
         }
@@ -376,7 +378,7 @@ impl SimulateReport<'_> {
         let first = &scenario.summary.first_wrong;
         match (first.mean_when_seen_s, first.at_least_s) {
             (Some(mean), _) => format!(
-                "in {} of {} missions, there after {} on average",
+                "in {} of {} missions; in these after {} on average",
                 grouped(first.replicas),
                 grouped(scenario.outcomes.len()),
                 duration(mean)
@@ -387,15 +389,15 @@ impl SimulateReport<'_> {
                 duration(at_least),
                 short(self.confidence.get() * 100.0)
             ),
-            (None, None) => "unknown".to_owned(),
+            (None, None) => "none".to_owned(),
         }
     }
 
     /// What became of upsets, scenario by scenario.
     fn upset_rows(&self) -> TextTable {
         let mut table = TextTable::new(&[
-            ("style", Side::Left),
-            ("scrub", Side::Left),
+            ("style", Side::Name),
+            ("scrub", Side::Name),
             ("strikes", Side::Right),
             ("upsets", Side::Right),
             ("masked", Side::Right),
@@ -428,8 +430,8 @@ impl SimulateReport<'_> {
     fn output_rows(&self) -> TextTable {
         let interval = format!("{} % interval", short(self.confidence.get() * 100.0));
         let mut table = TextTable::new(&[
-            ("style", Side::Left),
-            ("scrub", Side::Left),
+            ("style", Side::Name),
+            ("scrub", Side::Name),
             ("wrong outputs", Side::Right),
             ("silent", Side::Right),
             ("degraded", Side::Right),
@@ -488,6 +490,7 @@ const fn words(quantity: Quantity) -> &'static str {
         Quantity::Strikes => "strikes",
         Quantity::Transients => "transients on lines",
         Quantity::OtherState => "bits of values in flight upset",
+        Quantity::Stuck => "flip-flops stuck",
         Quantity::Upsets => "flip-flops upset",
         Quantity::Masked => "  masked by the vote",
         Quantity::Detected => "  seen by an error flag",

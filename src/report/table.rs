@@ -12,6 +12,8 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 pub enum Side {
     /// Text.
     Left,
+    /// Text that is never broken: what a row is known by.
+    Name,
     /// Numbers.
     Right,
 }
@@ -33,8 +35,8 @@ impl TextTable {
         }
         table.set_header(columns.iter().map(|(name, side)| Cell::new(name).set_alignment(alignment(*side))));
         for (column, (_, side)) in table.column_iter_mut().zip(columns) {
-            // A number is never broken; where the terminal is too narrow the line runs over.
-            if *side == Side::Right {
+            // A number or name is never broken; where the terminal is too narrow the line runs over.
+            if *side != Side::Left {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
@@ -62,7 +64,7 @@ impl std::fmt::Display for TextTable {
 
 const fn alignment(side: Side) -> CellAlignment {
     match side {
-        Side::Left => CellAlignment::Left,
+        Side::Left | Side::Name => CellAlignment::Left,
         Side::Right => CellAlignment::Right,
     }
 }

@@ -185,12 +185,31 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
         let mut plain = Plain::default();
         let mut flags = Vec::new();
         let mut scratch = EvaluatorScratch::default();
+        // The host reads a result in the cycle in which it stands in the output register, as strikes leave it.
+        let mut read =
+            |machine: &Machine<'_>, entries: &mut VecDeque<(u64, u64)>, flags: &[bool], plain: &mut Plain| {
+                if let Some(output) = machine.output() {
+                    let (frame, entry) = entries.pop_front().unwrap();
+                    let event = events.at(frame);
+                    plain.frames += 1;
+                    if output != golden[event] {
+                        let (output, golden) = (output_values(signal, output), output_values(signal, &golden[event]));
+                        let input = bench.events[event].input();
+                        let error = bench.evaluator.error(input, &output, &golden, &mut scratch);
+                        let without = bench.evaluator.error(input, &golden, &golden, &mut scratch);
+                        plain.wrong.push((frame, error - without));
+                        let was_flagged = flags[entry as usize..].contains(&true);
+                        plain.silent += u64::from(!was_flagged);
+                    }
+                }
+            };
         let mut faults = faults.iter().peekable();
         for cycle in 0..setup.cycles {
             while let Some(fault) = faults.next_if(|fault| fault.at.0 == cycle) {
                 plain.upsets += u64::from(matches!(fault.upset, Upset::Flip(_)));
                 fault.upset.strike(&mut machine);
             }
+            read(&machine, &mut entries, &flags, &mut plain);
             let is_scrub = cycle > 0 && setup.scrub.is_some_and(|period| cycle.is_multiple_of(period));
             let is_due = cycle >= offered * interval;
             let codes = is_due.then(|| bench.events[events.at(offered)].codes());
@@ -199,21 +218,8 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
                 offered += 1;
             }
             flags.push(machine.bank().error_flags().contains(&true));
-            if let Some(output) = machine.output() {
-                let (frame, entry) = entries.pop_front().unwrap();
-                let event = events.at(frame);
-                plain.frames += 1;
-                if output != golden[event] {
-                    let (output, golden) = (output_values(signal, output), output_values(signal, &golden[event]));
-                    let input = bench.events[event].input();
-                    let error = bench.evaluator.error(input, &output, &golden, &mut scratch);
-                    let without = bench.evaluator.error(input, &golden, &golden, &mut scratch);
-                    plain.wrong.push((frame, error - without));
-                    let was_flagged = flags[entry as usize..=cycle as usize].contains(&true);
-                    plain.silent += u64::from(!was_flagged);
-                }
-            }
         }
+        read(&machine, &mut entries, &flags, &mut plain);
         machine.bank_mut().settle();
         plain.wrong_registers = machine.bank().wrong_values().len();
         plain.wrong_copies = machine.bank().wrong_copies();
@@ -438,7 +444,14 @@ fn a_summary_is_about_its_replicas() {
     let setup = Setup::uniform(&bench, Protection::NONE, 30_000.0, 400_000);
     let outcomes = setup.fly(&bench, 40, EXACT);
     let confidence = Confidence::new(0.95).unwrap();
-    let plan = SummaryPlan { confidence, mean_method: MeanMethod::StudentT, seed: 1, mission_s: 0.01, impossible: &[] };
+    let plan = SummaryPlan {
+        confidence,
+        mean_method: MeanMethod::StudentT,
+        seed: 1,
+        mission_s: 0.01,
+        is_drawn: true,
+        impossible: &[],
+    };
     let summary = MissionSummary::of(&outcomes, &plan);
     let strikes = summary.of_quantity(Quantity::Strikes);
     // 13.3 expected in each, a standard deviation of 0.58 of the mean.

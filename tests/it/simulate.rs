@@ -121,11 +121,11 @@ fn a_mission_can_be_watched_cycle_by_cycle() {
         "cycle,address,kind\n3000,en_dense_0.kernel[5].bit[0].copy[1],flip\n3001,en_dense_0.fifo[7].bit[0],flip\n";
     let list = folder.write("faults.csv", list);
     let base = ["simulate", "econ_t_small", "--limit", "20", "-q", "--cycles", "5000", "--styles", "unvoted+flag"];
-    let watch = ["--scrub", "1505cycles", "--faults", &list, "--trace", &trace, "--vcd", &vcd, "--window-cycles", "40"];
+    let watch = ["--scrub", "1505cycles", "--faults", &list, "--trace", &trace, "--vcd", &vcd, "--window-cycles", "80"];
     let text = run(&[&base[..], &watch].concat());
-    assert!(text.contains("(cycles 2980 to 3019 of replica 0)"), "{text}");
+    assert!(text.contains("(cycles 2980 to 3059 of replica 0)"), "{text}");
     let rows = csv(&fs::read_to_string(&trace).unwrap());
-    assert_eq!(rows.len(), 40);
+    assert_eq!(rows.len(), 80);
     let at = |cycle: usize, column: &str| rows[cycle - 2980][column].as_str();
     assert_eq!(at(3000, "injections"), "en_dense_0.kernel[5].bit[0].copy[1]:flip");
     assert_eq!(at(3001, "injections"), "en_dense_0.fifo[7].bit[0]:flip");
@@ -228,6 +228,12 @@ fn what_cannot_be_simulated_is_refused() {
         (1, &["--faults", &other_state], "line 3: `en_dense_0.error_counter[0].bit[0]` counts and controls"),
         (1, &["--stuck", &flips], "flips.csv: line 3: kind `flip` is not stuck0 or stuck1"),
         (2, &["--faults", &unknown, "--environment", "lhc"], "cannot be used with"),
+        (2, &["--window-cycles", "20"], "need --trace or --vcd"),
+        (2, &["--trace", "t.csv", "--vcd", "./t.csv"], "./t.csv would be written twice"),
+        (2, &["-o", "new", "--trace", "new/t.csv"], "new/t.csv lies in the folder of --output"),
+        (2, &["--styles", "none,feedback,none"], "name each style and each period once"),
+        (1, &["--cycles", "2"], "no frame comes out within 2 cycles"),
+        (1, &["--mean-time", "1e-320"], "strikes come faster than numbers can say"),
         (2, &["--write-faults", "f.csv", "--styles", "none,feedback"], "are of one scenario"),
         (2, &["--write-faults", "f.csv", "--replica", "100"], "must be smaller than --replicas"),
         (1, &["-o", &file], "is a file; name a folder"),
@@ -235,4 +241,7 @@ fn what_cannot_be_simulated_is_refused() {
         let error = fail(code, &[&["simulate", "econ_t_small", "--limit", "2", "-q"], arguments].concat());
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
+    let small = ["--io", "stream", "--layer-reuse", "encoded_vector=256", "--fifo-depth", "1"];
+    let error = fail(1, &[&["simulate", "econ_t_medium", "--limit", "2", "-q"], &small[..]].concat());
+    assert!(error.contains("stages wait for one another"), "{error}");
 }

@@ -207,8 +207,13 @@ impl Pilot<'_> {
         self.next_scrub(cycle) == Some(cycle)
     }
 
-    /// The first frame that may be inside in a cycle.
+    /// The first frame that may be inside in a cycle, or whose result stands in the output register then.
     fn first_inside(&self, cycle: u64) -> u64 {
+        cycle.saturating_sub(self.inside).div_ceil(self.interval)
+    }
+
+    /// The first frame that may be inside in a cycle.
+    fn first_before_result(&self, cycle: u64) -> u64 {
         cycle.saturating_sub(self.inside - 1).div_ceil(self.interval)
     }
 
@@ -276,13 +281,13 @@ impl Pilot<'_> {
             Visibility::Nothing => {}
             Visibility::FlagOnce | Visibility::FlagStays if self.flagged => {}
             Visibility::FlagOnce => {
-                self.steady_until(self.first_inside(at));
+                self.steady_until(self.first_before_result(at));
                 let state = cast::id(self.flight.states() - 1);
                 let end = (at / self.interval + 1).min(self.flight.frames);
                 self.piece(self.next_frame..end, state, true);
             }
             Visibility::FlagStays => {
-                self.steady_until(self.first_inside(at));
+                self.steady_until(self.first_before_result(at));
                 self.flagged = true;
             }
         }
@@ -360,7 +365,8 @@ impl Pilot<'_> {
         self.ledger.after(self.machine.bank());
     }
 
-    /// One cycle of the machine, with the frame that is due, and the result that comes out, if any.
+    /// One cycle of the machine: the host reads the result that stands in the output register, as strikes of this cycle
+    /// leave it, and offers the frame that is due.
     fn step(
         &mut self,
         offered: &mut u64,
@@ -368,20 +374,6 @@ impl Pilot<'_> {
         is_due: bool,
         load: Load,
     ) -> Result<(), CampaignError> {
-        let mut frame = None;
-        if is_due && self.machine.is_ready() {
-            let event = self.events.at(*offered);
-            inside.push_back(Inside { frame: *offered, entry: self.machine.cycle().0, event, flagged: false });
-            frame = Some(self.input.events[event].codes());
-            *offered += 1;
-            self.flight.machine.frames += 1;
-        }
-        self.machine.step(frame, load);
-        if self.machine.bank().error_flags().contains(&true) {
-            for frame in inside.iter_mut() {
-                frame.flagged = true;
-            }
-        }
         if let Some(output) = self.machine.output()
             && let Some(done) = inside.pop_front()
         {
@@ -403,6 +395,20 @@ impl Pilot<'_> {
                 bin.rise += rise;
                 machine.silent += u64::from(!done.flagged);
                 machine.first_wrong.get_or_insert(done.frame);
+            }
+        }
+        let mut frame = None;
+        if is_due && self.machine.is_ready() {
+            let event = self.events.at(*offered);
+            inside.push_back(Inside { frame: *offered, entry: self.machine.cycle().0, event, flagged: false });
+            frame = Some(self.input.events[event].codes());
+            *offered += 1;
+            self.flight.machine.frames += 1;
+        }
+        self.machine.step(frame, load);
+        if self.machine.bank().error_flags().contains(&true) {
+            for frame in inside.iter_mut() {
+                frame.flagged = true;
             }
         }
         Ok(())

@@ -58,8 +58,8 @@ pub struct FaultFree {
     inference: Vec<Inference>,
     /// Sum over events of the error.
     pub error_sum: ExactSum,
-    /// Cycles that a frame is inside: from the one in which it is offered to the one after which its result stands in the
-    /// output register.
+    /// Cycles that a frame is inside: from the one in which it is offered to the one before its result stands in the output
+    /// register.
     inside_cycles: u64,
 }
 
@@ -72,6 +72,12 @@ impl FaultFree {
         let inference = infer(input.network, input.evaluator, input.events)?;
         let error_sum = inference.iter().filter_map(|event| ExactSum::of(event.error)).sum();
         Ok(Self { inference, error_sum, inside_cycles: inside_cycles(input)? })
+    }
+
+    /// Frames whose result comes out within so many cycles.
+    pub fn frames_within(&self, cycles: u64, schedule: &Schedule) -> u64 {
+        let inside = self.inside_cycles;
+        if cycles < inside { 0 } else { (cycles - inside) / schedule.interval_cycles.max(1) + 1 }
     }
 
     /// Mean error.
@@ -98,8 +104,7 @@ pub struct Mission<'a> {
 impl Mission<'_> {
     /// Frames whose result comes out within the mission.
     pub fn frames(&self, input: &MissionInput<'_>, fault_free: &FaultFree) -> u64 {
-        let inside = fault_free.inside_cycles;
-        if self.cycles < inside { 0 } else { (self.cycles - inside) / input.schedule.interval_cycles.max(1) + 1 }
+        fault_free.frames_within(self.cycles, input.schedule)
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Quantity {
     Transients,
     /// Bits of other state upset.
     OtherState,
+    /// Flip-flops that got stuck.
+    Stuck,
     /// Flip-flops upset.
     Upsets,
     /// Of these, masked by the vote.
@@ -47,10 +49,11 @@ pub enum Quantity {
 
 impl Quantity {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Strikes,
         Self::Transients,
         Self::OtherState,
+        Self::Stuck,
         Self::Upsets,
         Self::Masked,
         Self::Detected,
@@ -73,6 +76,7 @@ impl Quantity {
             Self::Strikes => "strikes",
             Self::Transients => "transients",
             Self::OtherState => "other_state_upsets",
+            Self::Stuck => "stuck",
             Self::Upsets => "upsets",
             Self::Masked => "masked",
             Self::Detected => "detected",
@@ -96,6 +100,15 @@ impl Quantity {
         matches!(self, Self::Strikes | Self::Transients | Self::OtherState)
     }
 
+    /// The least and the most it can be.
+    const fn range(self) -> (f64, f64) {
+        match self {
+            Self::WrongShare | Self::DegradedShare => (0.0, 1.0),
+            Self::MeanError | Self::ErrorRise => (f64::NEG_INFINITY, f64::INFINITY),
+            _ => (0.0, f64::INFINITY),
+        }
+    }
+
     /// Its value in one replica.
     pub fn of(self, outcome: &MissionOutcome) -> f64 {
         let counts = &outcome.counts;
@@ -103,6 +116,7 @@ impl Quantity {
             Self::Strikes => counts.strikes,
             Self::Transients => counts.transients,
             Self::OtherState => counts.other_state,
+            Self::Stuck => counts.stuck,
             Self::Upsets => counts.upsets,
             Self::Masked => counts.masked,
             Self::Detected => counts.detected,
@@ -188,6 +202,8 @@ pub struct SummaryPlan<'a> {
     pub seed: u64,
     /// Length of the mission, in seconds.
     pub mission_s: f64,
+    /// Whether missions are drawn; otherwise nothing is estimated, and figures have no intervals.
+    pub is_drawn: bool,
     /// Figures that are 0 whatever happens: with nothing to estimate, they get no bound.
     pub impossible: &'a [Quantity],
 }
@@ -219,8 +235,8 @@ impl MissionSummary {
         let values = |of: &dyn Fn(&MissionOutcome) -> f64| -> Vec<f64> { outcomes.iter().map(of).collect() };
         let quantities = Quantity::ALL.map(|quantity| {
             let values = values(&|outcome| quantity.of(outcome));
-            let mut estimate = plan.mean(&values);
-            let can_happen = quantity.counts_events() && !plan.impossible.contains(&quantity);
+            let mut estimate = plan.mean(&values, quantity.range());
+            let can_happen = plan.is_drawn && quantity.counts_events() && !plan.impossible.contains(&quantity);
             if can_happen && values.iter().all(|value| *value == 0.0) {
                 let high = plan.nothing_seen() / cast::f64_from_count(values.len());
                 estimate.interval = Some((Interval { low: 0.0, high }, Bound::Poisson));
@@ -228,15 +244,26 @@ impl MissionSummary {
             estimate
         });
         let by_time = |of: &dyn Fn(&MissionOutcome, usize) -> f64| {
-            (0..BINS).map(|bin| plan.mean(&values(&|outcome| of(outcome, bin)))).collect()
+            (0..BINS).map(|bin| values(&|outcome| of(outcome, bin))).collect::<Vec<Vec<f64>>>()
+        };
+        let means = |by_time: Vec<Vec<f64>>, quantity: Quantity| {
+            by_time.iter().map(|values| plan.mean(values, quantity.range())).collect()
         };
         Self {
             quantities: quantities.to_vec(),
             frames: outcomes[0].frames,
-            mean_machine_frames: plan.mean(&values(&|outcome| cast::f64_from_u64(outcome.machine_frames))).mean,
+            mean_machine_frames: plan
+                .mean(&values(&|outcome| cast::f64_from_u64(outcome.machine_frames)), Quantity::Upsets.range())
+                .mean,
             first_wrong: plan.first_wrong(outcomes),
-            wrong_share_by_time: by_time(&|outcome, bin| per_frame(outcome.bins[bin].wrong, outcome.bins[bin].frames)),
-            error_rise_by_time: by_time(&|outcome, bin| per_frame(outcome.bins[bin].rise, outcome.bins[bin].frames)),
+            wrong_share_by_time: means(
+                by_time(&|outcome, bin| per_frame(outcome.bins[bin].wrong, outcome.bins[bin].frames)),
+                Quantity::WrongShare,
+            ),
+            error_rise_by_time: means(
+                by_time(&|outcome, bin| per_frame(outcome.bins[bin].rise, outcome.bins[bin].frames)),
+                Quantity::ErrorRise,
+            ),
         }
     }
 
@@ -253,7 +280,8 @@ impl SummaryPlan<'_> {
         -ln(1.0 - self.confidence.get())
     }
 
-    fn mean(&self, values: &[f64]) -> Estimate {
+    /// A mean, with what of its interval is possible.
+    fn mean(&self, values: &[f64], (least, most): (f64, f64)) -> Estimate {
         let count = cast::f64_from_count(values.len());
         let mean = values.iter().sum::<f64>() / count;
         let interval = match self.mean_method {
@@ -267,6 +295,9 @@ impl SummaryPlan<'_> {
                 bootstrap_bca(values, self.confidence, self.seed).map(|interval| (interval, Bound::Bootstrap))
             }
         };
+        let interval = interval
+            .filter(|_| self.is_drawn)
+            .map(|(Interval { low, high }, bound)| (Interval { low: low.max(least), high: high.min(most) }, bound));
         Estimate { mean, interval }
     }
 
@@ -278,10 +309,10 @@ impl SummaryPlan<'_> {
         let interval = ProportionMethod::ClopperPearson.interval(share, count, self.confidence);
         FirstWrong {
             replicas: seen.len(),
-            share: Estimate { mean: share, interval: Some((interval, Bound::ClopperPearson)) },
+            share: Estimate { mean: share, interval: self.is_drawn.then_some((interval, Bound::ClopperPearson)) },
             mean_when_seen_s: (!seen.is_empty()).then(|| seen.iter().sum::<f64>() / cast::f64_from_count(seen.len())),
-            restricted_mean_s: self.mean(&all),
-            at_least_s: seen.is_empty().then(|| count * self.mission_s / self.nothing_seen()),
+            restricted_mean_s: self.mean(&all, (0.0, self.mission_s)),
+            at_least_s: (self.is_drawn && seen.is_empty()).then(|| count * self.mission_s / self.nothing_seen()),
         }
     }
 }
@@ -309,7 +340,14 @@ mod tests {
 
     fn plan(mean_method: MeanMethod) -> SummaryPlan<'static> {
         let impossible = &[Quantity::Transients];
-        SummaryPlan { confidence: Confidence::new(0.95).unwrap(), mean_method, seed: 1, mission_s: 100.0, impossible }
+        SummaryPlan {
+            confidence: Confidence::new(0.95).unwrap(),
+            mean_method,
+            seed: 1,
+            mission_s: 100.0,
+            is_drawn: true,
+            impossible,
+        }
     }
 
     #[test]
