@@ -7,7 +7,6 @@
 
 mod area;
 mod checkpoint;
-mod environment;
 mod events;
 mod import;
 mod infer;
@@ -17,9 +16,7 @@ mod inputs;
 mod merge;
 mod oracle;
 mod progress;
-mod recording;
 mod schedule;
-mod scrub;
 mod shipped;
 mod simulate;
 mod sweep;

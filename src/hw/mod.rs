@@ -1,6 +1,6 @@
 //! The accelerator as hardware: its registers, how they are triplicated, and what that costs in area.
 //!
-//! Every state bit has a stable address here. The layer knows nothing of faults, evaluates nothing and reads no file.
+//! Every state bit has a stable address here. The layer knows nothing of faults, judges nothing and reads no file.
 
 mod address;
 mod area;
