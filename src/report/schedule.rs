@@ -8,9 +8,13 @@ use crate::hw::schedule::{Io, Schedule, Stage, Work};
 use crate::net::Network;
 use crate::num::cast;
 
-/// What stands below a table of stages.
-const LEGEND: &str = "latency: cycles from a stage's first packet to its last result; delay: from its last packet to that\n\
-                      a -> b: reuse factor asked for -> legal, packets of a frame in -> out\n";
+/// What stands below a table of stages: without, and with a stream.
+const LEGEND: [&str; 2] = [
+    "latency: cycles from a frame's arrival to its result; delay: from the last cycle of work to that\n\
+     a -> b: reuse factor asked for -> legal; partitions: output positions, one after another\n",
+    "latency: cycles from a stage's first packet to its last result; delay: from its last packet to that\n\
+     a -> b: reuse factor asked for -> legal, packets of a frame in -> out\n",
+];
 
 /// A schedule, to be shown.
 #[derive(Debug, Clone, Serialize)]
@@ -68,7 +72,10 @@ impl ScheduleReport {
     pub fn tables(&self) -> String {
         let stages = match self.io {
             io if io == Io::EconT.name() => self.unrolled_stages().to_string(),
-            io => format!("{}{LEGEND}", self.stages(io == Io::Stream.name())),
+            io => {
+                let is_stream = io == Io::Stream.name();
+                format!("{}{}", self.stages(is_stream), LEGEND[usize::from(is_stream)])
+            }
         };
         let mut frame = TextTable::new(&[("a frame", Side::Left), ("cycles", Side::Right), ("time", Side::Right)]);
         let period = self.latency_s / cast::f64_from_u64(self.latency_cycles);
@@ -107,7 +114,7 @@ impl ScheduleReport {
             ("delay", Side::Right),
         ];
         if is_stream {
-            columns.push(("FIFO", Side::Right));
+            columns.push(("FIFO behind", Side::Right));
         }
         let mut table = TextTable::new(&columns);
         for stage in &self.stages {
