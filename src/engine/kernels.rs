@@ -7,7 +7,7 @@
 use multiversion::multiversion;
 
 use crate::hw::datapath::program::Layer;
-use crate::hw::datapath::sums::{Wires, add_row, for_each_reach};
+use crate::hw::datapath::sums::Wires;
 use crate::hw::datapath::word::{Block, LANES, Word, differing};
 use crate::num::cast;
 
@@ -85,6 +85,28 @@ impl<W: Word> Sums<W> {
             sums.copy_from_slice(&golden[start..start + blocks]);
         }
         sums
+    }
+}
+
+/// Adds `x` times a row of weights to the sums of one position.
+#[inline(always)]
+fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
+    for (sums, weights) in sums.iter_mut().zip(row) {
+        for (sum, weight) in sums.iter_mut().zip(weights) {
+            *sum = sum.plus(weight.times(x));
+        }
+    }
+}
+
+/// Calls `visit(position, row of weights)` for every sum that input value `index` enters.
+#[inline(always)]
+fn for_each_reach<W: Word>(layer: &Layer<W>, index: usize, mut visit: impl FnMut(u32, &[Block<W>])) {
+    // A division costs more than the rest in a dense layer, where there is only one pixel.
+    let (pixel, channel) =
+        if layer.is_dense { (0, index) } else { (index / layer.in_channels, index % layer.in_channels) };
+    for reach in layer.reach.get(pixel) {
+        let start = (cast::index(reach.tap) * layer.in_channels + channel) * layer.blocks;
+        visit(reach.position, &layer.kernel[start..start + layer.blocks]);
     }
 }
 

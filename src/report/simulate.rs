@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
-use crate::campaign::{BINS, Bound, Confidence, Estimate, Interval, MissionOutcome, MissionSummary, Quantity};
+use crate::campaign::{BINS, Bound, Confidence, Estimate, Interval, Judged, MissionOutcome, MissionSummary, Quantity};
 use crate::num::cast;
 
 /// What all scenarios have in common.
@@ -73,16 +73,8 @@ pub struct ScenarioResult {
     pub summary: MissionSummary,
     /// Figures that are 0 whatever happens.
     pub impossible: Vec<Quantity>,
-    /// Replica by replica.
-    pub outcomes: Vec<MissionOutcome>,
-    /// Different states that were judged.
-    pub states: usize,
-    /// Events that each was judged on.
-    pub events_per_state: usize,
-    /// Whether those are all events.
-    pub is_exact: bool,
-    /// Whether first wrong outputs were drawn from shares of all events.
-    pub is_first_wrong_exact: bool,
+    /// Replica by replica, and how that was judged.
+    pub judged: Judged,
 }
 
 /// Missions in one or more scenarios.
@@ -154,10 +146,10 @@ impl SimulateReport<'_> {
             "strikes_per_s": scenario.strikes_per_s,
             "frames": summary.frames,
             "mean_machine_frames": summary.mean_machine_frames,
-            "states": scenario.states,
-            "events_per_state": scenario.events_per_state,
-            "states_judged_on_all_events": scenario.is_exact,
-            "first_wrong_output_from_all_events": scenario.is_first_wrong_exact,
+            "states": scenario.judged.states,
+            "events_per_state": scenario.judged.events_per_state,
+            "states_judged_on_all_events": scenario.judged.is_exact,
+            "first_wrong_output_from_all_events": scenario.judged.is_first_wrong_exact,
             "per_mission": quantities,
             "first_wrong_output": {
                 "replicas": first.replicas,
@@ -191,7 +183,7 @@ impl SimulateReport<'_> {
             let ScenarioResult { protected_bits, flip_flops, strikes_per_s, summary, .. } = scenario;
             let name = name_cells(scenario);
             let scrub = scenario.scrub_cycles.map_or_else(String::new, |cycles| cycles.to_string());
-            let (replicas, frames) = (scenario.outcomes.len(), summary.frames);
+            let (replicas, frames) = (scenario.judged.outcomes.len(), summary.frames);
             write!(text, "{name},{scrub},{protected_bits},{flip_flops},{strikes_per_s},{replicas},{frames}")
                 .expect("a string takes any text");
             for quantity in Quantity::ALL {
@@ -213,7 +205,7 @@ impl SimulateReport<'_> {
         }
         text.push_str(",first_wrong_s\n");
         for scenario in self.scenarios {
-            for outcome in &scenario.outcomes {
+            for outcome in &scenario.judged.outcomes {
                 let MissionOutcome { replica, frames, machine_frames, .. } = outcome;
                 write!(text, "{},{replica},{frames},{machine_frames}", name_cells(scenario))
                     .expect("a string takes any text");
@@ -314,12 +306,12 @@ impl SimulateReport<'_> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let sampled = self.scenarios.iter().filter(|scenario| !scenario.is_exact);
-        let sizes: Vec<usize> = sampled.map(|scenario| scenario.events_per_state).collect();
+        let sampled = self.scenarios.iter().filter(|scenario| !scenario.judged.is_exact);
+        let sizes: Vec<usize> = sampled.map(|scenario| scenario.judged.events_per_state).collect();
         match (sizes.iter().min(), sizes.iter().max()) {
             (Some(fewest), Some(most)) => {
                 let sizes = if fewest == most { grouped(*most) } else { format!("{fewest} to {}", grouped(*most)) };
-                let states: usize = self.scenarios.iter().map(|scenario| scenario.states).sum();
+                let states: usize = self.scenarios.iter().map(|scenario| scenario.judged.states).sum();
                 notes.push(format!(
                     "{} states, each judged on a sample of {sizes} of {} events; more with --evaluations",
                     grouped(states),
@@ -329,7 +321,7 @@ impl SimulateReport<'_> {
             }
             _ => notes.push("every state was judged on all events".to_owned()),
         }
-        if self.scenarios.iter().any(|scenario| !scenario.is_first_wrong_exact) {
+        if self.scenarios.iter().any(|scenario| !scenario.judged.is_first_wrong_exact) {
             notes.push(
                 "most states change nothing: some first wrong outputs were drawn from samples of the events, more with \
                  --evaluations"
@@ -380,12 +372,12 @@ impl SimulateReport<'_> {
             (Some(mean), _) => format!(
                 "in {} of {} missions; in these after {} on average",
                 grouped(first.replicas),
-                grouped(scenario.outcomes.len()),
+                grouped(scenario.judged.outcomes.len()),
                 duration(mean)
             ),
             (None, Some(at_least)) => format!(
                 "in none of {} missions; at a constant rate it takes more than {} ({} % confidence)",
-                grouped(scenario.outcomes.len()),
+                grouped(scenario.judged.outcomes.len()),
                 duration(at_least),
                 short(self.confidence.get() * 100.0)
             ),
@@ -456,7 +448,7 @@ impl SimulateReport<'_> {
                 ),
                 match first.at_least_s {
                     Some(at_least) => format!("> {}", duration(at_least)),
-                    None if first.replicas < scenario.outcomes.len() => {
+                    None if first.replicas < scenario.judged.outcomes.len() => {
                         format!(">= {}", duration(first.restricted_mean_s.mean))
                     }
                     None => duration(first.restricted_mean_s.mean),

@@ -199,7 +199,8 @@ impl MissionRun<'_> {
     }
 
     /// Judges the states of all flights: each on all events where that takes `evaluations` at most, otherwise each, flight by
-    /// flight, on a systematic sample of them (of at least one event, also where that takes more). `progress` is told the number of evaluations, done since it was last told and in all.
+    /// flight, on a systematic sample of them (of at least one event, also where that takes more). `progress` is told the
+    /// number of evaluations, done since it was last told and in all.
     ///
     /// # Errors
     /// When an error is no number, or too large to be added up; of several, that of the first event.

@@ -204,7 +204,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         }
     }
 
-    let replicas = results.first().map_or(0, |result| result.outcomes.len());
+    let replicas = results.first().map_or(0, |result| result.judged.outcomes.len());
     let setup = arguments.setup(&input, &fault_free, &drawn.environment, cycles, replicas);
     let mut provenance = opened.provenance("simulate", arguments.canonical(&drawn.environment));
     provenance.command.extend(schedule_options);

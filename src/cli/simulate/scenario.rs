@@ -61,14 +61,16 @@ impl Scenario<'_> {
         let cells = placement.len();
         let strikes_per_s =
             if is_replay { 0.0 } else { drawn.environment.rate.strikes_per_s(cells, drawn.inferences_per_s) };
-        let per_line = arguments.environment.lines * strikes_per_s / cast::f64_from_count(cells);
-        let lines_per_s = per_line * cast::f64_from_count(table.len());
+        // So many targets, each struck `times` as often as a flip-flop.
+        let targets_per_s = |times: f64, count: usize| {
+            times * strikes_per_s / cast::f64_from_count(cells) * cast::f64_from_count(count)
+        };
+        let lines_per_s = targets_per_s(arguments.environment.lines, table.len());
         let replicas =
             if is_replay { arguments.replay.replica..arguments.replay.replica + 1 } else { 0..arguments.replicas };
         let values: Vec<ElementBit> =
             elements.iter().filter(|array| is_value(array.element)).flat_map(ElementArray::bit_list).collect();
-        let per_value = arguments.environment.state * strikes_per_s / cast::f64_from_count(cells);
-        let values_per_s = per_value * cast::f64_from_count(values.len());
+        let values_per_s = targets_per_s(arguments.environment.state, values.len());
         let per_mission = (strikes_per_s + lines_per_s + values_per_s) * cast::f64_from_u64(cycles) * period_s;
         self.check_strikes(per_mission)?;
 
@@ -140,11 +142,7 @@ impl Scenario<'_> {
             strikes_per_s,
             summary: MissionSummary::of(&judged.outcomes, &plan),
             impossible: plan.impossible.to_vec(),
-            outcomes: judged.outcomes,
-            states: judged.states,
-            events_per_state: judged.events_per_state,
-            is_exact: judged.is_exact,
-            is_first_wrong_exact: judged.is_first_wrong_exact,
+            judged,
         };
         Ok((result, recorded))
     }

@@ -62,28 +62,6 @@ pub(crate) fn enter<W: Word, V: Copy>(head: &Head<W>, input: &[V], word: impl Fn
     }
 }
 
-/// Adds `x` times a row of weights to the sums of one position.
-#[inline(always)]
-pub(crate) fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
-    for (sums, weights) in sums.iter_mut().zip(row) {
-        for (sum, weight) in sums.iter_mut().zip(weights) {
-            *sum = sum.plus(weight.times(x));
-        }
-    }
-}
-
-/// Calls `visit(position, row of weights)` for every sum that input value `index` enters.
-#[inline(always)]
-pub(crate) fn for_each_reach<W: Word>(layer: &Layer<W>, index: usize, mut visit: impl FnMut(u32, &[Block<W>])) {
-    // A division costs more than the rest in a dense layer, where there is only one pixel.
-    let (pixel, channel) =
-        if layer.is_dense { (0, index) } else { (index / layer.in_channels, index % layer.in_channels) };
-    for reach in layer.reach.get(pixel) {
-        let start = (cast::index(reach.tap) * layer.in_channels + channel) * layer.blocks;
-        visit(reach.position, &layer.kernel[start..start + layer.blocks]);
-    }
-}
-
 /// Sums of `input`, what the tail makes of them, and these values in the order of the next layer's input.
 #[multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",

@@ -83,8 +83,8 @@ impl<'n> Machine<'n> {
             narrow.or_else(|| Some(Fabric::Wide(Box::new(Unrolled::new(network, schedule)?))))
         };
         let fabric = is_unrolled.then(unrolled).flatten();
-        let machine = Self::packet_by_packet(network, inventory, schedule, protection);
-        Self { fabric: fabric.unwrap_or(machine.fabric), ..machine }
+        let fabric = fabric.unwrap_or_else(|| Fabric::Staged(Box::new(Staged::new(network, schedule))));
+        Self::with_fabric(network, inventory, schedule, WeightBank::new(network, inventory, protection), fabric)
     }
 
     /// The same machine, run packet by packet in plain arithmetic also where everything is unrolled: slower.
@@ -97,15 +97,18 @@ impl<'n> Machine<'n> {
         schedule: &'n Schedule,
         protection: impl Fn(BitId) -> Protection,
     ) -> Self {
-        Self {
-            network,
-            schedule,
-            inventory,
-            bank: WeightBank::new(network, inventory, protection),
-            registers: Registers::new(network),
-            fabric: Fabric::Staged(Box::new(Staged::new(network, schedule))),
-            cycle: Cycle(0),
-        }
+        let fabric = Fabric::Staged(Box::new(Staged::new(network, schedule)));
+        Self::with_fabric(network, inventory, schedule, WeightBank::new(network, inventory, protection), fabric)
+    }
+
+    fn with_fabric(
+        network: &'n Network,
+        inventory: &'n Inventory,
+        schedule: &'n Schedule,
+        bank: WeightBank,
+        fabric: Fabric,
+    ) -> Self {
+        Self { network, schedule, inventory, bank, registers: Registers::new(network), fabric, cycle: Cycle(0) }
     }
 
     /// The network it runs.

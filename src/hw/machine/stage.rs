@@ -8,12 +8,14 @@ use super::fifo::counter_bits;
 use super::plain::{self, Registers, Share};
 use super::window::Window;
 use crate::hw::schedule::{self, Stage, Work};
-use crate::net::{Network, Op, Signal};
+use crate::net::{Network, Node, Op, Signal};
 
 /// What is built: the same for ever.
 #[derive(Debug, Clone)]
 struct Logic {
     stage: Stage,
+    /// Whether packets are pixels.
+    is_stream: bool,
     reuse: usize,
     partitions: usize,
     packets_in: usize,
@@ -79,15 +81,14 @@ impl StageUnit {
     pub(super) fn new(network: &Network, stage: &Stage, is_stream: bool) -> Self {
         let count = |packets: u64| usize::try_from(packets).expect("packets are values of a network");
         let (packets_in, packets_out) = (count(stage.packets_in), count(stage.packets_out));
-        let (input, output, out_values) = match stage.nodes.last() {
-            Some(last) => (network.node(stage.input).signal, network.node(*last).signal, network.node(*last).len()),
-            None => (network.node(stage.input).signal, network.node(stage.input).signal, 0),
-        };
-        let map = &network.node(stage.input).shape;
+        let from = network.node(stage.input);
+        let last = stage.nodes.last().map(|id| network.node(*id));
+        let (input, output) = (from.signal, last.unwrap_or(from).signal);
+        let map = &from.shape;
         let out_len = match stage.work {
             Work::Repack { to, .. } => to,
             Work::Pad(_) if is_stream => map[2],
-            _ => out_values / packets_out,
+            _ => last.map_or(0, Node::len) / packets_out,
         };
         let node = stage.nodes.first().map(|id| network.node(*id));
         let mut marks = Vec::new();
@@ -121,6 +122,7 @@ impl StageUnit {
         Self {
             logic: Logic {
                 stage: stage.clone(),
+                is_stream,
                 reuse: count(stage.reuse_factor.get()),
                 partitions: if is_stream { 1 } else { count(stage.partitions) },
                 packets_in,
@@ -177,11 +179,6 @@ impl StageUnit {
         &self.leaving
     }
 
-    /// Whether packets are pixels.
-    const fn is_stream(&self) -> bool {
-        self.logic.drain > 0
-    }
-
     /// Beats of the packet that it works on.
     fn beats(&self) -> usize {
         match self.logic.stage.work {
@@ -201,18 +198,18 @@ impl StageUnit {
                 let takes = state.beat < to;
                 (takes, state.beat + if takes { from } else { 0 } >= to)
             }
-            Work::Pad(_) if self.is_stream() => (logic.marks.get(state.packet).copied().unwrap_or(true), true),
-            Work::Conv2d if self.is_stream() => {
+            Work::Pad(_) if logic.is_stream => (logic.marks.get(state.packet).copied().unwrap_or(true), true),
+            Work::Conv2d if logic.is_stream => {
                 let completes = logic.marks.get(state.packet).copied().unwrap_or(false);
                 (state.beat == 0, is_last_beat && completes)
             }
-            Work::Dense if self.is_stream() => (state.beat == 0, is_last_beat && state.packet + 1 == logic.packets_in),
+            Work::Dense if logic.is_stream => (state.beat == 0, is_last_beat && state.packet + 1 == logic.packets_in),
             // The frame stays in the register in front of the stage until the last beat.
             _ => (is_last_beat, is_last_beat),
         };
         // Zeros around a map come with the map: not before its first pixel is there.
         let begins = matches!(logic.stage.work, Work::Pad(_)) && state.packet == 0;
-        let needs_packet = takes || !self.is_stream() || begins;
+        let needs_packet = takes || !logic.is_stream || begins;
         let can_work = state.drain == 0 && (waiting || !needs_packet);
         let exits = match logic.slots.checked_sub(1) {
             Some(exit) => state.is_valid[exit],
@@ -257,7 +254,7 @@ impl StageUnit {
             (Work::Conv2d | Work::Dense, Some((id, node))) => {
                 let share = Share { first: state.beat % logic.reuse, apart: logic.reuse };
                 let position = state.beat / logic.reuse;
-                let inputs = match (&node.op, logic.drain > 0) {
+                let inputs = match (&node.op, logic.is_stream) {
                     (Op::Conv2d(_), true) => {
                         if decision.pops {
                             state.window.slide(state.packet, front);
@@ -277,7 +274,7 @@ impl StageUnit {
                     (_, false) => front,
                 };
                 let computes = match logic.stage.work {
-                    Work::Conv2d => logic.drain == 0 || logic.marks.get(state.packet).copied().unwrap_or(false),
+                    Work::Conv2d => !logic.is_stream || logic.marks.get(state.packet).copied().unwrap_or(false),
                     _ => state.packet + 1 == logic.packets_in,
                 };
                 if computes {
@@ -305,7 +302,7 @@ impl StageUnit {
                     state.beat -= to;
                 }
             }
-            (Work::Pad(_), _) if logic.drain > 0 => {
+            (Work::Pad(_), _) if logic.is_stream => {
                 if decision.pops {
                     entry.copy_from_slice(front);
                 } else {
