@@ -1,5 +1,16 @@
-//! Orders in which register bits deserve protection. Scores what a bit matters; injects nothing.
+//! Orders in which register bits deserve protection, and what they are derived from. Scores what a bit matters; injects
+//! nothing.
 
+mod accelerator;
+mod derivatives;
+mod head;
+mod linear;
+mod objective;
+mod operator;
 mod ranking;
 
+pub use derivatives::{DerivativeError, DerivativeInput, Derivatives, Diagonals};
+pub use head::LossError;
+pub use objective::{Loss, UnknownLoss};
+pub use operator::SymmetricOperator;
 pub use ranking::BitRanking;

@@ -5,6 +5,7 @@ mod infer;
 mod intervals;
 mod mission;
 mod oracle;
+mod parts;
 mod quantiles;
 mod record;
 mod sample;
@@ -23,6 +24,7 @@ pub use mission::{
     MissionInput, MissionOutcome, MissionRun, MissionSummary, Quantity, SummaryPlan, UpsetCounts,
 };
 pub use oracle::{CampaignError, OracleInput, OracleRun, output_values, run_oracle};
+pub use parts::map_parts;
 pub use record::{Observed, Observer, Recording, record};
 pub use sample::{
     BATCH_TRIALS, DEFAULT_LIMIT, DEFAULT_TRIALS, Ending, Estimates, MeanEstimate, Measure, PILOT_TRIALS,
