@@ -128,7 +128,12 @@ impl<'a> Accelerator<'a> {
                     let linear = Linear::of_node(node, from).expect("a weighted layer");
                     let first = |kind| first_parameter(inventory, id, kind);
                     let kernel = first(TensorKind::Kernel).expect("every weighted layer has a kernel");
-                    Kind::Weighted(Weighted { linear, number: weighted.len() - 1, kernel, bias: first(TensorKind::Bias) })
+                    Kind::Weighted(Weighted {
+                        linear,
+                        number: weighted.len() - 1,
+                        kernel,
+                        bias: first(TensorKind::Bias),
+                    })
                 }
             };
             steps.push(Step { source, kind, moves });
@@ -159,7 +164,11 @@ impl<'a> Accelerator<'a> {
 
     /// Runs an event, without adjoints yet.
     pub(super) fn run(&self, codes: &[i64]) -> Tape {
-        let raw = reference::evaluate(self.network, codes);
+        self.tape(&reference::evaluate(self.network, codes))
+    }
+
+    /// What derivatives need of the raw values of all nodes, without adjoints yet.
+    pub(super) fn tape(&self, raw: &[Vec<i64>]) -> Tape {
         let real = |node: usize| -> Vec<f64> {
             let signal = self.network.nodes()[node].signal;
             raw[node].iter().map(|raw| signal.value(*raw)).collect()
@@ -325,36 +334,36 @@ impl<'a> Accelerator<'a> {
         }
     }
 
-    /// Calls `layer` with the Jacobian of the output with respect to the sums of each weighted layer, the last layer
-    /// first: `[sum, block]` with a lane per output, and whether a sum reaches the output at all.
+    /// Carries the Jacobian of the values of node `of` back: calls `each(node, jacobian)` with that of every node they
+    /// depend on, the last first: `[value of the node, block]`, a lane per value of `of`.
     pub(super) fn jacobians(
         &self,
+        of: usize,
         tape: &Tape,
         scratch: &mut AcceleratorScratch,
-        mut layer: impl FnMut(&Weighted, &[Block], &[bool]),
+        mut each: impl FnMut(usize, &[Block]),
     ) {
-        let outputs = self.outputs();
-        let blocks = outputs.div_ceil(LANES);
+        let nodes = &self.network.nodes()[..=of];
+        let blocks = nodes[of].len().div_ceil(LANES);
         let AcceleratorScratch { blocks: values, live, .. } = scratch;
         values.resize_with(self.steps.len(), Vec::new);
-        for (values, node) in values.iter_mut().zip(self.network.nodes()) {
+        for (values, node) in values.iter_mut().zip(nodes) {
             values.clear();
             values.resize(node.len() * blocks, [0.0; LANES]);
         }
-        for output in 0..outputs {
-            values[self.steps.len() - 1][output * blocks + output / LANES][output % LANES] = 1.0;
+        for value in 0..nodes[of].len() {
+            values[of][value * blocks + value / LANES][value % LANES] = 1.0;
         }
-        for (at, step) in self.steps.iter().enumerate().rev().filter(|(_, step)| step.moves) {
+        for (at, step) in self.steps.iter().enumerate().take(of + 1).rev().filter(|(_, step)| step.moves) {
             let (before, after) = values.split_at_mut(at);
             let d = &after[0];
+            each(at, d);
             let Some(from) = before.get_mut(step.source) else { continue };
             match &step.kind {
                 Kind::Input => {}
                 Kind::Weighted(weighted) => {
-                    live.clear();
-                    live.extend(d.chunks_exact(blocks).map(|row| row.as_flattened().iter().any(|d| *d != 0.0)));
-                    layer(weighted, d, live);
                     if self.steps[step.source].moves {
+                        reaching(d, blocks, live);
                         let range = weighted.kernel..weighted.kernel + weighted.linear.weights();
                         weighted.linear.add_backward_blocks(&self.parameters[range], d, live, from);
                     }
@@ -376,6 +385,93 @@ impl<'a> Accelerator<'a> {
             }
         }
     }
+
+    /// The weighted layer at a node, if it is one.
+    pub(super) fn weighted_at(&self, node: usize) -> Option<&Weighted> {
+        match &self.steps[node].kind {
+            Kind::Weighted(weighted) => Some(weighted),
+            _ => None,
+        }
+    }
+
+    /// Position of the output among the nodes.
+    pub(super) fn output_node(&self) -> usize {
+        self.steps.len() - 1
+    }
+
+    /// The element-wise operations that alone read `node`, as one: where they end, and the range they clip to.
+    pub(super) fn tail(&self, node: usize) -> Tail {
+        let mut tail = Tail { start: node, end: node, low: f64::NEG_INFINITY, high: f64::INFINITY };
+        loop {
+            let mut readers = self.steps.iter().enumerate().skip(1).filter(|(_, step)| step.source == tail.end);
+            let (Some((next, _)), None) = (readers.next(), readers.next()) else { return tail };
+            if !tail.extend(&self.network.nodes()[next].op) {
+                return tail;
+            }
+            tail.end = next;
+        }
+    }
+
+    /// The tail that ends at the output.
+    pub(super) fn output_tail(&self) -> Tail {
+        let is_elementwise = |node: &usize| matches!(self.network.nodes()[*node].op, Op::Quantize(_) | Op::Relu);
+        let mut start = self.output_node();
+        while is_elementwise(&start) {
+            start = self.steps[start].source;
+        }
+        let mut tail = Tail { start, end: start, low: f64::NEG_INFINITY, high: f64::INFINITY };
+        let mut way = Vec::new();
+        let mut at = self.output_node();
+        while at != start {
+            way.push(at);
+            at = self.steps[at].source;
+        }
+        for node in way.into_iter().rev() {
+            tail.extend(&self.network.nodes()[node].op);
+            tail.end = node;
+        }
+        tail
+    }
+}
+
+/// Element-wise operations behind a node, as one that clips.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Tail {
+    /// The node they read.
+    pub start: usize,
+    /// The last of them; `start` itself where there is none.
+    pub end: usize,
+    /// Smallest value behind them.
+    pub low: f64,
+    /// Largest value behind them.
+    pub high: f64,
+}
+
+impl Tail {
+    /// What becomes of a value, but for rounding.
+    pub(super) fn clip(&self, value: f64) -> f64 {
+        value.clamp(self.low, self.high)
+    }
+
+    /// Takes one more operation in; false when it is not element-wise.
+    fn extend(&mut self, op: &Op) -> bool {
+        let (low, high) = match op {
+            Op::Quantize(quantizer) => {
+                let (low, high) = quantizer.range();
+                (quantizer.format.value(low), quantizer.format.value(high))
+            }
+            Op::Relu => (0.0, f64::INFINITY),
+            _ => return false,
+        };
+        (self.low, self.high) = (self.low.clamp(low, high), self.high.clamp(low, high));
+        true
+    }
+}
+
+/// Which rows of a Jacobian are not all zero.
+pub(super) fn reaching(jacobian: &[Block], blocks: usize, live: &mut Vec<bool>) {
+    live.clear();
+    live.extend(jacobian.chunks_exact(blocks).map(|row| row.as_flattened().iter().any(|d| *d != 0.0)));
 }
 
 impl Weighted {

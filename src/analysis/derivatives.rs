@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::SymmetricOperator;
-use super::accelerator::{Accelerator, AcceleratorScratch, Tape, Weighted};
+use super::accelerator::{Accelerator, AcceleratorScratch, Tape, Weighted, reaching};
 use super::head::{Curvature, Head, HeadScratch, LossError};
 use super::linear::{Block, LANES};
 use super::objective::{Loss, add_scaled};
@@ -177,7 +177,12 @@ impl<'a> Derivatives<'a> {
     }
 
     /// Calls `each` with every distinct event of `part` and how often it occurs.
-    fn for_each(&self, part: Range<usize>, scratch: &mut Scratch, mut each: impl FnMut(&Point, f64, &mut AcceleratorScratch)) {
+    fn for_each(
+        &self,
+        part: Range<usize>,
+        scratch: &mut Scratch,
+        mut each: impl FnMut(&Point, f64, &mut AcceleratorScratch),
+    ) {
         for place in part {
             let count = f64::from(self.distinct[place].count);
             match &self.kept {
@@ -194,22 +199,18 @@ impl<'a> Derivatives<'a> {
     pub fn diagonals(&self) -> Diagonals {
         let parts = map_parts(self.distinct.len(), |part| {
             let mut scratch = Scratch::default();
-            let mut sums = Diagonals { hessian: vec![0.0; self.dim()], gauss_newton: vec![0.0; self.dim()] };
+            let mut sums = Diagonals::zero(self.dim());
             let mut reached = Reached::default();
             self.for_each(part, &mut scratch, |point, count, scratch| {
-                let Curvature { hessian, gauss_newton, .. } = &point.curvature;
-                self.accelerator.jacobians(&point.tape, scratch, |layer, jacobian, live| {
-                    let inputs = &point.tape.inputs[layer.number];
-                    for (matrix, sums) in
-                        [(hessian, &mut sums.hessian), (gauss_newton, &mut sums.gauss_newton)]
-                    {
-                        reached.add(layer, inputs, (jacobian, live), matrix, count, sums);
+                self.accelerator.jacobians(self.accelerator.output_node(), &point.tape, scratch, |node, jacobian| {
+                    if let Some(layer) = self.accelerator.weighted_at(node) {
+                        reached.add(layer, point, jacobian, count, &mut sums);
                     }
                 });
             });
             sums
         });
-        let mut all = Diagonals { hessian: vec![0.0; self.dim()], gauss_newton: vec![0.0; self.dim()] };
+        let mut all = Diagonals::zero(self.dim());
         for part in parts {
             add(&mut all.hessian, &part.hessian);
             add(&mut all.gauss_newton, &part.gauss_newton);
@@ -247,44 +248,40 @@ impl SymmetricOperator for Derivatives<'_> {
 /// Working memory for the diagonals of one layer.
 #[derive(Debug, Default)]
 struct Reached {
+    /// Which sums of the layer reach the output.
+    reaches: Vec<bool>,
     /// How each weight moves the output, `[weight, block]`, and whether it does.
     moves: Vec<Block>,
     live: Vec<bool>,
-    forms: Vec<f64>,
 }
 
 impl Reached {
-    /// Adds `count` times `j^T matrix j` of every register of `layer` to `sums`.
-    fn add(
-        &mut self,
-        layer: &Weighted,
-        inputs: &[f64],
-        (jacobian, reaches): (&[Block], &[bool]),
-        matrix: &[f64],
-        count: f64,
-        sums: &mut [f64],
-    ) {
-        let Self { moves, live, forms } = self;
+    /// Adds `count` times `j^T H j` of every register of `layer` to `sums`, for both matrices.
+    fn add(&mut self, layer: &Weighted, point: &Point, jacobian: &[Block], count: f64, sums: &mut Diagonals) {
+        let Self { reaches, moves, live } = self;
         let (linear, channels) = (&layer.linear, layer.linear.channels());
+        let (inputs, curvature) = (&point.tape.inputs[layer.number], &point.curvature);
         let blocks = jacobian.len() / linear.outputs();
         let row = |index: usize| index * blocks..(index + 1) * blocks;
+        let forms =
+            |moved: &[Block]| [&curvature.hessian, &curvature.gauss_newton].map(|matrix| count * form(matrix, moved));
+        reaching(jacobian, blocks, reaches);
         if let Some(bias) = layer.bias {
             for channel in 0..channels {
                 let mut moved = vec![[0.0; LANES]; blocks];
                 for output in (channel..linear.outputs()).step_by(channels).filter(|output| reaches[*output]) {
                     add_scaled(&mut moved, 1.0, &jacobian[row(output)]);
                 }
-                sums[bias + channel] += count * form(matrix, &moved);
+                sums.add(bias + channel, forms(&moved));
             }
         }
-        let sums = &mut sums[layer.kernel..][..linear.weights()];
         if linear.acts_once() {
-            forms.clear();
-            forms.extend((0..channels).map(|channel| {
-                if reaches[channel] { count * form(matrix, &jacobian[row(channel)]) } else { 0.0 }
-            }));
+            let of_channel = (0..channels).map(|channel| forms(&jacobian[row(channel)]));
+            let (hessian, gauss_newton): (Vec<f64>, Vec<f64>) = of_channel.map(|[h, g]| (h, g)).unzip();
             let squares: Vec<f64> = inputs.iter().map(|x| x * x).collect();
-            linear.add_outer(&squares, forms, sums);
+            let range = layer.kernel..layer.kernel + linear.weights();
+            linear.add_outer(&squares, &hessian, &mut sums.hessian[range.clone()]);
+            linear.add_outer(&squares, &gauss_newton, &mut sums.gauss_newton[range]);
             return;
         }
         moves.clear();
@@ -303,8 +300,19 @@ impl Reached {
             }
         });
         for weight in (0..linear.weights()).filter(|weight| live[*weight]) {
-            sums[weight] += count * form(matrix, &moves[row(weight)]);
+            sums.add(layer.kernel + weight, forms(&moves[row(weight)]));
         }
+    }
+}
+
+impl Diagonals {
+    fn zero(dim: usize) -> Self {
+        Self { hessian: vec![0.0; dim], gauss_newton: vec![0.0; dim] }
+    }
+
+    fn add(&mut self, register: usize, [hessian, gauss_newton]: [f64; 2]) {
+        self.hessian[register] += hessian;
+        self.gauss_newton[register] += gauss_newton;
     }
 }
 

@@ -23,7 +23,9 @@ use crate::num::Quantizer;
 #[non_exhaustive]
 pub enum LossError {
     /// The loss compares charges of a module, but events are tensors.
-    #[error("loss `{loss}` needs HGCal modules as events, but events are tensors; choose mse, cross-entropy or deviation")]
+    #[error(
+        "loss `{loss}` needs HGCal modules as events, but events are tensors; choose mse, cross-entropy or deviation"
+    )]
     NeedsModules {
         /// The loss.
         loss: Loss,
@@ -64,7 +66,11 @@ pub enum LossError {
 /// A step from the accelerator's output to what is compared.
 #[derive(Debug, Clone)]
 enum Stage {
-    Linear { linear: Linear, weights: Vec<f64>, bias: Vec<f64> },
+    Linear {
+        linear: Linear,
+        weights: Vec<f64>,
+        bias: Vec<f64>,
+    },
     Relu,
     Sigmoid,
     /// Over runs of this length.
@@ -286,10 +292,8 @@ impl Stage {
                     to.values[start..start + axis].copy_from_slice(&shares);
                     let rows = start * blocks..(start + axis) * blocks;
                     let centered = centered(&from.tangents[rows.clone()], &shares, blocks);
-                    for ((to, centered), share) in to.tangents[rows]
-                        .chunks_exact_mut(blocks)
-                        .zip(centered.chunks_exact(blocks))
-                        .zip(&shares)
+                    for ((to, centered), share) in
+                        to.tangents[rows].chunks_exact_mut(blocks).zip(centered.chunks_exact(blocks)).zip(&shares)
                     {
                         scale(centered, *share, to);
                     }
@@ -486,7 +490,8 @@ fn stages(network: &FloatNetwork) -> Vec<Stage> {
 }
 
 fn stage(node: &FloatNode, input: &[usize]) -> Option<Stage> {
-    let three = |shape: &[usize]| -> [usize; 3] { shape.try_into().expect("FloatNetwork checks the ranks of its layers") };
+    let three =
+        |shape: &[usize]| -> [usize; 3] { shape.try_into().expect("FloatNetwork checks the ranks of its layers") };
     let doubles = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
     let layer = |linear: Linear, weights: Vec<f64>, bias: &[f32]| {
         let bias = doubles(bias).repeat(linear.outputs() / linear.channels());
@@ -502,9 +507,9 @@ fn stage(node: &FloatNode, input: &[usize]) -> Option<Stage> {
             let linear = Linear::conv2d_transpose(three(input), three(&node.shape), window);
             // Stored [tap, out, in], wanted [tap, in, out].
             let (from, to) = (input[2], bias.len());
-            let weights = kernel.chunks_exact(from * to).flat_map(|tap| {
-                (0..from * to).map(move |place| f64::from(tap[place % to * from + place / to]))
-            });
+            let weights = kernel
+                .chunks_exact(from * to)
+                .flat_map(|tap| (0..from * to).map(move |place| f64::from(tap[place % to * from + place / to])));
             layer(linear, weights.collect(), bias)
         }
         FloatOp::ZeroPad2d(padding) => {

@@ -88,11 +88,6 @@ impl Linear {
         }
     }
 
-    /// Number of input values.
-    pub(super) const fn inputs(&self) -> usize {
-        self.inputs
-    }
-
     /// Number of output values.
     pub(super) const fn outputs(&self) -> usize {
         self.outputs

@@ -2,6 +2,7 @@
 //! nothing.
 
 mod accelerator;
+mod curves;
 mod derivatives;
 mod head;
 mod linear;
@@ -9,6 +10,7 @@ mod objective;
 mod operator;
 mod ranking;
 
+pub use curves::{CurveInput, curve_scores, value_changes};
 pub use derivatives::{DerivativeError, DerivativeInput, Derivatives, Diagonals};
 pub use head::LossError;
 pub use objective::{Loss, UnknownLoss};

@@ -73,7 +73,7 @@ impl FromStr for Loss {
 
 /// A sum of cells that the telescope loss looks at, and the factor of its term.
 #[derive(Debug, Clone)]
-struct Lens {
+pub(super) struct Lens {
     cells: Vec<usize>,
     factor: f64,
 }
@@ -100,8 +100,9 @@ impl Objective {
                     cells: supercell.cells.to_vec(),
                     factor: mean(2.0, SUPERCELLS.len()) * supercell.weight,
                 });
-                let sectors =
-                    SECTORS.iter().map(|cells| Lens { cells: cells.clone().collect(), factor: mean(1.0, SECTORS.len()) });
+                let sectors = SECTORS
+                    .iter()
+                    .map(|cells| Lens { cells: cells.clone().collect(), factor: mean(1.0, SECTORS.len()) });
                 Self::Telescope(cells.chain(supercells).chain(sectors).collect())
             }
             Loss::Mse | Loss::Deviation => Self::Squares,

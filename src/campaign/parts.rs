@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 /// Most parts that a list is cut into: enough for many threads, few enough to keep a result of each.
-const PARTS: usize = 64;
+const PARTS: usize = 32;
 
 /// Cuts `0..count` into consecutive parts, runs `work` on each, and gives the results in the order of the parts.
 ///
@@ -23,7 +23,7 @@ mod tests {
 
     #[test]
     fn parts_cover_the_list_in_order() {
-        for count in [0, 1, 2, 63, 64, 65, 1000] {
+        for count in [0, 1, 2, 31, 32, 33, 1000] {
             let parts = map_parts(count, |part| part);
             assert_eq!(parts.len(), count.min(PARTS));
             assert_eq!(parts.into_iter().flatten().collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());

@@ -1,0 +1,318 @@
+//! `bit-curve`: what a flip costs, from how the error of an event changes along each output of the accelerator.
+//!
+//! The one score that needs no derivative of the error, and so takes the metric itself, whatever it is. For every event
+//! the error is measured at a few distances along each output (*curves*), which does not depend on the weights. A
+//! flipped bit then moves the sums it takes part in by the true change of its weight times the input; what its own layer
+//! clips is clipped; the rest is carried to the output by the Jacobian, clipped there, and read off the curves. Of
+//! several outputs that move, the errors are taken for independent: the root of the sum of their squares, with the sign
+//! of their sum.
+//!
+//! Exact, but for interpolation and rounding, for bits that move one output (all of the last layer); an approximation
+//! for the others. No flip is evaluated: the cost per event is `outputs * 2 LEVELS` evaluations of decoder and metric,
+//! and arithmetic per bit.
+
+use super::accelerator::{Accelerator, AcceleratorScratch, Tail, Weighted};
+use super::linear::{Block, LANES};
+use super::objective::add_scaled;
+use crate::campaign::{Event, distinct_events, map_parts, output_values};
+use crate::engine::{WeightChange, reference};
+use crate::host::evaluator::{Evaluator, EvaluatorScratch};
+use crate::hw::{BitId, Inventory};
+use crate::net::Network;
+use crate::num::cast;
+
+/// Distances of a curve in each direction: the range of the output over powers of two.
+const LEVELS: u32 = 9;
+
+/// What curves are measured of.
+#[derive(Debug, Clone, Copy)]
+pub struct CurveInput<'a> {
+    /// The accelerator.
+    pub network: &'a Network,
+    /// Its registers.
+    pub inventory: &'a Inventory,
+    /// Judge of its output.
+    pub evaluator: &'a Evaluator,
+    /// The events.
+    pub events: &'a [Event],
+    /// The bits to score.
+    pub sites: &'a [BitId],
+}
+
+/// The error of one event along one output.
+#[derive(Debug, Clone, Default)]
+struct Curve {
+    /// Distance from the fault-free output, ascending, and what it adds to the error.
+    points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    /// The error added at `distance`: between the points a line, beyond them the last.
+    fn at(&self, distance: f64) -> f64 {
+        let next = self.points.iter().position(|(there, _)| *there >= distance);
+        match next {
+            None => self.points.last().map_or(0.0, |(_, error)| *error),
+            Some(0) => self.points[0].1,
+            Some(next) => {
+                let ((from, before), (to, after)) = (self.points[next - 1], self.points[next]);
+                before + (after - before) * (distance - from) / (to - from)
+            }
+        }
+    }
+}
+
+/// The wanted bits of every register: how each changes its value, and its place among the sites.
+#[derive(Debug, Clone)]
+struct Changes {
+    by_register: Vec<Vec<(f64, usize)>>,
+}
+
+/// The change of the real value of its register when a bit is flipped, for every site.
+pub fn value_changes(network: &Network, inventory: &Inventory, sites: &[BitId]) -> Vec<f64> {
+    let change = |bit: &BitId| {
+        let flip = WeightChange::of_flip(network, inventory, *bit);
+        let tensor = network.node(flip.node).op.tensor(flip.tensor).expect("the inventory lists the network's tensors");
+        tensor.value_of(flip.index, tensor.raw()[flip.index] + flip.delta) - tensor.value(flip.index)
+    };
+    sites.iter().map(change).collect()
+}
+
+/// The score `bit-curve` of every site: the estimated rise of the mean error when it is flipped.
+///
+/// # Panics
+/// When events, evaluator and network do not belong together.
+pub fn curve_scores(input: &CurveInput<'_>, progress: &(impl Fn(u64) + Sync)) -> Vec<f64> {
+    let run = Run::new(input);
+    let distinct = distinct_events(input.events);
+    let parts = map_parts(distinct.len(), |part| {
+        let mut sums = vec![0.0; input.sites.len()];
+        let mut scratch = Scratch::default();
+        for event in &distinct[part] {
+            run.add_event(&input.events[event.first], f64::from(event.count), &mut scratch, &mut sums);
+            progress(u64::from(event.count));
+        }
+        sums
+    });
+    let mut scores = vec![0.0; input.sites.len()];
+    for part in parts {
+        scores.iter_mut().zip(part).for_each(|(score, sum)| *score += sum);
+    }
+    let share = 1.0 / cast::f64_from_count(input.events.len().max(1));
+    scores.iter_mut().for_each(|score| *score *= share);
+    scores
+}
+
+/// What is the same for all events.
+struct Run<'a> {
+    input: CurveInput<'a>,
+    accelerator: Accelerator<'a>,
+    changes: Changes,
+    /// From the last sums to the output.
+    output: Tail,
+    /// Of each weighted layer: its node, and what follows its sums.
+    tails: Vec<Tail>,
+}
+
+/// Memory of one thread.
+#[derive(Debug, Default)]
+struct Scratch {
+    accelerator: AcceleratorScratch,
+    evaluator: EvaluatorScratch,
+    curves: Vec<Curve>,
+    /// Jacobians behind the tails of the weighted layers.
+    jacobians: Vec<Vec<Block>>,
+    /// Of each row of weights: the inputs that are not zero, and the first of the sums they enter.
+    rows: Vec<Vec<(f64, usize)>>,
+    moved: Vec<Block>,
+}
+
+/// What is known of the sums of a layer in an event.
+struct Sums<'a> {
+    values: &'a [f64],
+    tail: Tail,
+    /// Behind the tail; `None` where the sums are those of the output.
+    jacobian: Option<&'a [Block]>,
+}
+
+/// The output in an event.
+struct Output<'a> {
+    /// The sums before the output's tail.
+    sums: &'a [f64],
+    tail: Tail,
+    curves: &'a [Curve],
+}
+
+impl<'a> Run<'a> {
+    fn new(input: &CurveInput<'a>) -> Self {
+        let accelerator = Accelerator::new(input.network, input.inventory);
+        let mut by_register = vec![Vec::new(); input.inventory.len()];
+        let values = value_changes(input.network, input.inventory, input.sites);
+        for (site, (bit, change)) in input.sites.iter().zip(values).enumerate() {
+            let (register, _) = input.inventory.locate_bit(*bit);
+            by_register[cast::index(register.0)].push((change, site));
+        }
+        let nodes = 0..input.network.nodes().len();
+        let tails = nodes.filter(|node| accelerator.weighted_at(*node).is_some()).map(|node| accelerator.tail(node));
+        Self {
+            input: *input,
+            output: accelerator.output_tail(),
+            tails: tails.collect(),
+            changes: Changes { by_register },
+            accelerator,
+        }
+    }
+
+    /// Adds `count` times the estimated rises of one event.
+    fn add_event(&self, event: &Event, count: f64, scratch: &mut Scratch, scores: &mut [f64]) {
+        let network = self.input.network;
+        let raw = reference::evaluate(network, event.codes());
+        let real = |node: usize| -> Vec<f64> {
+            let signal = network.nodes()[node].signal;
+            raw[node].iter().map(|raw| signal.value(*raw)).collect()
+        };
+        self.measure(event, &raw[self.output.end], scratch);
+        let tape = self.accelerator.tape(&raw);
+        let Scratch { accelerator, curves, jacobians, rows, moved, .. } = scratch;
+        jacobians.resize_with(self.tails.len(), Vec::new);
+        jacobians.iter_mut().for_each(Vec::clear);
+        self.accelerator.jacobians(self.output.start, &tape, accelerator, |node, jacobian| {
+            for (jacobians, tail) in jacobians.iter_mut().zip(&self.tails) {
+                if tail.end == node && tail.start != self.output.start {
+                    jacobians.extend_from_slice(jacobian);
+                }
+            }
+        });
+        let sums = real(self.output.start);
+        let output = Output { sums: &sums, tail: self.output, curves };
+        moved.resize(sums.len().div_ceil(LANES), [0.0; LANES]);
+        for ((layer, tail), jacobian) in self.accelerator.weighted().zip(&self.tails).zip(&*jacobians) {
+            let is_output = tail.start == self.output.start;
+            if !is_output && jacobian.is_empty() {
+                // It does not lead to the output.
+                continue;
+            }
+            let values = real(tail.start);
+            let sums = Sums { values: &values, tail: *tail, jacobian: (!is_output).then_some(jacobian) };
+            self.add_layer(layer, &tape.inputs[layer.number], &sums, &output, count, (rows, moved), scores);
+        }
+    }
+
+    /// Measures the curves of an event around its fault-free output.
+    fn measure(&self, event: &Event, golden: &[i64], scratch: &mut Scratch) {
+        let signal = self.input.network.output().signal;
+        let span = signal.high.saturating_sub(signal.low);
+        let real = output_values(signal, golden);
+        let mut judge = self.input.evaluator.judge(event.input(), &real, &mut scratch.evaluator);
+        let fault_free = judge.golden();
+        scratch.curves.resize_with(golden.len(), Curve::default);
+        let mut output = real.clone();
+        for (at, curve) in scratch.curves.iter_mut().enumerate() {
+            let points = &mut curve.points;
+            points.clear();
+            points.push((0.0, 0.0));
+            // Ever farther in one direction, then in the other: the order that a judge likes best.
+            for sign in [-1, 1] {
+                let mut last = golden[at];
+                for level in (0..LEVELS).rev() {
+                    let raw = golden[at].saturating_add(sign * (span >> level)).clamp(signal.low, signal.high);
+                    if raw == last {
+                        continue;
+                    }
+                    last = raw;
+                    output[at] = cast::nearest_f32(signal.value(raw));
+                    let distance = signal.value(raw) - signal.value(golden[at]);
+                    points.push((distance, judge.error(&output) - fault_free));
+                }
+            }
+            output[at] = real[at];
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+    }
+
+    /// Adds the estimated rises of the bits of one layer.
+    fn add_layer(
+        &self,
+        layer: &Weighted,
+        inputs: &[f64],
+        sums: &Sums<'_>,
+        output: &Output<'_>,
+        count: f64,
+        (rows, moved): (&mut Vec<Vec<(f64, usize)>>, &mut [Block]),
+        scores: &mut [f64],
+    ) {
+        let (linear, channels) = (&layer.linear, layer.linear.channels());
+        let mut add = |register: usize, row: &[(f64, usize)], channel: usize| {
+            for (change, site) in &self.changes.by_register[register] {
+                scores[*site] += count * output.rise(sums, row, channel, *change, moved);
+            }
+        };
+        if let Some(bias) = layer.bias {
+            let row: Vec<(f64, usize)> = (0..linear.outputs()).step_by(channels).map(|first| (1.0, first)).collect();
+            (0..channels).for_each(|channel| add(bias + channel, &row, channel));
+        }
+        rows.resize_with(linear.weights() / channels, Vec::new);
+        rows.iter_mut().for_each(Vec::clear);
+        linear.for_each_row(|row, input, output| {
+            if inputs[input] != 0.0 {
+                rows[row].push((inputs[input], output));
+            }
+        });
+        for (row, uses) in rows.iter().enumerate().filter(|(_, uses)| !uses.is_empty()) {
+            for channel in 0..channels {
+                add(layer.kernel + row * channels + channel, uses, channel);
+            }
+        }
+    }
+}
+
+impl Output<'_> {
+    /// The estimated rise of the error when a weight that acts on `uses` changes.
+    #[inline]
+    fn rise(&self, sums: &Sums<'_>, uses: &[(f64, usize)], channel: usize, change: f64, moved: &mut [Block]) -> f64 {
+        let Some(jacobian) = sums.jacobian else {
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for (x, first) in uses {
+                let error = self.error(first + channel, x * change);
+                sum += error;
+                squares += error * error;
+            }
+            return combined(sum, squares);
+        };
+        let blocks = moved.len();
+        let mut moves = false;
+        moved.fill([0.0; LANES]);
+        for (x, first) in uses {
+            let at = first + channel;
+            let value = sums.values[at];
+            let delta = sums.tail.clip(value + x * change) - sums.tail.clip(value);
+            if delta != 0.0 {
+                moves = true;
+                add_scaled(moved, delta, &jacobian[at * blocks..(at + 1) * blocks]);
+            }
+        }
+        if !moves {
+            return 0.0;
+        }
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for (at, delta) in moved.as_flattened()[..self.sums.len()].iter().enumerate() {
+            if *delta != 0.0 {
+                let error = self.error(at, *delta);
+                sum += error;
+                squares += error * error;
+            }
+        }
+        combined(sum, squares)
+    }
+
+    /// The error added when the sum of output `at` moves by `delta`.
+    #[inline]
+    fn error(&self, at: usize, delta: f64) -> f64 {
+        let distance = self.tail.clip(self.sums[at] + delta) - self.tail.clip(self.sums[at]);
+        if distance == 0.0 { 0.0 } else { self.curves[at].at(distance) }
+    }
+}
+
+/// Root of the sum of the squares, with the sign of the sum.
+fn combined(sum: f64, squares: f64) -> f64 {
+    if sum < 0.0 { -squares.sqrt() } else { squares.sqrt() }
+}
