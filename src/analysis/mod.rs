@@ -1,5 +1,5 @@
-//! Orders in which register bits deserve protection, and what they are derived from. Scores what a bit matters; injects
-//! nothing.
+//! Orders in which register bits deserve protection, and what they are derived from: derivatives of a loss, the spectrum
+//! of its Hessian, how the error changes along the outputs. Scores what a bit matters; injects nothing.
 
 mod accelerator;
 mod curves;
@@ -9,6 +9,9 @@ mod linear;
 mod objective;
 mod operator;
 mod ranking;
+mod scores;
+mod spectrum;
+mod trace;
 
 pub use curves::{CurveInput, curve_scores, value_changes};
 pub use derivatives::{DerivativeError, DerivativeInput, Derivatives, Diagonals};
@@ -16,3 +19,6 @@ pub use head::LossError;
 pub use objective::{Loss, UnknownLoss};
 pub use operator::SymmetricOperator;
 pub use ranking::BitRanking;
+pub use scores::{Score, ScoreInput, UnknownScore};
+pub use spectrum::{Copies, Eigenpairs, SpectrumError, SpectrumOptions, eigenpairs};
+pub use trace::{Estimate, TraceError, TraceEstimate, hutchinson, stochastic_diagonal};
