@@ -146,6 +146,7 @@ mod tests {
 
     #[test]
     fn nothing_seen_bounds_as_the_rule_of_three_does() {
+        let found = bounds(&[0.0; 1000], &mut Draws::new(1, 0), 0.05);
         // With a stake of 0.9 the capital grows by 1 + 0.9 T / left a draw, and refuses T where it reaches 20: where
         // 0.9 T (1/1000 + ... + 1/701) is the logarithm of 20, nearly.
         let (_, bound) = found[299];
