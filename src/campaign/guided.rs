@@ -194,6 +194,13 @@ impl Guided {
         sum.value()
     }
 
+    /// Flips that a random order needs on average until no more than this share is missing, even if it is told when to
+    /// stop: any `k` of `N` bits hold `k / N` of the sum on average.
+    pub fn random_order_flips(&self, missing: MissingShare) -> usize {
+        let flips = -cast::floor_i64(-(1.0 - missing.get()) * cast::f64_from_count(self.bits));
+        usize::try_from(flips).unwrap_or(0)
+    }
+
     /// Flips made for a reason.
     pub fn flips_by(&self, reason: Reason) -> usize {
         self.flips.iter().filter(|flip| flip.reason == reason).count()

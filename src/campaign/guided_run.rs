@@ -31,14 +31,14 @@ impl FlipSizes {
     /// # Panics
     /// When a site is of another design.
     pub fn new(inventory: &Inventory, sites: &[BitId]) -> Self {
-        let of = |site: &BitId| {
-            let (register, place) = inventory.locate_bit(*site);
+        let size_of = |site: &BitId| {
+            let (register, bit) = inventory.locate_bit(*site);
             let group = inventory.arrays().partition_point(|array| array.first <= register) - 1;
             let width = inventory.arrays()[group].format.width();
-            (group, 1_u32 << (width - 1 - place.0))
+            (group, 1_u32 << (width - 1 - bit.0))
         };
-        let (groups, sizes) = sites.iter().map(of).unzip();
-        Self { groups, sizes }
+        let (groups, words) = sites.iter().map(size_of).unzip();
+        Self { groups, sizes: words }
     }
 }
 
