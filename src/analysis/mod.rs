@@ -8,17 +8,24 @@ mod head;
 mod linear;
 mod objective;
 mod operator;
+mod quality;
 mod ranking;
+mod sampled;
 mod scores;
 mod spectrum;
 mod trace;
+mod weighted;
 
 pub use curves::{CurveInput, curve_scores, value_changes};
 pub use derivatives::{DerivativeError, DerivativeInput, Derivatives, Diagonals};
 pub use head::LossError;
 pub use objective::{Loss, UnknownLoss};
 pub use operator::SymmetricOperator;
+pub use quality::{CurvePoint, QualityError, QualityPlan, RECALL_SHARES, RankingQuality, Recall, Removal, Truth};
 pub use ranking::BitRanking;
+pub use sampled::{
+    BitSample, Estimated, EstimatedAt, SampledError, SampledPlan, SampledQuality, bit_strata, sampled_quality,
+};
 pub use scores::{Score, ScoreInput, UnknownScore};
 pub use spectrum::{Copies, Eigenpairs, SpectrumError, SpectrumOptions, eigenpairs};
 pub use trace::{Estimate, TraceError, TraceEstimate, hutchinson, stochastic_diagonal};

@@ -63,6 +63,13 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The percentiles of resamples that leave out equal parts on both sides; sorts them. `None` without any.
+    pub fn of_percentiles(resamples: &mut [f64], confidence: Confidence) -> Option<Self> {
+        resamples.sort_by(f64::total_cmp);
+        let tail = confidence.tails() / 2.0;
+        (!resamples.is_empty()).then(|| Self { low: ordered(resamples, tail), high: ordered(resamples, 1.0 - tail) })
+    }
+
     /// Half its width.
     pub fn half_width(self) -> f64 {
         (self.high - self.low) / 2.0
@@ -225,9 +232,7 @@ pub(super) fn bootstrap_stratified(strata: &[Resampled<'_>], confidence: Confide
             })
         })
         .collect();
-    means.sort_by(f64::total_cmp);
-    let tail = confidence.tails() / 2.0;
-    Some(Interval { low: ordered(&means, tail), high: ordered(&means, 1.0 - tail) })
+    Interval::of_percentiles(&mut means, confidence)
 }
 
 /// The standard normal value that is exceeded with probability `1 - share`.

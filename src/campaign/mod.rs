@@ -1,6 +1,8 @@
 //! Fault lists times events, in parallel; the only user of threads. It does not know what a fault does: `engine` does.
 
 mod event;
+mod guided;
+mod guided_run;
 mod infer;
 mod intervals;
 mod mission;
@@ -9,14 +11,21 @@ mod parts;
 mod quantiles;
 mod record;
 mod sample;
+mod size_draws;
 mod strata;
 mod sum;
 mod tally;
 mod threads;
 mod trials;
+mod wager;
 mod workspace;
 
 pub use event::{DistinctEvent, Event, InputError, distinct_events};
+pub use guided::{
+    CAP_FACTOR, Guided, GuidedBits, GuidedCampaign, GuidedFlip, GuidedPlan, LEAST_CAP, LEAST_DRAWS, Look, MeasureRises,
+    MissingShare, MissingShareError, PILOT_BITS, Reason, guided,
+};
+pub use guided_run::{FlipSizes, GuidedRun, run_guided};
 pub use infer::{ErrorSummary, Inference, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use mission::{

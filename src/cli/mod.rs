@@ -8,11 +8,15 @@
 mod area;
 mod checkpoint;
 mod events;
+#[allow(dead_code, reason = "the verb that ranks bits calls it")]
+mod guided;
 mod import;
 mod infer;
 mod info;
 mod inject;
 mod inputs;
+#[allow(dead_code, reason = "the verb that ranks bits calls it")]
+mod known_oracle;
 mod merge;
 mod oracle;
 mod progress;

@@ -10,4 +10,5 @@ pub mod fault_list;
 pub mod keras;
 mod lines;
 pub mod npy;
+pub mod oracle;
 pub mod sites;

@@ -1,0 +1,87 @@
+//! Guided campaigns: an order, a promise, a progress bar. Not a verb of its own.
+
+use clap::Args;
+
+use super::Global;
+use super::checkpoint::BitBar;
+use super::inputs::{Opened, Prepared};
+use crate::analysis::BitRanking;
+use crate::campaign::{Confidence, GuidedPlan, GuidedRun, MissingShare, OracleInput, run_guided};
+use crate::hw::BitId;
+
+/// What a guided campaign is to promise.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Guided campaign")]
+pub struct GuidedArguments {
+    /// Stop when no more than this share of the summed error rise can be missing, such as 1% or 0.01
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    missing: MissingShare,
+    /// Confidence with which that is to hold, such as 95% or 0.95
+    #[arg(long, value_name = "C", default_value = "95%", value_parser = confidence)]
+    confidence: Confidence,
+    /// Seed of the bits drawn at random
+    #[arg(long, value_name = "SEED", default_value = "1")]
+    guided_seed: u64,
+}
+
+fn confidence(text: &str) -> Result<Confidence, String> {
+    let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match number {
+        Some(percent) => Confidence::new(percent / 100.0)
+            .ok_or_else(|| format!("`{text}` is no confidence; it must lie between 0% and 100%, such as 95%")),
+        None => text.parse().map_err(|error: crate::campaign::ConfidenceError| error.to_string()),
+    }
+}
+
+impl GuidedArguments {
+    /// The plan asked for.
+    pub fn plan(&self) -> GuidedPlan {
+        GuidedPlan { missing: self.missing, confidence: self.confidence, seed: self.guided_seed }
+    }
+
+    /// The options in canonical form.
+    pub fn canonical(&self) -> Vec<String> {
+        let options = [
+            ("--missing", self.missing.to_string()),
+            ("--confidence", self.confidence.to_string()),
+            ("--guided-seed", self.guided_seed.to_string()),
+        ];
+        options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
+
+    /// Its seed, by purpose.
+    pub fn seed(&self) -> (String, u64) {
+        ("guided campaign".to_owned(), self.guided_seed)
+    }
+}
+
+/// Flips `sites` in the order of `ranking` until enough is known, with a progress bar over all of them.
+///
+/// # Errors
+/// When an error is not finite.
+///
+/// # Panics
+/// When `ranking` is not over these sites.
+pub fn guided(
+    (opened, prepared): (&Opened, &Prepared),
+    sites: &[BitId],
+    ranking: &BitRanking,
+    arguments: &GuidedArguments,
+    global: &Global,
+) -> anyhow::Result<GuidedRun> {
+    let input = OracleInput {
+        network: &opened.design.accelerator,
+        inventory: &opened.inventory,
+        evaluator: &prepared.evaluator,
+        events: &prepared.events,
+        sites,
+    };
+    let bar = BitBar::new(&input, (0, input.pairs()), global);
+    let run = run_guided(&input, ranking.order(), &arguments.plan(), &|pairs| bar.add(pairs));
+    bar.finish();
+    Ok(run?)
+}
+
+#[cfg(test)]
+#[path = "guided_tests.rs"]
+mod tests;

@@ -1,0 +1,216 @@
+//! A guided campaign's outcome: a row per bit flipped as CSV, what is proven as a table and JSON.
+
+use serde::Serialize;
+
+use super::oracle::quoted;
+use super::{Provenance, Side, SiteTable, TextTable, grouped, percent, significant};
+use crate::campaign::{GuidedPlan, GuidedRun, Look, Reason};
+use crate::num::cast;
+
+/// Rows of the table of looks.
+const SHOWN_LOOKS: usize = 12;
+
+/// A guided campaign with what its sites are called.
+#[derive(Debug, Clone, Copy)]
+pub struct GuidedReport<'a> {
+    /// What was flipped, and what is known of the rest.
+    pub run: &'a GuidedRun,
+    /// What was asked.
+    pub plan: &'a GuidedPlan,
+    /// Name of the order.
+    pub ranking: &'a str,
+    /// All bits, flipped or not.
+    pub sites: &'a SiteTable,
+    /// Name of the error measured.
+    pub metric: &'a str,
+    /// Number of events.
+    pub events: usize,
+}
+
+/// What the JSON holds, beside its provenance.
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    provenance: &'a Provenance,
+    metric: &'a str,
+    events: usize,
+    golden_mean_error: f64,
+    ranking: &'a str,
+    candidate_bits: usize,
+    missing_share_asked: f64,
+    confidence: f64,
+    complete: bool,
+    flips: Flips,
+    saved_flips: usize,
+    random_order_flips: usize,
+    rise_found: f64,
+    rise_found_signed: f64,
+    missing_bound: Option<f64>,
+    missing_share_bound: Option<f64>,
+    restarts: usize,
+    draws_counted: usize,
+    looks: Vec<LookRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct Flips {
+    all: usize,
+    order: usize,
+    pilot: usize,
+    drawn: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct LookRow {
+    flips: usize,
+    rise_found: f64,
+    missing_bound: Option<f64>,
+    missing_share_bound: Option<f64>,
+}
+
+impl GuidedReport<'_> {
+    /// A row per bit flipped, in the order of flipping: the columns of an oracle, and `flip,reason` before them.
+    ///
+    /// `reason` is `pilot` (drawn before anything was known), `order` (its turn) or `drawn` (to learn of the rest).
+    pub fn csv(&self) -> String {
+        let mut text =
+            String::from("flip,reason,layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise\n");
+        let events = cast::f64_from_count(self.events);
+        for (number, (flip, outcome)) in self.run.guided.flips.iter().zip(&self.run.outcomes).enumerate() {
+            let site = &self.sites.sites[flip.position];
+            let (layer, tensor) = &self.sites.arrays[site.array];
+            let row = [
+                number.to_string(),
+                flip.reason.name().to_owned(),
+                quoted(layer),
+                tensor.to_string(),
+                site.index.to_string(),
+                site.bit.to_string(),
+                site.golden.to_string(),
+                site.faulty.to_string(),
+                outcome.changed_events.to_string(),
+                ((self.run.golden_sum + outcome.rise_sum).value() / events).to_string(),
+                flip.rise.to_string(),
+            ];
+            text.push_str(&row.join(","));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Everything but the rows as JSON.
+    pub fn json(&self, provenance: &Provenance) -> String {
+        let guided = &self.run.guided;
+        let last = guided.last();
+        let row = |look: &Look| LookRow {
+            flips: look.flips,
+            rise_found: look.found,
+            missing_bound: look.missing_bound,
+            missing_share_bound: look.share_bound(),
+        };
+        let summary = Summary {
+            provenance,
+            metric: self.metric,
+            events: self.events,
+            golden_mean_error: self.golden_mean(),
+            ranking: self.ranking,
+            candidate_bits: guided.bits,
+            missing_share_asked: self.plan.missing.get(),
+            confidence: self.plan.confidence.get(),
+            complete: guided.is_complete(),
+            flips: Flips {
+                all: guided.flips.len(),
+                order: guided.flips_by(Reason::Order),
+                pilot: guided.flips_by(Reason::Pilot),
+                drawn: guided.flips_by(Reason::Drawn),
+            },
+            saved_flips: guided.bits - guided.flips.len(),
+            random_order_flips: guided.random_order_flips(self.plan.missing),
+            rise_found: last.found,
+            rise_found_signed: guided.found_signed(),
+            missing_bound: last.missing_bound,
+            missing_share_bound: last.share_bound(),
+            restarts: guided.restarts,
+            draws_counted: guided.draws_counted,
+            looks: guided.looks.iter().map(row).collect(),
+        };
+        let mut text = serde_json::to_string_pretty(&summary).expect("strings and finite numbers have a JSON form");
+        text.push('\n');
+        text
+    }
+
+    /// What is proven, and how it came to be, for people.
+    pub fn table(&self) -> String {
+        let guided = &self.run.guided;
+        let (flips, bits) = (guided.flips.len(), guided.bits);
+        let share = |count: usize| percent(cast::f64_from_count(count) / cast::f64_from_count(bits), 1);
+        let mut table = TextTable::new(&[
+            ("flips", Side::Right),
+            ("of all", Side::Right),
+            ("rise found", Side::Right),
+            ("missing at most", Side::Right),
+            ("share", Side::Right),
+        ]);
+        for look in thinned(&guided.looks, SHOWN_LOOKS) {
+            table.row([
+                grouped(look.flips),
+                share(look.flips),
+                significant(look.found),
+                look.missing_bound.map_or_else(|| "-".to_owned(), significant),
+                percent(look.share_bound().unwrap_or(f64::NAN), 2),
+            ]);
+        }
+        format!(
+            "guided by {}: {} of {} candidate bits flipped ({}), {} saved\n\
+             {} in the order, {} as a pilot, {} drawn at random; {} events, fault-free mean error ({}) {}\n\
+             {}\n\
+             random order: {} flips on average to find as much, even if told when to stop\n\n\
+             {table}\n\
+             rise found: sum over the bits flipped that raise the error, each flipped alone\n\
+             missing at most: bound on the same sum over the bits not flipped; it may be looked at after every batch\n",
+            self.ranking,
+            grouped(flips),
+            grouped(bits),
+            share(flips),
+            grouped(bits - flips),
+            grouped(guided.flips_by(Reason::Order)),
+            grouped(guided.flips_by(Reason::Pilot)),
+            grouped(guided.flips_by(Reason::Drawn)),
+            grouped(self.events),
+            self.metric,
+            significant(self.golden_mean()),
+            self.promise(),
+            grouped(guided.random_order_flips(self.plan.missing)),
+        )
+    }
+
+    fn promise(&self) -> String {
+        let guided = &self.run.guided;
+        let last = guided.last();
+        if guided.is_complete() {
+            return format!(
+                "complete: all bits are flipped, nothing is missing; summed rise {}",
+                significant(last.found)
+            );
+        }
+        let assumed = match guided.restarts {
+            0 => String::new(),
+            1 => "; caps on single bits failed once, what was proven before was given up".to_owned(),
+            times => format!("; caps on single bits failed {times} times, what was proven before was given up"),
+        };
+        format!(
+            "promise kept: at most {} of the summed rise is missing, with {} confidence{assumed}",
+            percent(last.share_bound().unwrap_or(f64::NAN), 2),
+            percent(self.plan.confidence.get(), 1),
+        )
+    }
+
+    fn golden_mean(&self) -> f64 {
+        self.run.golden_sum.value() / cast::f64_from_count(self.events)
+    }
+}
+
+/// At most `count` of the looks, spread evenly, the last among them.
+fn thinned(looks: &[Look], count: usize) -> Vec<Look> {
+    let shown = looks.len().min(count);
+    (1..=shown).map(|row| looks[looks.len() * row / shown - 1]).collect()
+}
