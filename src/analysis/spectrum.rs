@@ -315,7 +315,7 @@ impl<'a, O: SymmetricOperator + ?Sized> Basis<'a, O> {
                     length = left;
                 }
                 if left > 0.0 {
-                    vector.iter_mut().for_each(|entry| *entry /= left);
+                    divide(vector, left);
                 }
             }
         }
@@ -388,9 +388,14 @@ fn oriented(mut vector: Vec<f64>) -> Vec<f64> {
     let largest =
         vector.iter().fold(0.0_f64, |largest, entry| if entry.abs() > largest.abs() { *entry } else { largest });
     let length = norm(&vector);
-    let scale = if largest < 0.0 { -length } else { length };
-    vector.iter_mut().for_each(|entry| *entry /= scale);
+    divide(&mut vector, if largest < 0.0 { -length } else { length });
     vector
+}
+
+fn divide(vector: &mut [f64], divisor: f64) {
+    for entry in vector {
+        *entry /= divisor;
+    }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

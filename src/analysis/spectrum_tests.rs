@@ -32,7 +32,7 @@ impl Matrix {
         for _ in 0..dim.min(6) {
             let mut normal: Vec<f64> = (0..dim).map(|_| draws.unit() - 0.5).collect();
             let length = norm(&normal);
-            normal.iter_mut().for_each(|entry| *entry /= length);
+            divide(&mut normal, length);
             // P A P with P = 1 - 2 n n'.
             for _ in 0..2 {
                 for row in &mut rows {

@@ -16,7 +16,8 @@ pub struct Arguments {
     /// Shards written by `trivote oracle --shard i/n`, all n of them
     #[arg(required = true, value_name = "SHARD")]
     shards: Vec<PathBuf>,
-    /// CSV file to write, a row per bit; totals and provenance go beside it, to FILE.json
+    /// File to write, a row per bit: CSV, or Parquet if it ends in .parquet; totals and provenance go beside it, to
+    /// FILE.json
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -23,7 +23,8 @@ use crate::report::{SiteTable, files};
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
-    /// CSV file to write, a row per bit; totals and provenance go beside it, to FILE.json
+    /// File to write, a row per bit: CSV, or Parquet if it ends in .parquet; totals and provenance go beside it, to
+    /// FILE.json
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -42,7 +43,7 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Bits")]
 pub struct SiteArguments {
-    /// Only these bits, in this order: CSV with columns layer,tensor,index,bit [default: all kernel bits]
+    /// Only these bits, in this order: CSV or Parquet with columns layer,tensor,index,bit [default: all kernel bits]
     #[arg(long, value_name = "FILE", conflicts_with = "include_bias")]
     sites: Option<PathBuf>,
     /// Bias registers too
@@ -184,8 +185,9 @@ pub fn finish(part: &PartialOracle, output: Option<&Path>, global: &Global) -> a
     let json = report.json(&manifest.provenance);
     let totals = output.map(totals_file);
     if let (Some(path), Some(totals)) = (output, &totals) {
+        let rows = report.to_bytes(path, &manifest.provenance)?;
         files::write_file(totals, json.as_bytes())?;
-        files::write_file(path, report.csv().as_bytes())?;
+        files::write_file(path, &rows)?;
     }
     if global.json {
         return Ok(json);

@@ -12,12 +12,12 @@ use serde_json::json;
 use super::Global;
 use super::area::{AreaArguments, areas};
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
-use super::oracle::{SiteArguments, flip_all};
+use super::oracle::{SiteArguments, flip_all, totals_file};
 use super::schedule::{ScheduleArguments, schedule};
 use crate::analysis::BitRanking;
 use crate::fault::{Repeats, named_sites};
 use crate::hw::{BitId, Protection, TmrError};
-use crate::import::sites::{ScoreColumn, read_sites};
+use crate::import::sites::{ScoreColumn, design_of, read_sites};
 use crate::net::Fingerprint;
 use crate::protect::{Budget, Candidates, ProtectionPlan, SweepInput, sweep};
 use crate::report::SiteTable;
@@ -29,8 +29,8 @@ use crate::report::sweep::{SweepReport, is_sweep_file, plan_file};
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
-    /// Orders in which bits are protected: oracle, msb, random, or a CSV file with columns
-    /// layer,tensor,index,bit,score (highest score first)
+    /// Orders in which bits are protected, highest score first: oracle, msb, random, or FILE:COLUMN, a column of a CSV
+    /// or Parquet file with columns layer,tensor,index,bit; FILE alone is its column score
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "oracle,msb,random", value_parser = ranking)]
     rankings: Vec<RankingName>,
     /// Seed of the random ranking
@@ -166,7 +166,38 @@ enum RankingName {
     Oracle,
     Msb,
     Random,
-    File(PathBuf, String),
+    File(ScoreFile),
+}
+
+/// A column of a file.
+#[derive(Debug, Clone)]
+struct ScoreFile {
+    /// As the user wrote it.
+    text: String,
+    path: PathBuf,
+    column: String,
+}
+
+/// Column of a file that is named alone.
+const DEFAULT_COLUMN: &str = "score";
+
+impl ScoreFile {
+    /// `FILE` or `FILE:COLUMN`; paths may hold colons, and a file of the whole name wins. `None` when there is no such
+    /// file.
+    fn parse(text: &str) -> Option<Self> {
+        let colons = text.rmatch_indices(':').map(|(colon, _)| (&text[..colon], &text[colon + 1..]));
+        let (path, column) =
+            [(text, DEFAULT_COLUMN)].into_iter().chain(colons).find(|(path, _)| Path::new(path).is_file())?;
+        Some(Self { text: text.to_owned(), path: PathBuf::from(path), column: column.to_owned() })
+    }
+
+    /// A score has a name of its own; the column `score` says nothing, so there it is that of the file.
+    fn ranking_name(&self) -> String {
+        match self.path.file_stem() {
+            Some(stem) if self.column == DEFAULT_COLUMN => stem.to_string_lossy().into_owned(),
+            _ => self.column.clone(),
+        }
+    }
 }
 
 impl RankingName {
@@ -176,7 +207,7 @@ impl RankingName {
             Self::Oracle => "oracle",
             Self::Msb => "msb",
             Self::Random => "random",
-            Self::File(_, text) => text,
+            Self::File(file) => &file.text,
         }
     }
 }
@@ -186,8 +217,9 @@ fn ranking(text: &str) -> Result<RankingName, String> {
         "oracle" => Ok(RankingName::Oracle),
         "msb" => Ok(RankingName::Msb),
         "random" => Ok(RankingName::Random),
-        file if Path::new(file).is_file() => Ok(RankingName::File(PathBuf::from(file), file.to_owned())),
-        _ => Err("is neither oracle, msb, random nor a file".to_owned()),
+        file => ScoreFile::parse(file)
+            .map(RankingName::File)
+            .ok_or_else(|| "is neither oracle, msb, random, a file nor FILE:COLUMN".to_owned()),
     }
 }
 
@@ -221,11 +253,14 @@ fn rankings(
             RankingName::Oracle => Ranking::Oracle,
             RankingName::Msb => Ranking::Msb,
             RankingName::Random => Ranking::Random,
-            RankingName::File(path, text) => {
-                let bytes = fs::read(path).with_context(|| format!("{text}: cannot be read"))?;
-                sources.push((text.clone(), Fingerprint::of_bytes(&bytes)));
-                let name = path.file_stem().map_or_else(|| text.clone(), |stem| stem.to_string_lossy().into_owned());
-                Ranking::Scores(name, scores(text, &bytes, opened, sites)?)
+            RankingName::File(file) => {
+                let name = file.path.display().to_string();
+                let bytes = fs::read(&file.path).with_context(|| format!("{name}: cannot be read"))?;
+                let source = (name, Fingerprint::of_bytes(&bytes));
+                if !sources.contains(&source) {
+                    sources.push(source);
+                }
+                Ranking::Scores(file.ranking_name(), scores(file, &bytes, opened, sites)?)
             }
         };
         let name = match &ranking {
@@ -235,7 +270,9 @@ fn rankings(
         for budget in &arguments.budgets {
             let point = format!("ranking `{}` at budget {budget}", asked.text());
             if let Some(other) = taken.insert(plan_file(name, *budget).to_lowercase(), point.clone()) {
-                bail!("{other} and {point} would have plan files of one name; leave one out, or rename a score file");
+                bail!(
+                    "{other} and {point} would have plan files of one name; leave one out, or rename a score or its file"
+                );
             }
         }
         rankings.push(ranking);
@@ -244,8 +281,20 @@ fn rankings(
 }
 
 /// The score of every site, in their order.
-fn scores(file: &str, text: &[u8], opened: &Opened, sites: &[BitId]) -> anyhow::Result<Vec<f64>> {
-    let rows = read_sites(file, text, ScoreColumn::Required)?;
+fn scores(asked: &ScoreFile, bytes: &[u8], opened: &Opened, sites: &[BitId]) -> anyhow::Result<Vec<f64>> {
+    let file = &asked.path.display().to_string();
+    let beside = totals_file(&asked.path);
+    let made_for = design_of(file, bytes, fs::read(&beside).ok().as_deref());
+    let design = opened.design.accelerator.fingerprint().to_string();
+    if let Some(other) = made_for.filter(|made_for| *made_for != design) {
+        bail!(
+            "{file}: its scores are of another design (fingerprint {other}; `{}` has {design}), as it says itself or {} \
+             does; score this design",
+            opened.name(),
+            beside.display()
+        );
+    }
+    let rows = read_sites(file, bytes, ScoreColumn::Named(&asked.column))?;
     let bits = named_sites(&opened.inventory, file, &rows, Repeats::Refuse)?;
     let by_bit: HashMap<BitId, f64> = bits.into_iter().zip(rows.iter().filter_map(|row| row.score)).collect();
     sites

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::hw::{BitId, Inventory, RegisterArray, RegisterError};
-use crate::import::sites::SiteRow;
+use crate::import::sites::{RowPlace, SiteRow};
 use crate::net::TensorKind;
 
 /// Whether bias registers are sites too.
@@ -29,24 +29,24 @@ pub enum Repeats {
 #[non_exhaustive]
 pub enum SiteListError {
     /// A site that the design does not have.
-    #[error("{file}: line {line}: {source}")]
+    #[error("{file}: {place}: {source}")]
     Unknown {
         /// The file.
         file: String,
-        /// Line, counted from 1.
-        line: u64,
+        /// Where in the file.
+        place: RowPlace,
         /// What does not exist, and what does.
         source: RegisterError,
     },
     /// A site named twice.
-    #[error("{file}: line {line}: `{site}` stands on line {first} already")]
+    #[error("{file}: {place}: `{site}` stands on {first} already")]
     Twice {
         /// The file.
         file: String,
-        /// Line, counted from 1.
-        line: u64,
-        /// Line where it stood first.
-        first: u64,
+        /// Where in the file.
+        place: RowPlace,
+        /// Where it stood first.
+        first: RowPlace,
         /// The site.
         site: String,
     },
@@ -65,24 +65,24 @@ pub fn all_sites(inventory: &Inventory, biases: Biases) -> Vec<BitId> {
 /// The bits named by the rows of a file, in their order.
 ///
 /// # Errors
-/// Names file and line of a bit that does not exist, or stands there twice where that is refused.
+/// Names file and row of a bit that does not exist, or stands there twice where that is refused.
 pub fn named_sites(
     inventory: &Inventory,
     file: &str,
     rows: &[SiteRow],
     repeats: Repeats,
 ) -> Result<Vec<BitId>, SiteListError> {
-    let mut first_line = HashMap::new();
+    let mut first_place = HashMap::new();
     let mut sites = Vec::with_capacity(rows.len());
     for row in rows {
-        let unknown = |source| SiteListError::Unknown { file: file.to_owned(), line: row.line, source };
+        let unknown = |source| SiteListError::Unknown { file: file.to_owned(), place: row.place, source };
         let register = inventory.find(&row.layer, row.tensor, row.index).map_err(unknown)?;
         let bit = inventory.bit_of(register, row.bit).map_err(unknown)?;
-        if let Some(first) = first_line.insert(bit, row.line)
+        if let Some(first) = first_place.insert(bit, row.place)
             && repeats == Repeats::Refuse
         {
             let site = inventory.bit_address(bit).to_string();
-            return Err(SiteListError::Twice { file: file.to_owned(), line: row.line, first, site });
+            return Err(SiteListError::Twice { file: file.to_owned(), place: row.place, first, site });
         }
         sites.push(bit);
     }

@@ -12,6 +12,14 @@ pub enum ReportError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A table that Parquet cannot hold.
+    #[error("{path}: cannot be written as Parquet")]
+    Parquet {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: parquet::errors::ParquetError,
+    },
     /// A folder stands where a file should.
     #[error("{path}: is a folder; name a file in it")]
     IsFolder {

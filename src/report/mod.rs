@@ -1,6 +1,7 @@
-//! Results as terminal tables, CSV, JSON, NPZ and waveforms. Computes nothing but totals of what it prints.
+//! Results as terminal tables, CSV, Parquet, JSON, NPZ and waveforms. Computes nothing but totals of what it prints.
 
 pub mod area;
+mod bit_table;
 mod edge_times;
 mod error;
 mod fault_list;
@@ -15,6 +16,7 @@ pub mod partial;
 mod provenance;
 pub mod quality;
 pub mod schedule;
+pub mod scores;
 pub mod simulate;
 mod sites;
 pub mod sweep;

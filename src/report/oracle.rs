@@ -1,8 +1,12 @@
-//! The oracle's outcome: a row per bit as CSV, totals per array and per bit position as tables and JSON.
+//! The oracle's outcome: a row per bit as CSV or Parquet, totals per array and per bit position as tables and JSON.
+
+use std::borrow::Cow;
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Provenance, Side, SiteTable, TextTable, grouped, percent, significant};
+use super::bit_table::{BitColumn, BitTable, BitValues};
+use super::{Provenance, ReportError, Side, SiteTable, TextTable, grouped, percent, significant};
 use crate::campaign::Oracle;
 use crate::net::TensorKind;
 use crate::num::cast;
@@ -87,24 +91,33 @@ impl OracleReport<'_> {
     /// over all events with the flip, `error_rise` that minus the fault-free mean (summed event by event, so that it is
     /// exactly zero where nothing changes). Numbers have as many digits as it takes to read back the same number.
     pub fn csv(&self) -> String {
-        let mut text = String::from("layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise\n");
-        for (position, site) in self.sites.sites.iter().enumerate() {
-            let (layer, tensor) = &self.sites.arrays[site.array];
-            let row = [
-                quoted(layer),
-                tensor.to_string(),
-                site.index.to_string(),
-                site.bit.to_string(),
-                site.golden.to_string(),
-                site.faulty.to_string(),
-                self.oracle.outcomes()[position].changed_events.to_string(),
-                self.oracle.mean_error(position).to_string(),
-                self.oracle.error_rise(position).to_string(),
-            ];
-            text.push_str(&row.join(","));
-            text.push('\n');
-        }
-        text
+        self.table().csv()
+    }
+
+    /// The rows of [`OracleReport::csv`], in the form that the name of the file asks for: Parquet for `.parquet`, otherwise
+    /// CSV.
+    ///
+    /// # Errors
+    /// When Parquet cannot hold them.
+    pub fn to_bytes(&self, file: &Path, provenance: &Provenance) -> Result<Vec<u8>, ReportError> {
+        self.table().to_bytes(file, provenance)
+    }
+
+    fn table(&self) -> BitTable<'_> {
+        let sites = &self.sites.sites;
+        let reals = |name, values: Vec<f64>| BitColumn {
+            name: Cow::Borrowed(name),
+            values: BitValues::Reals(Cow::Owned(values)),
+        };
+        let changed = self.oracle.outcomes().iter().map(|outcome| outcome.changed_events).collect();
+        let columns = vec![
+            reals("golden", sites.iter().map(|site| site.golden).collect()),
+            reals("faulty", sites.iter().map(|site| site.faulty).collect()),
+            BitColumn { name: Cow::Borrowed("changed_events"), values: BitValues::Counts(changed) },
+            reals("mean_error", (0..sites.len()).map(|position| self.oracle.mean_error(position)).collect()),
+            reals("error_rise", self.oracle.error_rises()),
+        ];
+        BitTable { sites: self.sites, columns }
     }
 
     /// Totals as JSON.

@@ -20,6 +20,7 @@ mod networks;
 mod oracle;
 mod read_times;
 mod schedule;
+mod scores;
 mod simulate;
 mod upsets;
 mod waves;
