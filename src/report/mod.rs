@@ -1,9 +1,10 @@
-//! Results as terminal tables, CSV, JSON, NPZ and waveforms. Computes nothing but totals of what it prints.
+//! Results as terminal tables, CSV, JSON, NPZ, waveforms and figures. Computes nothing but totals of what it prints.
 
 pub mod area;
 mod edge_times;
 mod error;
 mod fault_list;
+pub mod figures;
 pub mod files;
 pub mod infer;
 pub mod inject;
