@@ -175,3 +175,38 @@ fn csv(curves: &[Curve], counts: &[usize], bits: usize) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_have_few_points_and_both_ends() {
+        for bits in [1, 9, 10, 499, 500, 501, 2_000, 12_720, 61_344, 459_520] {
+            let counts = thinned(bits);
+            assert!(counts.len() <= POINTS, "{bits}: {}", counts.len());
+            assert_eq!((counts[0], counts.last()), (0, Some(&bits)));
+            assert!(counts.is_sorted_by(|a, b| a < b), "{bits}");
+            assert!(bits < 10 || counts.contains(&(bits / 10)), "{bits}");
+            assert!(bits >= POINTS || counts.len() == bits + 1, "{bits}: nothing to thin");
+        }
+        assert!(thinned(61_344).iter().filter(|count| **count <= 6_134).count() > 200);
+    }
+
+    #[test]
+    fn sums_are_those_of_the_first_bits() {
+        let rises = [0.5, -1.0, 4.0, 0.25];
+        let order = [2, 0, 3, 1];
+        assert_eq!(sums(&rises, &order, &[0, 1, 2, 3, 4]), [0.0, 4.0, 4.5, 4.75, 3.75]);
+        assert_eq!(sums(&rises, &order, &[0, 3, 4]), [0.0, 4.75, 3.75]);
+    }
+
+    #[test]
+    fn a_panel_cuts_curves_at_its_edge() {
+        let scale = |end| (Spacing::Linear, Unit::Number, (0.0, end));
+        let panel = Panel::new(Area { x: 0.0, y: 0.0, width: 100.0, height: 10.0 }, scale(0.5), scale(10.0));
+        // Half of the second step lies inside: bit 2 of 4 is at its edge already, bit 3 beyond.
+        assert_eq!(points(&panel, &[0, 1, 3], &[0.0, 4.0, 8.0], 4), [(0.0, 10.0), (50.0, 6.0), (100.0, 4.0)]);
+        assert_eq!(points(&panel, &[0, 2, 3], &[0.0, 4.0, 8.0], 4), [(0.0, 10.0), (100.0, 6.0)]);
+    }
+}

@@ -22,6 +22,8 @@ const RIGHT: f64 = 120.0;
 /// Lines of names of arrays above the map.
 const NAME_LINES: usize = 4;
 const NAME_LINE: f64 = 24.0;
+/// Room between arrays, with a line in it.
+const GAP: f64 = 4.0;
 
 /// Registers of one array that have flipped bits, and where they lie in the map.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,9 @@ struct Span {
     /// First column.
     column: usize,
     columns: usize,
+    /// Left edge, from the map's.
+    left: f64,
+    width: f64,
 }
 
 /// Where everything is.
@@ -42,6 +47,9 @@ struct Layout {
     /// Registers to a column; the last column of an array may have fewer.
     per_column: usize,
     columns: usize,
+    /// Width of a column in pixels, and in units.
+    across: usize,
+    column: f64,
     /// Bits of the widest register.
     rows: usize,
     /// Of every site: register and column.
@@ -60,15 +68,20 @@ impl Layout {
             known.chunk_by(|a, b| a.0 == b.0).map(|array| array.len().div_ceil(per_column)).sum()
         };
         let per_column = (1..known.len()).find(|per_column| columns(*per_column) <= widest).unwrap_or(known.len());
+        let across = (widest / columns(per_column)).max(1);
+        let column = units(across);
         let mut spans: Vec<Span> = Vec::new();
         let mut by_register = HashMap::new();
         for array in known.chunk_by(|a, b| a.0 == b.0) {
+            let columns = array.len().div_ceil(per_column);
             let span = Span {
                 name: input.array_name(array[0].0),
                 register: spans.last().map_or(0, |span| span.register + span.registers),
                 registers: array.len(),
                 column: spans.last().map_or(0, |span| span.column + span.columns),
-                columns: array.len().div_ceil(per_column),
+                columns,
+                left: spans.last().map_or(0.0, |span| span.left + span.width + GAP),
+                width: cast::f64_from_count(columns) * column,
             };
             for (position, register) in array.iter().enumerate() {
                 by_register.insert(*register, (span.register + position, span.column + position / per_column));
@@ -79,48 +92,63 @@ impl Layout {
             columns: spans.iter().map(|span| span.columns).sum(),
             spans,
             per_column,
+            across,
+            column,
             rows: sites.iter().map(|site| usize::from(site.bit) + 1).max().unwrap_or(1),
             places: sites.iter().map(|site| by_register[&(site.array, site.index)]).collect(),
         }
     }
 
-    /// The map: of every cell the largest rise of its bits.
-    fn raster(&self, input: &FigureInput, heat: &Heat) -> Raster {
+    fn width(&self) -> f64 {
+        self.spans.last().map_or(0.0, |span| span.left + span.width)
+    }
+
+    /// A map for every array: of every cell the largest rise of its bits.
+    fn rasters(&self, input: &FigureInput, heat: &Heat) -> Vec<Raster> {
         let mut largest = vec![None; self.columns * self.rows];
         for ((site, rise), (_, column)) in input.sites.sites.iter().zip(input.rises).zip(&self.places) {
             let cell: &mut Option<f64> = &mut largest[usize::from(site.bit) * self.columns + column];
             *cell = Some(cell.map_or(*rise, |known| known.max(*rise)));
         }
-        Raster {
-            columns: self.columns,
-            cells: largest.into_iter().map(|rise| rise.map_or(heat::NONE, |rise| heat.place(rise))).collect(),
+        let place = |rise: &Option<f64>| rise.map_or(heat::NONE, |rise| heat.place(rise));
+        let raster = |span: &Span| Raster {
+            columns: span.columns,
+            cells: largest
+                .chunks_exact(self.columns)
+                .flat_map(|row| row[span.column..span.column + span.columns].iter().map(place))
+                .collect(),
             palette: heat::palette(),
-            across: (WIDEST / self.columns).max(1),
+            across: self.across,
             down: (HEIGHT / self.rows).max(24),
-        }
+        };
+        self.spans.iter().map(raster).collect()
     }
 
-    /// Column where a register is, counted over the map; the end for one beyond the last.
-    fn column(&self, register: usize) -> f64 {
+    /// Where a register begins, counted over the map, from its left edge; the end for one beyond the last.
+    fn place(&self, register: usize) -> f64 {
         let span = self.spans.iter().rev().find(|span| span.register <= register).expect("the first begins at 0");
         let inside = cast::f64_from_count(register - span.register) / cast::f64_from_count(self.per_column);
-        cast::f64_from_count(span.column) + inside.min(cast::f64_from_count(span.columns))
+        span.left + (inside * self.column).min(span.width)
     }
+}
+
+/// Pixels as units of length.
+fn units(pixels: usize) -> f64 {
+    cast::f64_from_count(pixels) / f64::from(DENSITY)
 }
 
 /// The figure of a design; there is at least one bit.
 pub(super) fn figure(input: &FigureInput) -> Figure {
     let layout = Layout::new(input, WIDEST);
     let heat = Heat::of(input.rises);
-    let raster = layout.raster(input, &heat);
-    let units = |pixels: usize| cast::f64_from_count(pixels) / f64::from(DENSITY);
-    let names = place_names(&layout, units(raster.across));
+    let rasters = layout.rasters(input, &heat);
+    let names = place_names(&layout);
     let lines = names.iter().map(|name| name.line + 1).max().unwrap_or(0);
     let map = Area {
         x: LEFT,
         y: 96.0 + NAME_LINE * cast::f64_from_count(lines),
-        width: units(layout.columns * raster.across),
-        height: units(layout.rows * raster.down),
+        width: layout.width(),
+        height: rasters.first().map_or(0.0, |raster| units(raster.size().1)),
     };
     let mut canvas = Canvas::new((map.right() + RIGHT).max(1160.0), map.bottom() + 206.0);
     let title = format!("{}: error rise of every bit", input.design);
@@ -130,12 +158,15 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         Label::new(LEFT - 72.0, 68.0, TEXT_SIZE, fitted(&input.subtitle(), TEXT_SIZE, width.max(1100.0))).color(GRAY),
     );
 
-    let column = units(raster.across);
-    canvas.image(map.x, map.y, raster);
-    draw_names(&mut canvas, &layout, &names, map, column);
+    for (span, raster) in layout.spans.iter().zip(rasters) {
+        canvas.image(map.x + span.left, map.y, raster);
+    }
+    draw_names(&mut canvas, &layout, &names, map);
     draw_rows(&mut canvas, input, &layout, map);
-    draw_registers(&mut canvas, &layout, map, column);
-    canvas.outline(map, Stroke::new(GRAY, 1.0));
+    draw_registers(&mut canvas, &layout, map);
+    // Around the map, so that no cell is covered.
+    let frame = Area { x: map.x - 0.5, y: map.y - 0.5, width: map.width + 1.0, height: map.height + 1.0 };
+    canvas.outline(frame, Stroke::new(GRAY, 1.0));
     let negative = input.rises.iter().any(|rise| *rise < 0.0);
     draw_key(&mut canvas, &heat, map.bottom() + 106.0, negative);
     let note = caption(&layout);
@@ -172,8 +203,8 @@ struct Name {
 }
 
 /// Names above the middle of their arrays, on lines where they do not touch.
-fn place_names(layout: &Layout, column: f64) -> Vec<Name> {
-    let width = cast::f64_from_count(layout.columns) * column;
+fn place_names(layout: &Layout) -> Vec<Name> {
+    let width = layout.width();
     let mut ends = [f64::MIN; NAME_LINES];
     let mut names = Vec::new();
     for span in &layout.spans {
@@ -183,7 +214,7 @@ fn place_names(layout: &Layout, column: f64) -> Vec<Name> {
             width.max(600.0) * 0.6,
         );
         let wide = text_width(&text, TEXT_SIZE);
-        let middle = (cast::f64_from_count(span.column) + cast::f64_from_count(span.columns) / 2.0) * column;
+        let middle = span.left + span.width / 2.0;
         let x = (middle - wide / 2.0).min(width - wide).max(0.0);
         // Where even the last line is taken the array goes without its name.
         if let Some(line) = ends.iter().position(|end| *end + 14.0 < x) {
@@ -196,15 +227,14 @@ fn place_names(layout: &Layout, column: f64) -> Vec<Name> {
     names
 }
 
-fn draw_names(canvas: &mut Canvas, layout: &Layout, names: &[Name], map: Area, column: f64) {
+fn draw_names(canvas: &mut Canvas, layout: &Layout, names: &[Name], map: Area) {
     for (span, name) in layout.spans.iter().zip(names) {
-        let left = map.x + cast::f64_from_count(span.column) * column;
-        let right = left + cast::f64_from_count(span.columns) * column;
-        // A bracket over the array, and a line up to its name.
-        let inset = 1.0_f64.min((right - left) / 4.0);
-        canvas.line((left + inset, map.y - 6.0), (right - inset, map.y - 6.0), Stroke::new(INK, 2.0));
+        // A bar over the array, and a line up to its name.
+        let (left, right) = (map.x + span.left, map.x + span.left + span.width);
+        canvas.line((left, map.y - 6.0), (right, map.y - 6.0), Stroke::new(INK, 2.5));
         if span.column > 0 {
-            canvas.line((left, map.y - 6.0), (left, map.bottom()), Stroke::new(INK, 1.0));
+            let between = left - GAP / 2.0;
+            canvas.line((between, map.y), (between, map.bottom()), Stroke::new(INK, 1.0));
         }
         let base = map.y - 14.0 - NAME_LINE * cast::f64_from_count(name.line);
         if name.line > 0 {
@@ -236,7 +266,7 @@ fn draw_rows(canvas: &mut Canvas, input: &FigureInput, layout: &Layout, map: Are
 }
 
 /// Numbers of registers below the map.
-fn draw_registers(canvas: &mut Canvas, layout: &Layout, map: Area, column: f64) {
+fn draw_registers(canvas: &mut Canvas, layout: &Layout, map: Area) {
     let registers = layout.spans.iter().map(|span| span.registers).sum::<usize>();
     let scale = Scale {
         spacing: Spacing::Linear,
@@ -251,7 +281,7 @@ fn draw_registers(canvas: &mut Canvas, layout: &Layout, map: Area, column: f64) 
         if (cast::f64_from_count(register) - value).abs() > 1e-6 {
             continue;
         }
-        let x = map.x + layout.column(register) * column;
+        let x = map.x + layout.place(register);
         canvas.line((x, map.bottom()), (x, map.bottom() + 6.0), Stroke::new(GRAY, 1.0));
         canvas.label(Label::new(x, map.bottom() + 25.0, TICK_SIZE, text).anchor(Anchor::Middle).color(GRAY));
     }

@@ -73,9 +73,9 @@ fn between(stops: &[Rgb; 5], step: u8) -> Rgb {
     let along = u32::from(step) * gaps;
     let gap = (along / last).min(gaps - 1);
     let rest = along - gap * last;
-    let stop = |offset: u32, channel: usize| u32::from(stops[cast::index(gap + offset)][channel]);
+    let mix_in = |offset: u32, channel: usize| u32::from(stops[cast::index(gap + offset)][channel]);
     [0, 1, 2].map(|channel| {
-        let mixed = (stop(0, channel) * (last - rest) + stop(1, channel) * rest + last / 2) / last;
+        let mixed = (mix_in(0, channel) * (last - rest) + mix_in(1, channel) * rest + last / 2) / last;
         u8::try_from(mixed).expect("between two colors lies a color")
     })
 }

@@ -12,6 +12,8 @@ mod palette;
 mod positions;
 mod raster;
 mod shares;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

@@ -28,7 +28,7 @@ impl Raster {
     }
 
     /// Width and height in pixels.
-    fn size(&self) -> (usize, usize) {
+    pub(super) fn size(&self) -> (usize, usize) {
         (self.columns * self.across, self.rows() * self.down)
     }
 

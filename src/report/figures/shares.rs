@@ -180,3 +180,79 @@ fn draw_points(canvas: &mut Canvas, panel: &Panel, rows: &[ShareRow], places: &[
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(design: &str, bits: usize, sensitive_bits: usize) -> ShareRow {
+        ShareRow {
+            design: design.to_owned(),
+            metric: "emd".to_owned(),
+            events: 100,
+            bits,
+            sensitive_bits,
+            sensitive_share: cast::f64_from_count(sensitive_bits) / cast::f64_from_count(bits),
+            summed_rise: 0.1 + 0.2,
+            fault_free_error: 1.0 / 3.0,
+        }
+    }
+
+    #[test]
+    fn designs_are_collected_whatever_the_order_of_runs() {
+        let designs = [row("a, \"quoted\"", 300, 7), row("b", 100, 100), row("c", 300, 0)];
+        let collect = |order: [usize; 3]| {
+            order.iter().fold(None, |table: Option<Figure>, position| {
+                let earlier = table.as_ref().map(|figure| figure.csv.as_bytes());
+                Some(figure(designs[*position].clone(), earlier).unwrap())
+            })
+        };
+        let all = collect([0, 1, 2]).unwrap();
+        assert_eq!(Some(&all), collect([2, 0, 1]).as_ref());
+        let names: Vec<String> = read(all.csv.as_bytes()).unwrap().into_iter().map(|row| row.design).collect();
+        assert_eq!(names, ["b", "a, \"quoted\"", "c"]);
+
+        let again = figure(row("b", 50, 1), Some(all.csv.as_bytes())).unwrap();
+        let rows = read(again.csv.as_bytes()).unwrap();
+        assert_eq!(rows, [row("b", 50, 1), designs[0].clone(), designs[2].clone()], "own row replaced, others kept");
+    }
+
+    #[test]
+    fn a_foreign_table_is_refused() {
+        let header = COLUMNS.join(",");
+        let cases = [
+            ("layer,tensor\nx,kernel\n".to_owned(), "columns"),
+            (String::new(), "columns"),
+            (format!("{header}\na,emd,100,10,5,0.5,1.0\n"), "line: 2"),
+            (format!("{header}\na,emd,100,10,5,0.5,1.0,x\n"), "line 2"),
+            (format!("{header}\na,emd,100,10,5,0.25,1.0,1.0\n"), "line 2: its numbers"),
+            (format!("{header}\na,emd,100,0,0,NaN,1.0,1.0\n"), "line 2: its numbers"),
+            (format!("{header}\na,emd,100,10,5,0.5,inf,1.0\n"), "line 2: its numbers"),
+        ];
+        for (text, reason) in cases {
+            let refused = figure(row("a", 10, 5), Some(text.as_bytes())).unwrap_err().to_string();
+            assert!(refused.contains("sensitive_share.csv") && refused.contains(reason), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn names_stand_beside_their_points_and_never_on_each_other() {
+        let crowd: Vec<ShareRow> = (0..30).map(|n| row(&format!("design_{n}"), 1_000 + n % 3, 500)).collect();
+        let svg = picture(&crowd).svg;
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let labels = document.descendants().filter(|node| node.text().is_some_and(|text| text.starts_with("design_")));
+        let labels: Vec<Area> = labels
+            .filter(|node| node.has_tag_name("text"))
+            .map(|node| {
+                let at = |name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap();
+                let wide = text_width(node.text().unwrap(), 16);
+                Area { x: at("x"), y: at("y") - 14.0, width: wide, height: 17.9 }
+            })
+            .collect();
+        assert!(labels.len() >= 4, "{}", labels.len());
+        for (position, label) in labels.iter().enumerate() {
+            assert!(!labels[..position].iter().any(|other| other.overlaps(label)));
+            assert!(label.x >= 0.0 && label.right() <= WIDTH);
+        }
+    }
+}
