@@ -95,7 +95,7 @@ impl Scale {
 /// A tick's number, without zeros at its end: ticks are round.
 pub(super) fn plain(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude >= 1000.0 && magnitude < 1e7 {
+    if (1000.0..1e7).contains(&magnitude) {
         return whole(value);
     }
     if magnitude != 0.0 && !(1e-4..1e7).contains(&magnitude) {

@@ -150,29 +150,30 @@ impl Canvas {
     }
 
     pub(super) fn label(&mut self, label: Label) {
+        let Label { x, y, text, size, anchor, color, turned } = label;
         self.elements.push(Primitive::Text {
-            x: label.x,
-            y: label.y,
-            content: printable(&label.text),
-            size: label.size,
-            anchor: match label.anchor {
+            x,
+            y,
+            content: printable(&text),
+            size,
+            anchor: match anchor {
                 Anchor::Start => TextAnchor::Start,
                 Anchor::Middle => TextAnchor::Middle,
                 Anchor::End => TextAnchor::End,
             },
-            rotate: (label.turned == Turned::Up).then_some(-90.0),
+            rotate: (turned == Turned::Up).then_some(-90.0),
             bold: false,
-            color: Some(paint(label.color)),
+            color: Some(paint(color)),
         });
     }
 
     pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: Stroke) {
-        self.curve(vec![from, to], stroke);
+        self.curve(&[from, to], stroke);
     }
 
-    pub(super) fn curve(&mut self, points: Vec<(f64, f64)>, stroke: Stroke) {
+    pub(super) fn curve(&mut self, points: &[(f64, f64)], stroke: Stroke) {
         // The crate starts the dashes anew at every point of a curve, so curves are cut here.
-        let pieces = stroke.dashes.map_or_else(|| vec![points.clone()], |dashes| dashed(&points, dashes));
+        let pieces = stroke.dashes.map_or_else(|| vec![points.to_vec()], |dashes| dashed(points, dashes));
         self.elements.extend(pieces.into_iter().map(|points| Primitive::PolyLine {
             points,
             stroke: paint(stroke.color),
@@ -298,7 +299,7 @@ fn escaped(text: &str) -> String {
     without_controls(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// About how wide `text` is at `size`, in the widths of DejaVu Sans; generous rather than short.
+/// About how wide `text` is at `size`, in the widths of the PNG's font; generous rather than short.
 pub(super) fn text_width(text: &str, size: u32) -> f64 {
     let width = |c: char| match c {
         'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '\'' | '|' | ' ' | 'I' | '(' | ')' | '[' | ']' => 0.36,

@@ -57,7 +57,7 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         for (curve, stroke) in curves.iter().zip(&strokes).rev() {
             let points = points(panel, &counts, &curve.sums, bits);
             if points.len() > 1 {
-                canvas.curve(points, *stroke);
+                canvas.curve(&points, *stroke);
             }
         }
     }

@@ -63,7 +63,7 @@ impl Raster {
         writeln!(
             text,
             "  <image x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" preserveAspectRatio=\"none\" \
-             style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{}\" />",
+             href=\"data:image/png;base64,{}\" />",
             units(width),
             units(height),
             base64(&self.png())
