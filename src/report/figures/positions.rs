@@ -153,7 +153,11 @@ fn draw_rises(canvas: &mut Canvas, table: &Table, area: Area) {
             let base = if share < 0.0 { &mut below } else { &mut above };
             let (from, to) = (panel.y.at(*base), panel.y.at((*base + share).max(low)));
             *base += share;
-            canvas.rectangle(Area { x: left, y: from.min(to), width: wide, height: (from - to).abs() }, series(array));
+            let height = (from - to).abs();
+            // Nothing where two decimals, as many as are written, say nothing.
+            if height >= 0.005 {
+                canvas.rectangle(Area { x: left, y: from.min(to), width: wide, height }, series(array));
+            }
         }
         let place = (left + wide / 2.0, panel.y.at(above) - 7.0);
         note(canvas, place, &rise_share(table, &total(row)), area.width / cast::f64_from_count(positions));
