@@ -1,4 +1,4 @@
-//! Oracles read back: the rows and totals that `trivote oracle -o FILE.csv` wrote, or `trivote sweep` in its folder.
+//! Oracles read back: the rows and totals that `trivote oracle -o FILE` wrote, as CSV or Parquet, or `trivote sweep` in its folder.
 //!
 //! Only reads: whether a design has such bits is `hw`'s knowledge, and whether the events were the same is for the
 //! reader of the totals to ask.
@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::lines::line_of;
 use super::sites::{ScoreColumn, SiteError, SiteRow, read_sites};
 use crate::net::Fingerprint;
+
+/// The column of the error rises.
+const RISE: &str = "error_rise";
 
 /// Digits of a fingerprint that are shown to people.
 const SHOWN_DIGITS: usize = 12;
@@ -88,8 +90,6 @@ pub enum OracleFileError {
 pub struct OracleFile {
     /// The bits flipped, in the order of the rows.
     pub rows: Vec<SiteRow>,
-    /// Events whose output each changed.
-    pub changed_events: Vec<u32>,
     /// Mean error with each flipped minus mean error without.
     pub error_rises: Vec<f64>,
     /// Mean error without a fault.
@@ -129,7 +129,7 @@ struct Total {
     rise: f64,
 }
 
-/// Where the totals of an oracle may stand: `FILE.csv.json` for `FILE.csv`, or `oracle.json` beside the `oracle.csv` of a
+/// Where the totals of an oracle may stand: `FILE.json` for `FILE`, or `oracle.json` beside the `oracle.csv` of a
 /// sweep.
 pub fn totals_files(rows: &Path) -> [PathBuf; 2] {
     let mut appended = rows.as_os_str().to_owned();
@@ -142,9 +142,9 @@ pub fn totals_files(rows: &Path) -> [PathBuf; 2] {
 /// # Errors
 /// Names file, line and column of the first cell that cannot be understood, and what of the totals does not fit the rows.
 pub fn read_oracle(rows: (&str, &[u8]), totals: (&str, &[u8])) -> Result<OracleFile, OracleFileError> {
-    let (file, text) = rows;
-    let sites = read_sites(file, text, ScoreColumn::Ignored)?;
-    let (changed_events, error_rises) = read_outcomes(file, text)?;
+    let (file, bytes) = rows;
+    let sites = read_sites(file, bytes, ScoreColumn::Named(RISE))?;
+    let error_rises: Vec<f64> = sites.iter().filter_map(|row| row.score).collect();
     let (totals_file, totals) = totals;
     let read: TotalsFile = serde_json::from_slice(totals)
         .map_err(|source| OracleFileError::Totals { file: totals_file.to_owned(), source })?;
@@ -171,7 +171,6 @@ pub fn read_oracle(rows: (&str, &[u8]), totals: (&str, &[u8])) -> Result<OracleF
     }
     Ok(OracleFile {
         rows: sites,
-        changed_events,
         error_rises,
         golden_mean: read.golden_mean_error,
         events: read.events,
@@ -193,39 +192,6 @@ impl OracleFile {
         }
         Err(OracleFileError::OtherDesign { file: self.file.clone(), found: self.design.clone(), expected })
     }
-}
-
-/// The columns `changed_events` and `error_rise`.
-fn read_outcomes(file: &str, text: &[u8]) -> Result<(Vec<u32>, Vec<f64>), SiteError> {
-    let csv_error = |source| SiteError::Csv { file: file.to_owned(), source };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-    let header = reader.headers().map_err(csv_error)?.clone();
-    let column = |name: &'static str| {
-        if header.iter().filter(|field| *field == name).count() > 1 {
-            return Err(SiteError::DuplicateColumn { file: file.to_owned(), column: name });
-        }
-        let needed = "layer, tensor, index, bit, changed_events, error_rise".to_owned();
-        let missing = SiteError::MissingColumn { file: file.to_owned(), column: name, needed };
-        header.iter().position(|field| field == name).ok_or(missing)
-    };
-    let [changed, rise] = [column("changed_events")?, column("error_rise")?];
-    let (mut changed_events, mut error_rises) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(csv_error)?;
-        let cell = |column: &'static str, at: usize, expected: &'static str| SiteError::Cell {
-            file: file.to_owned(),
-            line: record.position().map_or(0, |start| line_of(text, start)),
-            column,
-            text: record[at].to_owned(),
-            expected,
-        };
-        let is_finite = |value: &f64| value.is_finite();
-        let value = record[rise].parse().ok().filter(is_finite);
-        error_rises.push(value.ok_or_else(|| cell("error_rise", rise, "a finite number"))?);
-        let value = record[changed].parse().map_err(|_| cell("changed_events", changed, "a whole number from 0"))?;
-        changed_events.push(value);
-    }
-    Ok((changed_events, error_rises))
 }
 
 /// The first digits, by which people tell fingerprints apart.
@@ -260,9 +226,8 @@ mod tests {
     fn an_oracle_is_what_was_written() {
         let oracle = read(ROWS, &totals(env!("CARGO_PKG_VERSION"), 3, 0.0)).unwrap();
         assert_eq!(oracle.error_rises, [0.25, -0.25, 0.0]);
-        assert_eq!(oracle.changed_events, [3, 2, 0]);
         assert_eq!((oracle.events, oracle.golden_mean, oracle.metric.as_str()), (4, 1.0, "emd"));
-        assert_eq!((oracle.rows[2].tensor, oracle.rows[2].index, oracle.rows[2].line), (TensorKind::Bias, 3, 4));
+        assert_eq!((oracle.rows[2].tensor, oracle.rows[2].index), (TensorKind::Bias, 3));
         assert_eq!(oracle.command, ["trivote", "oracle", "d"]);
         oracle.check_design(Fingerprint::of_bytes(b"d")).unwrap();
         let other = oracle.check_design(Fingerprint::of_bytes(b"e")).unwrap_err().to_string();
@@ -277,7 +242,6 @@ mod tests {
         let without = |column: &str| ROWS.replacen(column, "other", 1);
         let cases = [
             (without("error_rise"), good.clone(), "o.csv: line 1: there is no column `error_rise`"),
-            (without("changed_events"), good.clone(), "there is no column `changed_events`"),
             (without("layer"), good.clone(), "there is no column `layer`"),
             (
                 ROWS.replace(",-0.25", ","),
@@ -285,7 +249,6 @@ mod tests {
                 "o.csv: line 3, column `error_rise`: `` is not a finite number",
             ),
             (ROWS.replace(",0.25", ",inf"), good.clone(), "line 2, column `error_rise`: `inf` is not"),
-            (ROWS.replace(",3,1.25", ",x,1.25"), good.clone(), "line 2, column `changed_events`: `x` is not"),
             (ROWS.to_owned(), totals("0.0.1", 3, 0.0), "o.csv.json: was written by trivote 0.0.1, this is "),
             (ROWS.to_owned(), totals(version, 4, 0.0), "o.csv: has 3 rows, but o.csv.json says 4 bits"),
             (ROWS.to_owned(), totals(version, 3, 1.0), "o.csv: its error rises add up to 0, but o.csv.json says 1"),

@@ -20,6 +20,14 @@ pub enum ReportError {
         /// Why not.
         source: parquet::errors::ParquetError,
     },
+    /// A file of an earlier result cannot be read.
+    #[error("{path}: cannot be read")]
+    Read {
+        /// File.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A folder stands where a file should.
     #[error("{path}: is a folder; name a file in it")]
     IsFolder {

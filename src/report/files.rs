@@ -85,13 +85,22 @@ fn permissive<'a, 'b, 'c>(builder: &'c mut Builder<'a, 'b>) -> &'c mut Builder<'
 /// A folder of results that appears complete or not at all.
 ///
 /// Files are collected in memory and written by [`ResultFolder::finish`], beside the target, then moved there in one
-/// step. What stood there before is replaced only if every file of it is one that such a result consists of.
+/// step. What stood there before is replaced only if every file of it is one that such a result consists of; all of it,
+/// unless [`ResultFolder::keep_existing`] is called.
 #[derive(Debug)]
 pub struct ResultFolder {
     /// As the user wrote it.
     named: PathBuf,
     target: PathBuf,
     files: Vec<(String, Vec<u8>)>,
+    /// What becomes of files that stand there and are not added again.
+    earlier: Earlier,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Earlier {
+    Replaced,
+    Kept,
 }
 
 impl ResultFolder {
@@ -116,7 +125,27 @@ impl ResultFolder {
             }
         }
         TempDir::new_in(existing_parent(&target)).map(drop).map_err(failed(path))?;
-        Ok(Self { named: path.to_owned(), target, files: Vec::new() })
+        Ok(Self { named: path.to_owned(), target, files: Vec::new(), earlier: Earlier::Replaced })
+    }
+
+    /// Keeps what stands in the folder, but for files that are added again.
+    pub fn keep_existing(&mut self) {
+        self.earlier = Earlier::Kept;
+    }
+
+    /// What stands in the folder under `name`, if anything does.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn existing(&self, name: &str) -> Result<Option<Vec<u8>>, ReportError> {
+        match fs::read(self.target.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let path = self.named.join(name).display().to_string();
+                Err(ReportError::Read { path, source: error.kind().into() })
+            }
+        }
     }
 
     /// Adds a file; `name` may contain folders.
@@ -134,6 +163,13 @@ impl ResultFolder {
             let staging = Builder::new().prefix(".trivote-").tempdir_in(parent)?;
             let complete = staging.path().join("complete");
             fs::create_dir(&complete)?;
+            if self.earlier == Earlier::Kept && self.target.exists() {
+                for file in files_below(&self.target)? {
+                    let path = complete.join(&file);
+                    fs::create_dir_all(path.parent().unwrap_or(&complete))?;
+                    fs::copy(self.target.join(&file), path)?;
+                }
+            }
             for (name, bytes) in &self.files {
                 let path = complete.join(name);
                 fs::create_dir_all(path.parent().unwrap_or(&complete))?;
@@ -211,6 +247,22 @@ mod tests {
             let refused = ResultFolder::new(Path::new(path), owns);
             assert!(matches!(refused, Err(ReportError::WorkingFolder { .. })), "{path}");
         }
+    }
+
+    #[test]
+    fn a_folder_can_keep_what_it_has() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        write(&target, &[("result.json", "1"), ("plans/a.json", "1")]);
+        let mut folder = ResultFolder::new(&target, owns).unwrap();
+        assert_eq!(folder.existing("plans/a.json").unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(folder.existing("plans/b.json").unwrap(), None);
+        assert!(matches!(folder.existing("plans"), Err(ReportError::Read { .. })));
+        folder.keep_existing();
+        folder.add("result.json", "2");
+        folder.finish().unwrap();
+        assert_eq!(fs::read(target.join("result.json")).unwrap(), b"2");
+        assert_eq!(fs::read(target.join("plans/a.json")).unwrap(), b"1");
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Results as terminal tables, CSV, Parquet, JSON, NPZ and waveforms. Computes nothing but totals of what it prints.
+//! Results as terminal tables, CSV, Parquet, JSON, NPZ, waveforms and figures. Computes nothing but totals of what it
+//! prints.
 
 pub mod area;
 mod bit_table;
 mod edge_times;
 mod error;
 mod fault_list;
+pub mod figures;
 pub mod files;
 pub mod guided;
 pub mod infer;
