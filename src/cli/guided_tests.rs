@@ -62,14 +62,17 @@ fn a_campaign_finds_what_the_oracle_knows() {
     let known = known_oracle::read(&path, &opened).unwrap();
     assert_eq!((&known.sites, &known.file.error_rises), (&sites, &rises));
     assert_eq!((known.file.events, known.file.golden_mean), (20, oracle.golden_mean()));
-    known.check_events(&prepared).unwrap();
+    known.check_events(&opened, &prepared).unwrap();
     assert_eq!(known.rises_of(&sites[..3], &opened).unwrap(), rises[..3]);
     let other = open(&self::command("econ_t_medium -q").design, &command.global).unwrap();
     let refused = known_oracle::read(&path, &other).unwrap_err().to_string();
     assert!(refused.contains("is an oracle of another design (fingerprint "), "{refused}");
     let fewer = self::command("econ_t_small --limit 19 --metric mse -q");
-    let refused = known.check_events(&prepare(&opened, &fewer.events).unwrap()).unwrap_err().to_string();
+    let refused = known.check_events(&opened, &prepare(&opened, &fewer.events).unwrap()).unwrap_err().to_string();
     assert!(refused.contains("has the mse of 20 events, but mse of 19 is asked for"), "{refused}");
+    let others = self::command("econ_t_small --limit 20 --event-seed 2 --metric mse -q");
+    let refused = known.check_events(&opened, &prepare(&opened, &others.events).unwrap()).unwrap_err().to_string();
+    assert!(refused.contains("is of other events: its fault-free mean error is"), "{refused}");
 
     // The campaign measures the same, finds enough, and saves flips.
     let ranking = Ranking::by_score("noisy", &rises.iter().map(|rise| rise.max(0.0).sqrt()).collect::<Vec<_>>());
