@@ -92,11 +92,11 @@ struct Scratch {
 }
 
 impl<'a> Derivatives<'a> {
-    /// Runs all events once: the loss and its gradient.
+    /// Runs all events once: the loss and its gradient. `progress` is told the events done since it was last told.
     ///
     /// # Errors
     /// When the loss does not fit the design, there is no event, or a loss is no number.
-    pub fn new(input: DerivativeInput<'a>) -> Result<Self, DerivativeError> {
+    pub fn new(input: DerivativeInput<'a>, progress: &(impl Fn(u64) + Sync)) -> Result<Self, DerivativeError> {
         let head = Head::new(input.decoder, input.loss, input.kind, input.network.output().len())?;
         if input.events.is_empty() {
             return Err(DerivativeError::NoEvents);
@@ -130,6 +130,7 @@ impl<'a> Derivatives<'a> {
                 if is_kept {
                     points.push(point);
                 }
+                progress(u64::from(count));
             }
             failure.map_or(Ok((loss, gradient, points)), Err)
         });

@@ -21,7 +21,7 @@ use crate::num::cast;
 pub enum Score {
     /// A random order.
     Random,
-    /// All most significant bits in the order of the registers, then all second bits: the MSB-to-LSB baseline of FKeras.
+    /// All most significant bits in the order of the sites, then all second bits: the MSB-to-LSB baseline of FKeras.
     Msb,
     /// Registers by `|g|`, in bit columns: FKeras' gradient rank.
     Gradient,
@@ -163,7 +163,9 @@ impl ScoreInput<'_> {
                 }
                 values
             }
-            Score::Msb => self.columns(&by_register(&|_| 0.0)),
+            Score::Msb => {
+                self.sites.iter().map(|site| 31.0 - f64::from(self.inventory.locate_bit(*site).1.0)).collect()
+            }
             Score::Gradient => self.columns(&by_register(&|register| self.gradient[register].abs())),
             Score::Taylor => {
                 self.columns(&by_register(&|register| (self.gradient[register] * self.parameters[register]).powi(2)))

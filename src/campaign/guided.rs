@@ -18,8 +18,7 @@ pub const PILOT_BITS: usize = 30;
 /// A bit's cap is so many times what the largest rise per size seen in its group makes of its size.
 pub const CAP_FACTOR: f64 = 2.0;
 
-/// The largest cap of a group is at least this part of the largest rise seen anywhere: a group that looked dull is not
-/// taken for dead.
+/// The largest cap of a group is at least this part of that of any other: a group that looked dull is not taken for dead.
 pub const LEAST_CAP: f64 = 0.125;
 
 /// A batch is this part of the bits, but no fewer than [`SMALLEST_BATCH`].
@@ -337,7 +336,8 @@ impl<'a> GuidedCampaign<'a> {
         for (asked, rise) in std::mem::take(&mut self.batch).into_iter().zip(rises) {
             let value = rise.max(0.0);
             let cap = assumed[self.bits.groups[asked.position]] * f64::from(self.bits.sizes[asked.position]);
-            failed |= value > cap && asked.reason != Reason::Pilot && !self.result.looks.is_empty();
+            // The first batch is what caps are made of.
+            failed |= value > cap && !self.result.looks.is_empty();
             if let Some(cap_left) = asked.cap_left {
                 let bit = DrawnBit { found: self.found.value(), cap_left, cap, value };
                 self.wager.bet(&bit, self.allowed());

@@ -16,12 +16,9 @@ pub struct GuidedArguments {
     /// Stop when no more than this share of the summed error rise can be missing, such as 1% or 0.01
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     missing: MissingShare,
-    /// Confidence with which that is to hold, such as 95% or 0.95
+    /// Confidence with which that is to hold, and of the intervals of a sample, such as 95% or 0.95
     #[arg(long, value_name = "C", default_value = "95%", value_parser = confidence)]
-    confidence: Confidence,
-    /// Seed of the bits drawn at random
-    #[arg(long, value_name = "SEED", default_value = "1")]
-    guided_seed: u64,
+    pub confidence: Confidence,
 }
 
 fn confidence(text: &str) -> Result<Confidence, String> {
@@ -34,24 +31,15 @@ fn confidence(text: &str) -> Result<Confidence, String> {
 }
 
 impl GuidedArguments {
-    /// The plan asked for.
-    pub fn plan(&self) -> GuidedPlan {
-        GuidedPlan { missing: self.missing, confidence: self.confidence, seed: self.guided_seed }
+    /// The plan asked for, with a seed of the bits drawn at random.
+    pub fn plan(&self, seed: u64) -> GuidedPlan {
+        GuidedPlan { missing: self.missing, confidence: self.confidence, seed }
     }
 
     /// The options in canonical form.
     pub fn canonical(&self) -> Vec<String> {
-        let options = [
-            ("--missing", self.missing.to_string()),
-            ("--confidence", self.confidence.to_string()),
-            ("--guided-seed", self.guided_seed.to_string()),
-        ];
+        let options = [("--missing", self.missing.to_string()), ("--confidence", self.confidence.to_string())];
         options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
-    }
-
-    /// Its seed, by purpose.
-    pub fn seed(&self) -> (String, u64) {
-        ("guided campaign".to_owned(), self.guided_seed)
     }
 }
 
@@ -66,7 +54,7 @@ pub fn guided(
     (opened, prepared): (&Opened, &Prepared),
     sites: &[BitId],
     ranking: &BitRanking,
-    arguments: &GuidedArguments,
+    plan: &GuidedPlan,
     global: &Global,
 ) -> anyhow::Result<GuidedRun> {
     let input = OracleInput {
@@ -77,7 +65,7 @@ pub fn guided(
         sites,
     };
     let bar = BitBar::new(&input, (0, input.pairs()), global);
-    let run = run_guided(&input, ranking.order(), &arguments.plan(), &|pairs| bar.add(pairs));
+    let run = run_guided(&input, ranking.order(), plan, &|pairs| bar.add(pairs));
     bar.finish();
     Ok(run?)
 }

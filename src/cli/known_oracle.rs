@@ -1,5 +1,6 @@
 //! An oracle that was written before, as what a verb compares with.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use super::inputs::{Opened, Prepared};
+use crate::campaign::{ErrorSummary, infer};
 use crate::fault::{Repeats, named_sites};
 use crate::hw::BitId;
 use crate::import::oracle::{OracleFile, read_oracle, totals_files};
@@ -56,19 +58,28 @@ fn read_totals(rows: &Path) -> anyhow::Result<(String, Vec<u8>)> {
 }
 
 impl KnownOracle {
-    /// Checks that it measured the same error on as many events as are prepared.
+    /// Checks that it measured the same error on the events that are prepared: as many of them, with the same fault-free
+    /// mean, to the last bit.
     ///
     /// # Errors
-    /// When it did not.
-    pub fn check_events(&self, prepared: &Prepared) -> anyhow::Result<()> {
+    /// When it did not, or an event has no error that can be added up.
+    pub fn check_events(&self, opened: &Opened, prepared: &Prepared) -> anyhow::Result<()> {
         let (name, metric) = (&self.sources[0].0, prepared.evaluator.metric().name());
+        let command = self.file.command.join(" ");
         if self.file.metric != metric || self.file.events != prepared.events.len() {
             bail!(
-                "{name}: has the {} of {} events, but {metric} of {} is asked for; it was made by `{}`",
+                "{name}: has the {} of {} events, but {metric} of {} is asked for; it was made by `{command}`",
                 self.file.metric,
                 self.file.events,
                 prepared.events.len(),
-                self.file.command.join(" ")
+            );
+        }
+        let inferred = infer(&opened.design.accelerator, &prepared.evaluator, &prepared.events)?;
+        let mean = ErrorSummary::of(&inferred).map_or(0.0, |summary| summary.mean);
+        if mean != self.file.golden_mean {
+            bail!(
+                "{name}: is of other events: its fault-free mean error is {}, here it is {mean}; it was made by `{command}`",
+                self.file.golden_mean
             );
         }
         Ok(())
@@ -79,7 +90,7 @@ impl KnownOracle {
     /// # Errors
     /// Names the first of them that it has no row for.
     pub fn rises_of(&self, sites: &[BitId], opened: &Opened) -> anyhow::Result<Vec<f64>> {
-        let rises: std::collections::HashMap<BitId, f64> =
+        let rises: HashMap<BitId, f64> =
             self.sites.iter().copied().zip(self.file.error_rises.iter().copied()).collect();
         let rise = |site: &BitId| {
             let missing = || format!("{}: has no row for `{}`", self.sources[0].0, opened.inventory.bit_address(*site));

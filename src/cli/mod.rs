@@ -5,22 +5,23 @@
 // Doc comments of arguments are the help text, which is shown as it stands.
 #![allow(clippy::doc_markdown)]
 
+mod analyze;
 mod area;
 mod checkpoint;
 mod events;
-#[allow(dead_code, reason = "the verb that ranks bits calls it")]
 mod guided;
 mod import;
 mod infer;
 mod info;
 mod inject;
 mod inputs;
-#[allow(dead_code, reason = "the verb that ranks bits calls it")]
 mod known_oracle;
 mod merge;
 mod oracle;
 mod progress;
+mod rankings;
 mod schedule;
+mod scores;
 mod shipped;
 mod simulate;
 mod sweep;
@@ -72,6 +73,8 @@ enum Verb {
     Merge(merge::Arguments),
     /// Flip several bits at once, at random or all pairs, and say how sure the estimates are
     Inject(inject::Arguments),
+    /// Score every bit without flipping it: gradient, Hessian and better ones; compare rankings, draw figures
+    Analyze(Box<analyze::Arguments>),
     /// Show what each area budget for selective TMR buys, for several rankings of the bits
     Sweep(sweep::Arguments),
     /// Expose a design to upsets for hours, and say how often its output goes wrong, and how wrong
@@ -110,6 +113,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Oracle(arguments) => oracle::run(arguments, global),
         Verb::Merge(arguments) => merge::run(arguments, global),
         Verb::Inject(arguments) => inject::run(arguments, global),
+        Verb::Analyze(arguments) => analyze::run(arguments, global),
         Verb::Sweep(arguments) => sweep::run(arguments, global),
         Verb::Simulate(arguments) => simulate::run(arguments, global),
         Verb::Events(arguments) => events::run(arguments, global),

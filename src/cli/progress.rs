@@ -21,3 +21,14 @@ pub fn bar(total: u64, unit: &str, quiet: bool) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
+
+/// A sign of life for work whose steps are not known beforehand.
+pub fn spinner(message: &'static str, quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(5) };
+    let bar = ProgressBar::with_draw_target(None, target);
+    let style = ProgressStyle::with_template("{msg} {spinner} {elapsed}").expect("the template is well formed");
+    bar.set_style(style.tick_chars("|/-\\ "));
+    bar.set_message(message);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -161,12 +161,13 @@ impl GuidedReport<'_> {
         }
         format!(
             "guided by {}: {} of {} candidate bits flipped ({}), {} saved\n\
-             {} in the order, {} as a pilot, {} drawn at random; {} events, fault-free mean error ({}) {}\n\
+             {} in the order, {} as a pilot, {} drawn at random\n\
+             {} events, fault-free mean error ({}) {}\n\
              {}\n\
              random order: {} flips on average to find as much, even if told when to stop\n\n\
              {table}\n\
              rise found: sum over the bits flipped that raise the error, each flipped alone\n\
-             missing at most: bound on the same sum over the bits not flipped; it may be looked at after every batch\n",
+             missing at most: bound on the same sum over the bits not flipped, good for all looks at once\n",
             self.ranking,
             grouped(flips),
             grouped(bits),
@@ -194,11 +195,11 @@ impl GuidedReport<'_> {
         }
         let assumed = match guided.restarts {
             0 => String::new(),
-            1 => "; caps on single bits failed once, what was proven before was given up".to_owned(),
-            times => format!("; caps on single bits failed {times} times, what was proven before was given up"),
+            1 => "\n(caps on single bits failed once; what was proven before was given up)".to_owned(),
+            times => format!("\n(caps on single bits failed {times} times; what was proven before was given up)"),
         };
         format!(
-            "promise kept: at most {} of the summed rise is missing, with {} confidence{assumed}",
+            "promise kept: at most {} of the summed rise is missing, with confidence {}{assumed}",
             percent(last.share_bound().unwrap_or(f64::NAN), 2),
             percent(self.plan.confidence.get(), 1),
         )

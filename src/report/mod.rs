@@ -1,6 +1,7 @@
 //! Results as terminal tables, CSV, Parquet, JSON, NPZ, waveforms and figures. Computes nothing but totals of what it
 //! prints.
 
+pub mod analysis;
 pub mod area;
 mod bit_table;
 mod edge_times;

@@ -217,7 +217,8 @@ impl QualityReport<'_> {
 const LEGEND: &str = "\n\
     area: mean of the cumulative rise over all prefixes of the order, relative to the oracle's\n\
     gain: the same above that of chance (chance 0, oracle 1, the oracle reversed -1)\n\
-    spearman, kendall: between place and rise; top: share of the oracle's first bits among the ranking's first\n\
+    spearman, kendall: between place and rise\n\
+    top: share of the oracle's first bits that are among the ranking's first\n\
     removed: share of the summed rise that protecting so many of the first bits removes\n";
 
 impl SampledQualityReport<'_> {

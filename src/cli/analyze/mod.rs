@@ -1,0 +1,339 @@
+//! `trivote analyze`: derivatives and their spectrum, scores per bit, how good rankings are, figures, guided campaigns.
+
+mod quality;
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::Global;
+use super::guided::{GuidedArguments, guided};
+use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
+use super::oracle::{SiteArguments, Sites, totals_file};
+use super::rankings::{self, RankingName};
+use super::scores::{Measured, Needs, ScoreArguments};
+use crate::analysis::{BitRanking, Score, hutchinson, stochastic_diagonal};
+use crate::fault::Repeats;
+use crate::report::analysis::{AnalysisReport, trace_groups};
+use crate::report::figures::is_figure_file;
+use crate::report::files::{self, ResultFolder};
+use crate::report::guided::GuidedReport;
+use crate::report::scores::ScoreTable;
+use crate::report::{Provenance, SiteTable};
+use quality::{Quality, Truth};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    design: DesignArgument,
+    /// Arrays to write (.npz): params, gradient, eigenvalues, eigenvectors, trace_per_tensor and, with --diagonal,
+    /// hessian_diagonal; a summary goes beside it, to FILE.json
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The exact diagonal of the Hessian too, and exact traces
+    #[arg(long)]
+    diagonal: bool,
+    /// An estimate of the diagonal too, with its standard error, from the random probes
+    #[arg(long)]
+    diagonal_estimate: bool,
+    /// Random probes for traces
+    #[arg(long, value_name = "N", default_value = "32")]
+    probes: usize,
+    /// Seed of probes, start vectors, random scores and samples
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Scores per bit to write, a column per score: CSV, or Parquet if it ends in .parquet; provenance goes to FILE.json
+    #[arg(long, value_name = "FILE", help_heading = "Scores")]
+    scores: Option<PathBuf>,
+    /// Scores and other rankings to look at: random, msb, gradient, hessian, fkeras-hessian, taylor, bit-taylor1,
+    /// bit-taylor2, bit-gauss-newton, bit-curve, or FILE or FILE:COLUMN as in `trivote sweep` [default: all scores]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = rankings::parse, help_heading = "Scores")]
+    rankings: Option<Vec<RankingName>>,
+    /// Compare the rankings with this oracle: a file of `trivote oracle -o`, or `run` to flip all bits now
+    #[arg(long, value_name = "FILE", help_heading = "Quality of rankings")]
+    oracle: Option<PathBuf>,
+    /// Compare the rankings by flipping N bits drawn at random, with intervals
+    #[arg(long, value_name = "N", conflicts_with = "oracle", help_heading = "Quality of rankings")]
+    sample: Option<usize>,
+    /// Parts of the bits to protect at which the share of the rise that is gone is told
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "5%,10%,20%", value_parser = quality::part,
+          help_heading = "Quality of rankings")]
+    protect: Vec<f64>,
+    /// Figures of the comparison to write, as CSV; the same as JSON goes beside it, to FILE.json
+    #[arg(long, value_name = "FILE", help_heading = "Quality of rankings")]
+    quality: Option<PathBuf>,
+    /// Folder of figures to write, as CSV, SVG and PNG: error map, cumulative curves, sensitive bits by position, share of
+    /// sensitive bits; figures of other designs in it stay
+    #[arg(long, value_name = "DIR", help_heading = "Quality of rankings")]
+    figures: Option<PathBuf>,
+    /// Flip bits in the order of this ranking until little can be missing
+    #[arg(long, value_name = "RANKING", value_parser = rankings::parse, help_heading = "Guided campaign")]
+    guided: Option<RankingName>,
+    /// The bits that a guided campaign flipped, as CSV; what is known goes beside it, to FILE.json
+    #[arg(long, value_name = "FILE", requires = "guided", help_heading = "Guided campaign")]
+    flips: Option<PathBuf>,
+    #[command(flatten)]
+    guide: GuidedArguments,
+    #[command(flatten)]
+    measure: ScoreArguments,
+    #[command(flatten)]
+    events: EventArguments,
+    #[command(flatten)]
+    sites: SiteArguments,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
+    let opened = open(&arguments.design, global)?;
+    let sites = arguments.sites.list(&opened, Repeats::Refuse)?;
+    let prepared = prepare(&opened, &arguments.events)?;
+    let asked = arguments.asked()?;
+    let mut sources: Vec<(String, String)> = Vec::new();
+    let truth = Truth::read(arguments, &opened, &prepared, &sites, &mut sources)?;
+    arguments.check_outputs(&opened, &prepared, &sites)?;
+    let folder = arguments.figures.as_deref().map(|path| ResultFolder::new(path, is_figure_file)).transpose()?;
+
+    let scores: Vec<Score> = asked.iter().filter_map(RankingName::score).collect();
+    let mut needs = Needs::of(&scores);
+    (needs.derivatives, needs.eigenpairs) = (true, true);
+    needs.diagonals |= arguments.diagonal;
+    let measured = arguments.measure.measure(needs, (&opened, &prepared), &sites.bits, arguments.seed, global)?;
+    let named = arguments.named_scores(&asked, &measured, (&opened, &sites), &mut sources)?;
+    let rankings: Vec<BitRanking> = named.iter().map(|(name, values)| BitRanking::by_score(name, values)).collect();
+
+    let mut provenance = opened.provenance("analyze", sites.options.clone());
+    provenance.command.extend(arguments.canonical(&asked));
+    provenance.command.extend(arguments.measure.canonical(needs, prepared.evaluator.metric()));
+    prepared.record(&mut provenance);
+    provenance.seeds.push(("analysis".to_owned(), arguments.seed));
+    provenance.inputs.extend(sites.source.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
+    provenance.inputs.extend(sources);
+
+    let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites.bits);
+    let mut shown = Shown::default();
+    arguments.derivatives((&opened, &prepared), &measured, &provenance, &mut shown)?;
+    if let Some(path) = &arguments.scores {
+        let own: Vec<(String, Vec<f64>)> = named[..asked_for(arguments, &named)].to_vec();
+        let scores = ScoreTable::new(&table, &own)?;
+        let rows = scores.to_bytes(path, &provenance)?;
+        files::write_file(&totals_file(path), scores.json(&provenance).as_bytes())?;
+        files::write_file(path, &rows)?;
+        shown.written(path, "a row per bit, a column per score");
+    }
+    let compared = &rankings[..asked_for(arguments, &named)];
+    let quality = Quality::find(arguments, (&opened, &prepared), &sites.bits, truth, compared, global)?;
+    if let Some(quality) = &quality {
+        quality.show(arguments, &provenance, &mut shown)?;
+        if let Some(folder) = folder {
+            quality.draw(folder, &opened, &table, compared, &mut shown)?;
+        }
+    }
+    if let Some(name) = &arguments.guided {
+        let ranking = &rankings[rankings.len() - 1];
+        let plan = arguments.guide.plan(arguments.seed);
+        let run = guided((&opened, &prepared), &sites.bits, ranking, &plan, global)?;
+        let report = GuidedReport {
+            run: &run,
+            plan: &plan,
+            ranking: &name.name(),
+            sites: &table,
+            metric: prepared.evaluator.metric().name(),
+            events: prepared.events.len(),
+        };
+        let json = report.json(&provenance);
+        if let Some(path) = &arguments.flips {
+            files::write_file(&totals_file(path), json.as_bytes())?;
+            files::write_file(path, report.csv().as_bytes())?;
+        }
+        shown.part("guided", &report.table(), &json)?;
+        if let Some(path) = &arguments.flips {
+            shown.written(path, "a row per bit flipped");
+        }
+    }
+    if global.json {
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&json!(shown.json))?));
+    }
+    Ok(format!("{}: {}", opened.name(), shown.text))
+}
+
+/// How many of the rankings are looked at; the order of a guided campaign, if there is one, stands behind them.
+fn asked_for(arguments: &Arguments, named: &[(String, Vec<f64>)]) -> usize {
+    named.len() - usize::from(arguments.guided.is_some())
+}
+
+/// What is told, for people and for machines.
+#[derive(Debug, Default)]
+struct Shown {
+    text: String,
+    json: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Shown {
+    fn part(&mut self, name: &str, table: &str, json: &str) -> anyhow::Result<()> {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(table);
+        self.json.insert(name.to_owned(), serde_json::from_str(json)?);
+        Ok(())
+    }
+
+    fn figures(&mut self, names: &[String]) {
+        writeln!(self.text, "\nfigures written: {}", names.join(", ")).expect("a string takes any text");
+    }
+
+    fn written(&mut self, path: &std::path::Path, what: &str) {
+        writeln!(self.text, "\nwritten: {} ({what}), {}", path.display(), totals_file(path).display())
+            .expect("a string takes any text");
+    }
+}
+
+impl Arguments {
+    /// Whether rankings are looked at.
+    fn compares(&self) -> bool {
+        self.scores.is_some() || self.oracle.is_some() || self.sample.is_some() || self.figures.is_some()
+    }
+
+    /// The rankings to be looked at, then that of a guided campaign.
+    fn asked(&self) -> anyhow::Result<Vec<RankingName>> {
+        let all = || Score::ALL.map(RankingName::Score).to_vec();
+        let mut asked = if self.compares() { self.rankings.clone().unwrap_or_else(all) } else { Vec::new() };
+        if self.rankings.is_some() && !self.compares() {
+            bail!(
+                "--rankings says what to look at; say how, too: --scores FILE, --oracle FILE, --sample N or --figures DIR"
+            );
+        }
+        if self.quality.is_some() && self.oracle.is_none() && self.sample.is_none() && self.figures.is_none() {
+            bail!("--quality writes a comparison; say with what: --oracle FILE, --oracle run or --sample N");
+        }
+        if self.figures.is_some() && self.sample.is_some() {
+            bail!("--figures shows every bit, so a sample is not enough; leave --sample out, or use --oracle");
+        }
+        let mut names = std::collections::HashSet::new();
+        if let Some(twice) = asked.iter().find(|name| !names.insert(name.name())) {
+            bail!("two rankings are called `{}`; leave one out, or rename a file", twice.name());
+        }
+        if self.scores.is_some() && asked.iter().any(|name| matches!(name, RankingName::Oracle)) {
+            bail!("--scores writes scores, and the oracle is none; `trivote oracle -o FILE` writes its rises");
+        }
+        if asked.iter().chain(&self.guided).any(|name| matches!(name, RankingName::Oracle)) {
+            bail!("the oracle is what rankings are compared with; name scores or files");
+        }
+        asked.extend(self.guided.clone());
+        Ok(asked)
+    }
+
+    /// Checks, before the long work, that what is to be written can be.
+    fn check_outputs(&self, opened: &Opened, prepared: &Prepared, sites: &Sites) -> anyhow::Result<()> {
+        let own_files = opened.own_files();
+        let outputs = [&self.output, &self.scores, &self.quality, &self.flips];
+        let mut taken = std::collections::HashSet::new();
+        for path in outputs.into_iter().flatten() {
+            for path in [path.clone(), totals_file(path)] {
+                let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
+                let oracle = self.oracle.as_deref().and_then(std::path::Path::to_str);
+                files::check_writable(&path, inputs.chain(own_files.iter().map(String::as_str)).chain(oracle))?;
+                if !taken.insert(path.clone()) {
+                    bail!("{}: would be written twice; give every output a name of its own", path.display());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The options that are this verb's own and matter, in canonical form.
+    fn canonical(&self, asked: &[RankingName]) -> Vec<String> {
+        let mut options =
+            vec!["--seed".to_owned(), self.seed.to_string(), "--probes".to_owned(), self.probes.to_string()];
+        options.extend(self.diagonal.then(|| "--diagonal".to_owned()));
+        options.extend(self.diagonal_estimate.then(|| "--diagonal-estimate".to_owned()));
+        if self.compares() {
+            let names = &asked[..asked.len() - usize::from(self.guided.is_some())];
+            let names: Vec<&str> = names.iter().map(RankingName::text).collect();
+            options.extend(["--rankings".to_owned(), names.join(",")]);
+        }
+        if let Some(oracle) = &self.oracle {
+            options.extend(["--oracle".to_owned(), oracle.display().to_string()]);
+        }
+        if let Some(sample) = self.sample {
+            options.extend(["--sample".to_owned(), sample.to_string()]);
+        }
+        if self.sample.is_some() && self.guided.is_none() {
+            options.extend(["--confidence".to_owned(), self.guide.confidence.to_string()]);
+        }
+        if self.oracle.is_some() || self.sample.is_some() || self.figures.is_some() {
+            let parts: Vec<String> = self.protect.iter().map(ToString::to_string).collect();
+            options.extend(["--protect".to_owned(), parts.join(",")]);
+        }
+        if let Some(name) = &self.guided {
+            options.extend(["--guided".to_owned(), name.text().to_owned()]);
+            options.extend(self.guide.canonical());
+        }
+        options
+    }
+
+    /// Every ranking asked for with its scores.
+    fn named_scores(
+        &self,
+        asked: &[RankingName],
+        measured: &Measured<'_>,
+        (opened, sites): (&Opened, &Sites),
+        sources: &mut Vec<(String, String)>,
+    ) -> anyhow::Result<Vec<(String, Vec<f64>)>> {
+        let mut named = Vec::new();
+        for name in asked {
+            named.push(match name {
+                RankingName::Oracle => unreachable!("refused before"),
+                RankingName::Score(score) => measured.values(&[*score], opened, &sites.bits, self.seed).swap_remove(0),
+                RankingName::File(file) => {
+                    let (values, (source, hash)) = file.read(opened, &sites.bits)?;
+                    let source = (source, hash.to_string());
+                    if !sources.contains(&source) {
+                        sources.push(source);
+                    }
+                    (name.name(), values)
+                }
+            });
+        }
+        Ok(named)
+    }
+
+    /// Tells of the derivatives, and writes them where asked.
+    fn derivatives(
+        &self,
+        (opened, prepared): (&Opened, &Prepared),
+        measured: &Measured<'_>,
+        provenance: &Provenance,
+        shown: &mut Shown,
+    ) -> anyhow::Result<()> {
+        let derivatives = measured.derivatives.as_ref().expect("always asked for");
+        let groups: Vec<_> = trace_groups(&opened.inventory).into_iter().map(|(_, range)| range).collect();
+        let traces = hutchinson(derivatives, &groups, self.probes, self.seed)?;
+        let estimate =
+            self.diagonal_estimate.then(|| stochastic_diagonal(derivatives, self.probes, self.seed)).transpose()?;
+        let report = AnalysisReport {
+            inventory: &opened.inventory,
+            loss: self.measure.loss(prepared.evaluator.metric()),
+            events: prepared.events.len(),
+            mean_loss: derivatives.loss(),
+            parameters: derivatives.parameters(),
+            gradient: derivatives.gradient(),
+            eigenpairs: measured.eigenpairs.as_ref().expect("always asked for"),
+            traces: &traces,
+            probes: self.probes,
+            diagonals: measured.diagonals.as_ref().filter(|_| self.diagonal),
+            diagonal_estimate: estimate.as_deref(),
+        };
+        let json = report.json(provenance);
+        shown.part("derivatives", &report.tables(), &json)?;
+        if let Some(path) = &self.output {
+            let arrays = report.npz(provenance)?;
+            files::write_file(&totals_file(path), json.as_bytes())?;
+            files::write_file(path, &arrays)?;
+            shown.written(path, "arrays");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! Rankings against an oracle, or against a sample of it: figures, tables, pictures.
+
+use std::path::Path;
+
+use super::{Arguments, Shown};
+use crate::analysis::{
+    self, BitRanking, BitSample, QualityPlan, RECALL_SHARES, RankingQuality, SampledPlan, SampledQuality, bit_strata,
+    sampled_quality,
+};
+use crate::cli::Global;
+use crate::cli::inputs::{Opened, Prepared};
+use crate::cli::known_oracle;
+use crate::cli::oracle::{Sites, flip_all, totals_file};
+use crate::hw::BitId;
+use crate::report::figures::{FigureInput, RankedCurve, write_figures};
+use crate::report::files::{self, ResultFolder};
+use crate::report::quality::{QualityReport, SampledQualityReport, numbers_of_bits};
+use crate::report::{Provenance, SiteTable};
+
+/// Instead of a file: flip all bits now.
+const RUN: &str = "run";
+
+/// Reads a part of all bits: `5%` or `0.05`.
+///
+/// # Errors
+/// When it is no part.
+pub fn part(text: &str) -> Result<f64, String> {
+    let value = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse(),
+    };
+    value.ok().filter(|part| (0.0..=1.0).contains(part)).ok_or_else(|| "is no part of all bits, such as 5%".to_owned())
+}
+
+/// Error rises of all bits looked at.
+#[derive(Debug)]
+pub struct Truth {
+    rises: Vec<f64>,
+    golden_mean: f64,
+}
+
+impl Truth {
+    /// The oracle read from a file, where one is named.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another design, other events or other bits.
+    pub fn read(
+        arguments: &Arguments,
+        opened: &Opened,
+        prepared: &Prepared,
+        sites: &Sites,
+        sources: &mut Vec<(String, String)>,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(path) = arguments.oracle.as_deref().filter(|path| *path != Path::new(RUN)) else { return Ok(None) };
+        let known = known_oracle::read(path, opened)?;
+        known.check_events(opened, prepared)?;
+        let rises = known.rises_of(&sites.bits, opened)?;
+        sources.extend(known.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
+        Ok(Some(Self { rises, golden_mean: known.file.golden_mean }))
+    }
+}
+
+/// How good rankings are.
+pub enum Quality<'a> {
+    /// All rises are known.
+    Exact { prepared: &'a Prepared, truth: Truth, qualities: Vec<RankingQuality> },
+    /// Those of a sample are.
+    Sampled { prepared: &'a Prepared, golden_mean: f64, qualities: Vec<SampledQuality> },
+}
+
+impl<'a> Quality<'a> {
+    /// Compares `rankings` as asked: with `truth`, with an oracle run now, or with a sample.
+    ///
+    /// # Errors
+    /// When an error is not finite, or the sample is too small.
+    pub fn find(
+        arguments: &Arguments,
+        (opened, prepared): (&Opened, &'a Prepared),
+        sites: &[BitId],
+        truth: Option<Truth>,
+        rankings: &[BitRanking],
+        global: &Global,
+    ) -> anyhow::Result<Option<Self>> {
+        let protected = numbers_of_bits(sites.len(), &arguments.protect);
+        let plan = QualityPlan { recalls: &RECALL_SHARES, protected: &protected };
+        if let Some(count) = arguments.sample {
+            let sample = BitSample::draw(&bit_strata(&opened.inventory, sites), count, arguments.seed)?;
+            let drawn: Vec<BitId> = sample.positions().into_iter().map(|position| sites[position]).collect();
+            let oracle = flip_all(opened, prepared, &drawn, global)?;
+            let plan = SampledPlan { figures: plan, confidence: arguments.guide.confidence, seed: arguments.seed };
+            let rises = oracle.error_rises();
+            let qualities = rankings.iter().map(|ranking| sampled_quality(ranking, &sample, &rises, &plan));
+            let qualities = qualities.collect::<Result<_, _>>()?;
+            return Ok(Some(Self::Sampled { prepared, golden_mean: oracle.golden_mean(), qualities }));
+        }
+        let truth = match truth {
+            Some(truth) => truth,
+            None if arguments.oracle.is_some() || arguments.figures.is_some() => {
+                let oracle = flip_all(opened, prepared, sites, global)?;
+                Truth { rises: oracle.error_rises(), golden_mean: oracle.golden_mean() }
+            }
+            None => return Ok(None),
+        };
+        let known = analysis::Truth::new(&truth.rises)?;
+        let qualities = rankings.iter().map(|ranking| known.quality(ranking, &plan)).collect::<Result<_, _>>()?;
+        drop(known);
+        Ok(Some(Self::Exact { prepared, truth, qualities }))
+    }
+
+    /// Tells of it, and writes it where asked.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn show(&self, arguments: &Arguments, provenance: &Provenance, shown: &mut Shown) -> anyhow::Result<()> {
+        let (csv, json, tables) = match self {
+            Self::Exact { prepared, truth, qualities } => {
+                let report = QualityReport {
+                    qualities,
+                    rise: analysis::Truth::new(&truth.rises)?.total(),
+                    metric: prepared.evaluator.metric().name(),
+                    events: prepared.events.len(),
+                    golden_mean: truth.golden_mean,
+                };
+                (report.csv(), report.json(provenance), report.tables())
+            }
+            Self::Sampled { prepared, golden_mean, qualities } => {
+                let report = SampledQualityReport {
+                    qualities,
+                    confidence: arguments.guide.confidence.get(),
+                    metric: prepared.evaluator.metric().name(),
+                    events: prepared.events.len(),
+                    golden_mean: *golden_mean,
+                };
+                (report.csv(), report.json(provenance), report.tables())
+            }
+        };
+        if let Some(path) = &arguments.quality {
+            files::write_file(&totals_file(path), json.as_bytes())?;
+            files::write_file(path, csv.as_bytes())?;
+        }
+        shown.part("quality", &tables, &json)?;
+        if let Some(path) = &arguments.quality {
+            shown.written(path, "figures of the rankings");
+        }
+        Ok(())
+    }
+
+    /// Draws the figures of the design into `folder`.
+    ///
+    /// # Errors
+    /// When the folder holds what is none of ours, or cannot be written.
+    pub fn draw(
+        &self,
+        mut folder: ResultFolder,
+        opened: &Opened,
+        table: &SiteTable,
+        rankings: &[BitRanking],
+        shown: &mut Shown,
+    ) -> anyhow::Result<()> {
+        let Self::Exact { prepared, truth, qualities } = self else { return Ok(()) };
+        let oracle = BitRanking::by_score("oracle", &truth.rises);
+        let mut curves = vec![RankedCurve { ranking: &oracle, relative_area: Some(1.0) }];
+        let areas = qualities.iter().map(|quality| quality.area);
+        curves
+            .extend(rankings.iter().zip(areas).map(|(ranking, relative_area)| RankedCurve { ranking, relative_area }));
+        let names = write_figures(
+            &mut folder,
+            &FigureInput {
+                design: opened.name(),
+                metric: prepared.evaluator.metric().name(),
+                events: prepared.events.len(),
+                golden_mean: truth.golden_mean,
+                sites: table,
+                rises: &truth.rises,
+                rankings: &curves,
+            },
+        )?;
+        folder.finish()?;
+        shown.figures(&names);
+        Ok(())
+    }
+}

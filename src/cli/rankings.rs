@@ -1,0 +1,127 @@
+//! Orders of bits as users name them: the oracle's, a score by name, or a column of a file.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::inputs::Opened;
+use super::oracle::totals_file;
+use crate::analysis::Score;
+use crate::fault::{Repeats, named_sites};
+use crate::hw::BitId;
+use crate::import::sites::{ScoreColumn, design_of, read_sites};
+use crate::net::Fingerprint;
+
+/// Column of a file that is named alone.
+const DEFAULT_COLUMN: &str = "score";
+
+/// A ranking as asked for.
+#[derive(Debug, Clone)]
+pub enum RankingName {
+    /// By the true rises.
+    Oracle,
+    /// By a score of ours.
+    Score(Score),
+    /// By a column of a file.
+    File(ScoreFile),
+}
+
+/// A column of a file.
+#[derive(Debug, Clone)]
+pub struct ScoreFile {
+    /// As the user wrote it.
+    text: String,
+    path: PathBuf,
+    column: String,
+}
+
+/// Reads `oracle`, the name of a score, `FILE` or `FILE:COLUMN`.
+///
+/// # Errors
+/// When it is none of these.
+pub fn parse(text: &str) -> Result<RankingName, String> {
+    if text == "oracle" {
+        return Ok(RankingName::Oracle);
+    }
+    if let Ok(score) = text.parse() {
+        return Ok(RankingName::Score(score));
+    }
+    ScoreFile::parse(text).map(RankingName::File).ok_or_else(|| {
+        let names = Score::ALL.map(Score::name).join(", ");
+        format!("is neither oracle, a score ({names}), a file nor FILE:COLUMN")
+    })
+}
+
+impl RankingName {
+    /// As the user wrote it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Oracle => "oracle",
+            Self::Score(score) => score.name(),
+            Self::File(file) => &file.text,
+        }
+    }
+
+    /// The ranking's name in results.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(file) => file.ranking_name(),
+            _ => self.text().to_owned(),
+        }
+    }
+
+    /// The score, if it is one of ours.
+    pub fn score(&self) -> Option<Score> {
+        if let Self::Score(score) = self { Some(*score) } else { None }
+    }
+}
+
+impl ScoreFile {
+    /// `FILE` or `FILE:COLUMN`; paths may hold colons, and a file of the whole name wins. `None` when there is no such
+    /// file.
+    fn parse(text: &str) -> Option<Self> {
+        let colons = text.rmatch_indices(':').map(|(colon, _)| (&text[..colon], &text[colon + 1..]));
+        let (path, column) =
+            [(text, DEFAULT_COLUMN)].into_iter().chain(colons).find(|(path, _)| Path::new(path).is_file())?;
+        Some(Self { text: text.to_owned(), path: PathBuf::from(path), column: column.to_owned() })
+    }
+
+    /// A score has a name of its own; the column `score` says nothing, so there it is that of the file.
+    fn ranking_name(&self) -> String {
+        match self.path.file_stem() {
+            Some(stem) if self.column == DEFAULT_COLUMN => stem.to_string_lossy().into_owned(),
+            _ => self.column.clone(),
+        }
+    }
+
+    /// The score of every site, in their order, and the file it was read from.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is of another design, or lacks a site.
+    pub fn read(&self, opened: &Opened, sites: &[BitId]) -> anyhow::Result<(Vec<f64>, (String, Fingerprint))> {
+        let file = self.path.display().to_string();
+        let bytes = fs::read(&self.path).with_context(|| format!("{file}: cannot be read"))?;
+        let beside = totals_file(&self.path);
+        let made_for = design_of(&file, &bytes, fs::read(&beside).ok().as_deref());
+        let design = opened.design.accelerator.fingerprint().to_string();
+        if let Some(other) = made_for.filter(|made_for| *made_for != design) {
+            bail!(
+                "{file}: its scores are of another design (fingerprint {other}; `{}` has {design}), as it says itself or \
+                 {} does; score this design",
+                opened.name(),
+                beside.display()
+            );
+        }
+        let rows = read_sites(&file, &bytes, ScoreColumn::Named(&self.column))?;
+        let bits = named_sites(&opened.inventory, &file, &rows, Repeats::Refuse)?;
+        let by_bit: HashMap<BitId, f64> = bits.into_iter().zip(rows.iter().filter_map(|row| row.score)).collect();
+        let score = |bit: &BitId| {
+            let missing = || format!("{file}: has no score for `{}`", opened.inventory.bit_address(*bit));
+            by_bit.get(bit).copied().with_context(missing)
+        };
+        let scores = sites.iter().map(score).collect::<anyhow::Result<_>>()?;
+        Ok((scores, (file, Fingerprint::of_bytes(&bytes))))
+    }
+}
