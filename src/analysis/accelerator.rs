@@ -11,7 +11,7 @@ use super::objective::add_scaled;
 use crate::engine::reference;
 use crate::hw::Inventory;
 use crate::net::{Network, NodeId, Op, TensorKind, WeightTensor};
-use crate::num::cast;
+use crate::num::{Overflow, Quantizer, cast};
 
 /// A network in `f64`, its parameters in the order of its registers: kernel before bias, layer by layer.
 #[derive(Debug, Clone)]
@@ -399,72 +399,109 @@ impl<'a> Accelerator<'a> {
         self.steps.len() - 1
     }
 
-    /// The element-wise operations that alone read `node`, as one: where they end, and the range they clip to.
+    /// The element-wise operations that alone read `node`, as one.
     pub(super) fn tail(&self, node: usize) -> Tail {
-        let mut tail = Tail { start: node, end: node, low: f64::NEG_INFINITY, high: f64::INFINITY };
+        let mut way = Vec::new();
+        let mut end = node;
         loop {
-            let mut readers = self.steps.iter().enumerate().skip(1).filter(|(_, step)| step.source == tail.end);
-            let (Some((next, _)), None) = (readers.next(), readers.next()) else { return tail };
-            if !tail.extend(&self.network.nodes()[next].op) {
-                return tail;
+            let mut readers = self.steps.iter().enumerate().skip(1).filter(|(_, step)| step.source == end);
+            match (readers.next(), readers.next()) {
+                (Some((next, _)), None) if self.is_elementwise(next) => {
+                    way.push(next);
+                    end = next;
+                }
+                _ => break,
             }
-            tail.end = next;
         }
+        let mut tail = Tail::new(node);
+        tail.extend(self.network, way);
+        tail
     }
 
     /// The tail that ends at the output.
     pub(super) fn output_tail(&self) -> Tail {
-        let is_elementwise = |node: &usize| matches!(self.network.nodes()[*node].op, Op::Quantize(_) | Op::Relu);
+        let mut way = Vec::new();
         let mut start = self.output_node();
-        while is_elementwise(&start) {
+        while self.is_elementwise(start) {
+            way.push(start);
             start = self.steps[start].source;
         }
-        let mut tail = Tail { start, end: start, low: f64::NEG_INFINITY, high: f64::INFINITY };
-        let mut way = Vec::new();
-        let mut at = self.output_node();
-        while at != start {
-            way.push(at);
-            at = self.steps[at].source;
-        }
-        for node in way.into_iter().rev() {
-            tail.extend(&self.network.nodes()[node].op);
-            tail.end = node;
-        }
+        let mut tail = Tail::new(start);
+        tail.extend(self.network, way.into_iter().rev());
         tail
+    }
+
+    fn is_elementwise(&self, node: usize) -> bool {
+        matches!(self.network.nodes()[node].op, Op::Quantize(_) | Op::Relu)
     }
 }
 
-/// Element-wise operations behind a node, as one that clips.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Element-wise operations behind a node, as one.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tail {
     /// The node they read.
     pub start: usize,
     /// The last of them; `start` itself where there is none.
     pub end: usize,
-    /// Smallest value behind them.
-    pub low: f64,
-    /// Largest value behind them.
-    pub high: f64,
+    /// Range of the values behind them, but for rounding, where all saturate.
+    low: f64,
+    high: f64,
+    /// All of them, where some do otherwise.
+    steps: Option<Vec<TailStep>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum TailStep {
+    Quantize(Quantizer),
+    Relu,
 }
 
 impl Tail {
-    /// What becomes of a value, but for rounding.
-    pub(super) fn clip(&self, value: f64) -> f64 {
-        value.clamp(self.low, self.high)
+    fn new(node: usize) -> Self {
+        Self { start: node, end: node, low: f64::NEG_INFINITY, high: f64::INFINITY, steps: None }
     }
 
-    /// Takes one more operation in; false when it is not element-wise.
-    fn extend(&mut self, op: &Op) -> bool {
-        let (low, high) = match op {
-            Op::Quantize(quantizer) => {
-                let (low, high) = quantizer.range();
-                (quantizer.format.value(low), quantizer.format.value(high))
+    /// What becomes of a value: clipped, without rounding, where all operations saturate; otherwise exactly what the
+    /// hardware makes of it.
+    #[inline]
+    pub(super) fn apply(&self, value: f64) -> f64 {
+        match &self.steps {
+            None => value.clamp(self.low, self.high),
+            Some(steps) => steps.iter().fold(value, |value, step| match step {
+                TailStep::Quantize(quantizer) => {
+                    quantizer.quantize_f64(value).map_or(value, |raw| quantizer.format.value(raw))
+                }
+                TailStep::Relu => value.max(0.0),
+            }),
+        }
+    }
+
+    /// Takes the operations of these nodes in, in their order.
+    fn extend(&mut self, network: &Network, nodes: impl IntoIterator<Item = usize>) {
+        let mut steps = Vec::new();
+        for node in nodes {
+            let (low, high) = match network.nodes()[node].op {
+                Op::Quantize(quantizer) => {
+                    steps.push(TailStep::Quantize(quantizer));
+                    let (low, high) = quantizer.range();
+                    (quantizer.format.value(low), quantizer.format.value(high))
+                }
+                Op::Relu => {
+                    steps.push(TailStep::Relu);
+                    (0.0, f64::INFINITY)
+                }
+                _ => unreachable!("only element-wise operations are in a tail"),
+            };
+            (self.low, self.high) = (self.low.clamp(low, high), self.high.clamp(low, high));
+            self.end = node;
+        }
+        let saturates = |step: &TailStep| match step {
+            TailStep::Quantize(quantizer) => {
+                matches!(quantizer.overflow, Overflow::Saturate | Overflow::SaturateSymmetric)
             }
-            Op::Relu => (0.0, f64::INFINITY),
-            _ => return false,
+            TailStep::Relu => true,
         };
-        (self.low, self.high) = (self.low.clamp(low, high), self.high.clamp(low, high));
-        true
+        self.steps = (!steps.iter().all(saturates)).then_some(steps);
     }
 }
 

@@ -129,7 +129,7 @@ struct Scratch {
 /// What is known of the sums of a layer in an event.
 struct Sums<'a> {
     values: &'a [f64],
-    tail: Tail,
+    tail: &'a Tail,
     /// Behind the tail; `None` where the sums are those of the output.
     jacobian: Option<&'a [Block]>,
 }
@@ -138,7 +138,7 @@ struct Sums<'a> {
 struct Output<'a> {
     /// The sums before the output's tail.
     sums: &'a [f64],
-    tail: Tail,
+    tail: &'a Tail,
     curves: &'a [Curve],
 }
 
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
             }
         });
         let sums = real(self.output.start);
-        let output = Output { sums: &sums, tail: self.output, curves };
+        let output = Output { sums: &sums, tail: &self.output, curves };
         moved.resize(sums.len().div_ceil(LANES), [0.0; LANES]);
         for ((layer, tail), jacobian) in self.accelerator.weighted().zip(&self.tails).zip(&*jacobians) {
             let is_output = tail.start == self.output.start;
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let values = real(tail.start);
-            let sums = Sums { values: &values, tail: *tail, jacobian: (!is_output).then_some(jacobian) };
+            let sums = Sums { values: &values, tail, jacobian: (!is_output).then_some(jacobian) };
             self.add_layer(layer, &tape.inputs[layer.number], &sums, &output, count, (rows, moved), scores);
         }
     }
@@ -284,7 +284,7 @@ impl Output<'_> {
         for (x, first) in uses {
             let at = first + channel;
             let value = sums.values[at];
-            let delta = sums.tail.clip(value + x * change) - sums.tail.clip(value);
+            let delta = sums.tail.apply(value + x * change) - sums.tail.apply(value);
             if delta != 0.0 {
                 moves = true;
                 add_scaled(moved, delta, &jacobian[at * blocks..(at + 1) * blocks]);
@@ -307,7 +307,7 @@ impl Output<'_> {
     /// The error added when the sum of output `at` moves by `delta`.
     #[inline]
     fn error(&self, at: usize, delta: f64) -> f64 {
-        let distance = self.tail.clip(self.sums[at] + delta) - self.tail.clip(self.sums[at]);
+        let distance = self.tail.apply(self.sums[at] + delta) - self.tail.apply(self.sums[at]);
         if distance == 0.0 { 0.0 } else { self.curves[at].at(distance) }
     }
 }

@@ -531,3 +531,7 @@ fn stage(node: &FloatNode, input: &[usize]) -> Option<Stage> {
         FloatOp::Quantize(quantizer) => Some(Stage::Quantize(*quantizer)),
     }
 }
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

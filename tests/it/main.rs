@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod derivatives;
 mod engine;
 mod fixed_crate;
 mod inject;

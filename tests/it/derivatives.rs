@@ -1,0 +1,291 @@
+//! Derivatives of random networks against differences of the function that straight-through estimators define, written
+//! down independently; and laws of the Hessian.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use trivote::analysis::{
+    DerivativeError, DerivativeInput, Derivatives, Loss, SpectrumOptions, SymmetricOperator, eigenpairs,
+};
+use trivote::campaign::Event;
+use trivote::engine::reference;
+use trivote::host::evaluator::{EventInput, EventKind};
+use trivote::hw::Inventory;
+use trivote::net::{Network, NetworkBuilder, Node, Op};
+use trivote::num::{QFormat, qkeras};
+
+use crate::networks::{NetworkSpec, specs};
+
+/// The network behind a straight-through estimator, at the weights `theta`: every quantizer adds what it added at the
+/// stored weights, gates stay as they were. At the stored weights it gives what the hardware gives, and its derivatives
+/// there are those of training.
+fn surrogate(network: &Network, codes: &[i64], theta: &[f64]) -> Vec<f64> {
+    let stored = reference::evaluate(network, codes);
+    let real =
+        |node: usize| -> Vec<f64> { stored[node].iter().map(|raw| network.nodes()[node].signal.value(*raw)).collect() };
+    let mut values: Vec<Vec<f64>> = Vec::new();
+    let mut next = 0;
+    for (at, node) in network.nodes().iter().enumerate() {
+        let source = node.inputs.first().map_or(0, |id| id.index());
+        let mut take = |len: usize| {
+            next += len;
+            &theta[next - len..next]
+        };
+        let result = match &node.op {
+            Op::Input(_) => real(0),
+            Op::Dense(dense) => {
+                let kernel = take(dense.kernel.len());
+                let bias = dense.bias.as_ref().map(|bias| take(bias.len()));
+                let x = &values[source];
+                let sum = |out: usize| -> f64 {
+                    x.iter().enumerate().map(|(i, x)| x * kernel[i * node.len() + out]).sum::<f64>()
+                        + bias.map_or(0.0, |bias| bias[out])
+                };
+                (0..node.len()).map(sum).collect()
+            }
+            Op::Conv2d(conv) => {
+                let kernel = take(conv.kernel.len());
+                let bias = conv.bias.as_ref().map(|bias| take(bias.len()));
+                let from = &network.nodes()[source].shape;
+                convolve(node, from, &values[source], kernel, bias, &conv.window)
+            }
+            Op::Quantize(quantizer) => {
+                let (before, after) = (real(source), real(at));
+                let top = quantizer.format.value(quantizer.range().1);
+                let open = |value: f64| quantizer.range().0 < 0 || (value > 0.0 && value <= top);
+                let now = &values[source];
+                (0..node.len()).map(|i| after[i] + if open(before[i]) { now[i] - before[i] } else { 0.0 }).collect()
+            }
+            Op::Relu => {
+                let before = real(source);
+                values[source].iter().zip(before).map(|(now, before)| if before > 0.0 { *now } else { 0.0 }).collect()
+            }
+            Op::Reshape => values[source].clone(),
+            Op::ZeroPad2d(padding) => {
+                let from = &network.nodes()[source].shape;
+                let mut padded = vec![0.0; node.len()];
+                for (index, value) in values[source].iter().enumerate() {
+                    let (channel, column, row) =
+                        (index % from[2], index / from[2] % from[1], index / from[2] / from[1]);
+                    let place = ((row + padding.top) * node.shape[1] + column + padding.left) * from[2] + channel;
+                    padded[place] = *value;
+                }
+                padded
+            }
+        };
+        values.push(result);
+    }
+    values.pop().unwrap()
+}
+
+fn convolve(
+    node: &Node,
+    from: &[usize],
+    x: &[f64],
+    kernel: &[f64],
+    bias: Option<&[f64]>,
+    window: &trivote::net::Window2d,
+) -> Vec<f64> {
+    let (channels, outputs) = (from[2], node.shape[2]);
+    let mut result = Vec::new();
+    for at in 0..node.len() {
+        let (out, column, row) = (at % outputs, at / outputs % node.shape[1], at / outputs / node.shape[1]);
+        let mut sum = bias.map_or(0.0, |bias| bias[out]);
+        for tap in 0..window.kernel[0] * window.kernel[1] {
+            let y = window.input_row(row, tap / window.kernel[1], from[0]);
+            let x_at = window.input_column(column, tap % window.kernel[1], from[1]);
+            if let (Some(y), Some(x_at)) = (y, x_at) {
+                for channel in 0..channels {
+                    sum += kernel[(tap * channels + channel) * outputs + out]
+                        * x[(y * from[1] + x_at) * channels + channel];
+                }
+            }
+        }
+        result.push(sum);
+    }
+    result
+}
+
+/// Mean squared error of the surrogate against the events' targets, as the network's own output tensor.
+fn loss(network: &Network, events: &[Vec<i64>], targets: &[Vec<f32>], theta: &[f64]) -> f64 {
+    let of_event = |(codes, target): (&Vec<i64>, &Vec<f32>)| {
+        let output = surrogate(network, codes, theta);
+        output.iter().zip(target).map(|(z, t)| (z - f64::from(*t)).powi(2)).sum::<f64>() / output.len() as f64
+    };
+    events.iter().zip(targets).map(of_event).sum::<f64>() / events.len() as f64
+}
+
+struct Case {
+    network: Network,
+    inventory: Inventory,
+    codes: Vec<Vec<i64>>,
+    targets: Vec<Vec<f32>>,
+    events: Vec<Event>,
+    kind: EventKind,
+}
+
+/// A random network whose output can be compared with its input, by making it as long: a layer is added. `None` where
+/// sums get too wide.
+fn case(spec: &NetworkSpec) -> Option<Case> {
+    let first = spec.build();
+    let len = first.input().len();
+    let mut net = NetworkBuilder::new("n", "input", &first.input().shape, first.input_quantizer()).unwrap();
+    let mut last = net.input();
+    for node in &first.nodes()[1..] {
+        last = match &node.op {
+            Op::Reshape => net.reshape(&node.name, last, node.shape.clone()).ok()?,
+            op => net.push(&node.name, op.clone(), &[last]).ok()?,
+        };
+    }
+    let flat = first.output().len();
+    let shape = net.shape(last).to_vec();
+    if shape.len() != 1 {
+        last = net.reshape("flat", last, vec![flat]).ok()?;
+    }
+    let narrow = qkeras::quantized_bits(8, 3, qkeras::Symmetry::Full, qkeras::Sign::Keep).unwrap();
+    last = net.push("narrow", Op::Quantize(narrow), &[last]).ok()?;
+    let mut rng = ChaCha8Rng::seed_from_u64(spec.seed ^ 2);
+    let format = QFormat::signed(5, 1).unwrap();
+    let mut tensor = |shape: Vec<usize>| {
+        let raw = (0..shape.iter().product::<usize>()).map(|_| format.from_bits(rng.next_u64())).collect();
+        trivote::net::WeightTensor::new(shape, raw, format).unwrap()
+    };
+    let dense = trivote::net::Dense { kernel: tensor(vec![flat, len]), bias: Some(tensor(vec![len])) };
+    net.push("last", Op::Dense(dense), &[last]).ok()?;
+    let network = net.finish().ok()?;
+    let codes: Vec<Vec<i64>> = (0..4).map(|stream| spec.event(stream)).collect();
+    let signal = network.input().signal;
+    let targets: Vec<Vec<f32>> =
+        codes.iter().map(|codes| codes.iter().map(|raw| signal.value(*raw) as f32).collect()).collect();
+    // Inputs that f32 cannot hold would reach the network changed.
+    let exact =
+        codes.iter().flatten().zip(targets.iter().flatten()).all(|(raw, real)| f64::from(*real) == signal.value(*raw));
+    if !exact {
+        return None;
+    }
+    let kind = EventKind::Tensor { shape: network.input().shape.clone() };
+    let events =
+        targets.iter().map(|target| Event::new(&network, EventInput::Tensor(target.clone())).unwrap()).collect();
+    Some(Case { inventory: Inventory::new(&network).unwrap(), network, codes, targets, events, kind })
+}
+
+impl Case {
+    fn derivatives(&self, loss: Loss) -> Derivatives<'_> {
+        let Self { network, inventory, kind, events, .. } = self;
+        Derivatives::new(DerivativeInput { network, inventory, decoder: None, loss, kind, events }, &|_| {}).unwrap()
+    }
+}
+
+fn direction(dim: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    (0..dim).map(|_| (rng.next_u32() % 2001) as f64 / 1000.0 - 1.0).collect()
+}
+
+fn moved(theta: &[f64], u: &[f64], by: f64) -> Vec<f64> {
+    theta.iter().zip(u).map(|(t, u)| t + by * u).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn derivatives_are_differences_of_the_surrogate(spec in specs()) {
+        let Some(case) = case(&spec) else { return Ok(()) };
+        let derivatives = case.derivatives(Loss::Mse);
+        let theta = derivatives.parameters().to_vec();
+        let dim = derivatives.dim();
+        let at = |theta: &[f64]| loss(&case.network, &case.codes, &case.targets, theta);
+        let here = at(&theta);
+        prop_assert!((derivatives.loss() - here).abs() <= 1e-9 * here.abs());
+
+        let mut rng = ChaCha8Rng::seed_from_u64(spec.seed ^ 3);
+        let (u, v) = (direction(dim, &mut rng), direction(dim, &mut rng));
+        // The surrogate is a polynomial in the weights; the step balances its higher terms against rounding.
+        let step = 1e-4;
+        let scale = here.abs() + dot(derivatives.gradient(), derivatives.gradient()).sqrt() + 1e-3;
+        let slope = (at(&moved(&theta, &u, step)) - at(&moved(&theta, &u, -step))) / (2.0 * step);
+        let mut hv = vec![0.0; dim];
+        derivatives.apply(&v, &mut hv);
+        let scale = scale + hv.iter().map(|h| h.abs()).sum::<f64>();
+        prop_assert!((dot(derivatives.gradient(), &u) - slope).abs() < 1e-4 * scale, "slope {slope}");
+        let corner = |a: f64, b: f64| at(&moved(&moved(&theta, &u, a), &v, b));
+        let wide = 1e-3;
+        let bend = (corner(wide, wide) - corner(wide, -wide) - corner(-wide, wide) + corner(-wide, -wide))
+            / (4.0 * wide * wide);
+        prop_assert!((dot(&u, &hv) - bend).abs() < 1e-3 * scale, "{} instead of {bend}, of {scale}", dot(&u, &hv));
+    }
+
+    #[test]
+    fn the_hessian_is_symmetric_and_has_its_diagonal(spec in specs()) {
+        let Some(case) = case(&spec) else { return Ok(()) };
+        for loss in [Loss::Mse, Loss::Deviation] {
+            let derivatives = case.derivatives(loss);
+            let dim = derivatives.dim();
+            let mut rng = ChaCha8Rng::seed_from_u64(spec.seed ^ 4);
+            let (u, v) = (direction(dim, &mut rng), direction(dim, &mut rng));
+            let (mut hu, mut hv) = (vec![0.0; dim], vec![0.0; dim]);
+            derivatives.apply(&u, &mut hu);
+            derivatives.apply(&v, &mut hv);
+            let scale = hu.iter().chain(&hv).map(|h| h.abs()).sum::<f64>();
+            prop_assert!((dot(&u, &hv) - dot(&v, &hu)).abs() <= 1e-10 * scale);
+            let diagonals = derivatives.diagonals();
+            for register in 0..dim.min(40) {
+                let mut unit = vec![0.0; dim];
+                unit[register] = 1.0;
+                derivatives.apply(&unit, &mut hu);
+                prop_assert!((hu[register] - diagonals.hessian[register]).abs() <= 1e-10 * (1.0 + hu[register].abs()));
+                // Without a decoder the loss has no other curvature than the Gauss-Newton part.
+                prop_assert_eq!(diagonals.hessian[register], diagonals.gauss_newton[register]);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_and_repeated_events_change_nothing() {
+    let spec = (0..)
+        .map(|seed| {
+            let mut runner = proptest::test_runner::TestRunner::deterministic();
+            (0..seed).for_each(|_| {
+                let _ = specs().new_tree(&mut runner);
+            });
+            specs().new_tree(&mut runner).unwrap().current()
+        })
+        .find(|spec| case(spec).is_some_and(|case| case.network.output().len() > 2))
+        .unwrap();
+    let mut case = case(&spec).unwrap();
+    case.events = (0..200).map(|event| case.events[event % 4].clone()).collect();
+    let results: Vec<_> = [1, 2, 5]
+        .into_iter()
+        .map(|threads| {
+            trivote::campaign::with_threads(Some(threads), || {
+                let derivatives = case.derivatives(Loss::Mse);
+                let pairs = eigenpairs(&derivatives, 2, &SpectrumOptions::default()).unwrap();
+                (derivatives.loss(), derivatives.gradient().to_vec(), derivatives.diagonals(), pairs)
+            })
+            .unwrap()
+        })
+        .collect();
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn no_events_no_derivatives() {
+    let spec = specs().new_tree(&mut proptest::test_runner::TestRunner::deterministic()).unwrap().current();
+    let network = spec.build();
+    let inventory = Inventory::new(&network).unwrap();
+    let kind = EventKind::Tensor { shape: network.input().shape.clone() };
+    let input = DerivativeInput {
+        network: &network,
+        inventory: &inventory,
+        decoder: None,
+        loss: Loss::Deviation,
+        kind: &kind,
+        events: &[],
+    };
+    assert_eq!(Derivatives::new(input, &|_| {}).unwrap_err(), DerivativeError::NoEvents);
+}
