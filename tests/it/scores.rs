@@ -381,14 +381,14 @@ fn a_file_that_trips_its_reader_is_damaged_and_no_more_is_said() {
     let broken = (0..good.len()).flat_map(|at| [0x00, 0x0f, 0xff].map(|byte| (at, byte))).find_map(|(at, byte)| {
         let mut bytes = good.clone();
         bytes[at] = byte;
-        let read = read_sites("s.parquet", &bytes, ScoreColumn::Named("score"));
+        let read = read_sites("s.parquet", &bytes, ScoreColumn::Ignored);
         matches!(read, Err(SiteError::Damaged { .. })).then_some(bytes)
     });
     let broken =
         broken.expect("the reader of the crate `parquet` has assertions that files can trip; if not, drop the guard");
     let folder = Folder::new();
     let file = folder.write("broken.parquet", broken);
-    let error = fail(1, &["sweep", "econ_t_small", "--limit", "1", "--rankings", &file]);
+    let error = fail(1, &["oracle", "econ_t_small", "--limit", "1", "--sites", &file]);
     assert!(error.contains("broken.parquet: is damaged"), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
 }
