@@ -27,9 +27,12 @@ mod simulate;
 mod sweep;
 
 use std::io::{self, Write};
+use std::panic;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::import::sites::catches_panics;
 
 /// Which weight registers of a fixed-point neural-network accelerator deserve triplication.
 ///
@@ -88,6 +91,7 @@ const WRONG_USAGE: u8 = 2;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
+    tell_of_bugs_alone();
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,6 +105,16 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Panics in readers of broken files are caught and told as errors; no trace of them goes to the terminal.
+fn tell_of_bugs_alone() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !catches_panics() {
+            tell(info);
+        }
+    }));
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {

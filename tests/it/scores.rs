@@ -16,13 +16,14 @@ use serde_json::Value;
 use trivote::fault::{Biases, all_sites};
 use trivote::hw::Inventory;
 use trivote::import::design::Design;
-use trivote::import::sites::{RowPlace, ScoreColumn, SiteRow, design_of, read_sites};
+use trivote::import::sites::{RowPlace, ScoreColumn, SiteError, SiteRow, design_of, read_sites};
 use trivote::net::TensorKind;
 use trivote::num::BitIdx;
 use trivote::report::scores::{ScoreError, ScoreTable};
 use trivote::report::{Provenance, SiteTable};
 
 use super::cli::{Folder, csv, fail, run};
+use super::keras::data;
 
 const NAMES: [&str; 2] = ["scores.csv", "scores.parquet"];
 
@@ -296,11 +297,11 @@ fn messages_name_row_and_column() {
             "f.parquet: row 2, column `score`: `NaN` is not a finite number",
         ),
         (with_score(Column::Gaps(&[1.0], &[1, 0])), "row 2, column `score`: `null` is not a number"),
-        (with_score(Column::Texts(&["1", "2"])), "column `score` is of type BYTE_ARRAY (String), which is not numbers"),
-        (with_score(Column::Flags(&[true, false])), "column `score` is of type BOOLEAN, which is not numbers"),
+        (with_score(Column::Texts(&["1", "2"])), "column `score` is of type BYTE_ARRAY (String); it must hold numbers"),
+        (with_score(Column::Flags(&[true, false])), "column `score` is of type BOOLEAN; it must hold numbers"),
         (
             with_score(Column::Short(&[1, 2], Some(LogicalType::Date))),
-            "column `score` is of type INT32 (Date), which is",
+            "column `score` is of type INT32 (Date); it must hold numbers",
         ),
         (bits(layers(), Column::Texts(&["kernel", "x"]), numbers(), numbers()), "row 2, column `tensor`: `x` is not"),
         (
@@ -313,9 +314,9 @@ fn messages_name_row_and_column() {
         ),
         (
             bits(layers(), tensors(), Column::Doubles(&[0.0, 1.0]), numbers()),
-            "`index` is of type DOUBLE, which is not whole",
+            "`index` is of type DOUBLE; it must hold whole",
         ),
-        (bits(numbers(), tensors(), numbers(), numbers()), "column `layer` is of type INT64, which is not text"),
+        (bits(numbers(), tensors(), numbers(), numbers()), "column `layer` is of type INT64; it must hold text"),
         (foreign(&[("layer", layers()), ("layer", layers())]), "column `layer` stands there twice"),
         (
             foreign(&[("layer", layers()), ("tensor", tensors())]),
@@ -338,6 +339,24 @@ fn messages_name_row_and_column() {
     assert!(message(&none).contains("there is no row"), "{}", message(&none));
 }
 
+#[test]
+fn files_of_pandas_are_read() {
+    let bytes = fs::read(data("scores_pandas.parquet")).unwrap();
+    let read = |column| read_sites("p.parquet", &bytes, ScoreColumn::Named(column));
+    let (scores, ranks) = (read("score").unwrap(), read("rank").unwrap());
+    assert_eq!(scores.len(), 12);
+    for (at, (score, rank)) in scores.iter().zip(&ranks).enumerate() {
+        assert_eq!(score.score, Some(f64::from(at as f32 / 3.0)));
+        assert_eq!(rank.score, Some((11 - at) as f64));
+        assert_eq!(score.layer, if at < 6 { "conv2d_0_m" } else { "encoded_vector" });
+        assert_eq!(score.tensor, if at < 9 { TensorKind::Kernel } else { TensorKind::Bias });
+        assert_eq!((score.index, usize::from(score.bit.0)), (at / 6, at % 6));
+        assert_eq!(score.place, RowPlace::Row(at as u64 + 1));
+    }
+    let gap = read("gaps").unwrap_err().to_string();
+    assert!(gap.contains("row 8, column `gaps`: `null` is not a number"), "{gap}");
+}
+
 /// A small file of ours.
 fn small_file() -> Vec<u8> {
     let mut sites = table(Biases::Exclude);
@@ -354,6 +373,24 @@ fn truncated_files_are_refused() {
         assert!(read.is_err(), "{length} of {} bytes", bytes.len());
     }
     assert!(read_sites("s.parquet", &bytes, ScoreColumn::Named("score")).is_ok());
+}
+
+#[test]
+fn a_file_that_trips_its_reader_is_damaged_and_no_more_is_said() {
+    let good = small_file();
+    let broken = (0..good.len()).flat_map(|at| [0x00, 0x0f, 0xff].map(|byte| (at, byte))).find_map(|(at, byte)| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        let read = read_sites("s.parquet", &bytes, ScoreColumn::Ignored);
+        matches!(read, Err(SiteError::Damaged { .. })).then_some(bytes)
+    });
+    let broken =
+        broken.expect("the reader of the crate `parquet` has assertions that files can trip; if not, drop the guard");
+    let folder = Folder::new();
+    let file = folder.write("broken.parquet", broken);
+    let error = fail(1, &["oracle", "econ_t_small", "--limit", "1", "--sites", &file]);
+    assert!(error.contains("broken.parquet: is damaged"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 proptest! {

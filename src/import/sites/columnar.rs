@@ -1,5 +1,6 @@
 //! Lists of bits as Parquet, plain or packed by Snappy, of whatever writer.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -19,21 +20,36 @@ const MOST_ROWS: i64 = 1 << 26;
 /// Rows asked for at once: memory grows with what a file holds, not with what it says it holds.
 const BATCH: usize = 1 << 14;
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is at work on a file whose panics are caught: they are answers, not bugs of ours.
+pub(super) fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
+/// What `work` gives; `None` when it panics. The reader checks much, not all: some broken files trip its assertions.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    GUARDED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(work)).ok();
+    GUARDED.set(false);
+    result
+}
+
 /// The rows of a Parquet file.
 pub(super) fn read(file: &str, bytes: &[u8], score: ScoreColumn<'_>) -> Result<Vec<SiteRow>, SiteError> {
-    // The reader checks much, not all: some broken files trip its assertions.
-    catch_unwind(AssertUnwindSafe(|| read_rows(file, bytes, score)))
-        .unwrap_or_else(|_| Err(SiteError::Damaged { file: file.to_owned() }))
+    guarded(|| read_rows(file, bytes, score)).unwrap_or_else(|| Err(SiteError::Damaged { file: file.to_owned() }))
 }
 
 /// The value of `key` in the metadata of a Parquet file.
 pub(super) fn metadata(bytes: &[u8], key: &str) -> Option<String> {
     let find = || {
         let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes)).ok()?;
-        let entries = reader.metadata().file_metadata().key_value_metadata()?.clone();
-        entries.into_iter().find(|entry| entry.key == key)?.value
+        let entries = reader.metadata().file_metadata().key_value_metadata()?;
+        entries.iter().find(|entry| entry.key == key)?.value.clone()
     };
-    catch_unwind(AssertUnwindSafe(find)).ok().flatten()
+    guarded(find).flatten()
 }
 
 fn read_rows(file: &str, bytes: &[u8], score: ScoreColumn<'_>) -> Result<Vec<SiteRow>, SiteError> {
@@ -121,7 +137,7 @@ impl Table<'_> {
         let description = self.description(column);
         let mut found = description.physical_type().to_string();
         if let Some(logical) = description.logical_type_ref() {
-            found = format!("{found} ({logical:?})");
+            found = format!("{found} ({})", without_details(&format!("{logical:?}")));
         }
         SiteError::ColumnType { file: self.file.to_owned(), column: self.name(column), found, expected }
     }
@@ -156,12 +172,11 @@ impl Table<'_> {
         let description = self.description(column);
         let is_unsigned = match (description.logical_type_ref(), description.converted_type()) {
             (Some(LogicalType::Integer(integer)), _) => !integer.is_signed,
-            (Some(_), _) => return Err(self.wrong_type(column, wanted.column)),
+            (Some(_), _) | (None, ConvertedType::DECIMAL) => return Err(self.wrong_type(column, wanted.column)),
             (
                 None,
                 ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64,
             ) => true,
-            (None, ConvertedType::DECIMAL) => return Err(self.wrong_type(column, wanted.column)),
             (None, _) => false,
         };
         let integer = |signed: i128, unsigned: i128| (wanted.from_integer)(if is_unsigned { unsigned } else { signed });
@@ -216,7 +231,7 @@ impl Table<'_> {
                     return Err(SiteError::Compression {
                         file: self.file.to_owned(),
                         column: self.name(column),
-                        compression: other.to_string(),
+                        compression: without_details(&other.to_string()).to_owned(),
                     });
                 }
             }
@@ -275,6 +290,11 @@ impl Table<'_> {
             expected,
         }
     }
+}
+
+/// The name of a variant without its fields.
+fn without_details(variant: &str) -> &str {
+    variant.split(['(', ' ']).next().unwrap_or(variant)
 }
 
 /// Rows of a row group.

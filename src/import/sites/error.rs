@@ -89,7 +89,7 @@ pub enum SiteError {
         found: Vec<String>,
     },
     /// A column whose type does not fit.
-    #[error("{file}: column `{column}` is of type {found}, which is not {expected}")]
+    #[error("{file}: column `{column}` is of type {found}; it must hold {expected}")]
     ColumnType {
         /// The file.
         file: String,

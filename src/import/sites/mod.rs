@@ -77,6 +77,12 @@ pub fn design_of(file: &str, bytes: &[u8], beside: Option<&[u8]>) -> Option<Stri
     own().or_else(said)
 }
 
+/// Whether this thread is reading a file whose panics are caught and reported as [`SiteError::Damaged`]; the program then
+/// need not tell of them itself.
+pub fn catches_panics() -> bool {
+    columnar::is_guarded()
+}
+
 /// Key of the provenance among the metadata of a Parquet file.
 pub const PROVENANCE_KEY: &str = "trivote.provenance";
 
