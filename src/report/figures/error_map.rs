@@ -210,7 +210,9 @@ fn place_names(layout: &Layout) -> Vec<Name> {
     let mut starts = [f64::INFINITY; NAME_LINES];
     let mut names = Vec::new();
     for span in layout.spans.iter().rev() {
-        let text = format!("{} ({} registers)", span.name, grouped(span.registers));
+        let full = format!("{} ({} registers)", span.name, grouped(span.registers));
+        let fits = |text: &str| text_width(text, TEXT_SIZE) <= span.width;
+        let text = if !fits(&full) && fits(&span.name) { span.name.clone() } else { full };
         let text = fitted(&text, TEXT_SIZE, layout.width().max(600.0) * 0.6);
         let wide = text_width(&text, TEXT_SIZE);
         let middle = span.left + span.width / 2.0;

@@ -117,6 +117,14 @@ fn check(input: &FigureInput) -> Result<(), FigureError> {
     if let Some(position) = input.rises.iter().position(|rise| !rise.is_finite()) {
         return Err(FigureError::NotFinite { design: design(), position, rise: input.rises[position] });
     }
+    for (what, value) in [
+        ("fault-free mean error", input.golden_mean),
+        ("sum of the magnitudes of the rises", input.rises.iter().map(|rise| rise.abs()).sum()),
+    ] {
+        if !value.is_finite() {
+            return Err(FigureError::NoNumber { design: design(), what, value });
+        }
+    }
     if input.rankings.len() > palette::CURVES {
         return Err(FigureError::TooManyRankings { rankings: input.rankings.len(), most: palette::CURVES });
     }
