@@ -187,7 +187,8 @@ fn caption(layout: &Layout) -> String {
         "Every cell is one bit.".to_owned()
     } else {
         format!(
-            "Each column stands for {0} neighboring registers of a layer, so each cell for {0} bits; it shows the largest of their rises.",
+            "Each column stands for {0} neighboring registers of a layer, so each cell for {0} bits; \
+             it shows the largest of their rises.",
             layout.per_column
         )
     }

@@ -60,13 +60,13 @@ struct Figure {
 }
 
 /// Endings of the names of a design's own figures.
-const OWN: [&str; 4] = ["error_map", "cumulative", "bit_positions", "sensitive_share"];
+const OWN: [&str; 3] = ["error_map", "cumulative", "bit_positions"];
 
 /// Adds all figures of a design to a folder, and keeps what other designs have there.
 ///
-/// `DESIGN-error_map`, `DESIGN-cumulative` and `DESIGN-bit_positions` are the design's own. `sensitive_share` is common to all designs of the
-/// folder: the design's row of the table is replaced, the others stay, and the picture is drawn from the whole table.
-/// Every figure is a `.csv`, a `.svg` and a `.png`. Returns the names of the files. `folder` is one that was made with
+/// `DESIGN-error_map`, `DESIGN-cumulative` and `DESIGN-bit_positions` are the design's own. `sensitive_share` is common
+/// to all designs of the folder: the design's row of the table is replaced, the others stay, and the picture is drawn
+/// from the whole table. Every figure is a `.csv`, a `.svg` and a `.png`. Returns the names of the files. `folder` is one that was made with
 /// [`is_figure_file`].
 ///
 /// # Errors
@@ -101,7 +101,7 @@ pub fn is_figure_file(path: &Path) -> bool {
     let is_picture = path.extension().is_some_and(|ending| ["csv", "svg", "png"].iter().any(|known| ending == *known));
     let is_alone = path.parent() == Some(Path::new(""));
     let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let own = OWN[..3].iter().any(|figure| stem.strip_suffix(figure).is_some_and(|rest| rest.ends_with('-')));
+    let own = OWN.iter().any(|figure| stem.strip_suffix(figure).is_some_and(|rest| rest.ends_with('-')));
     is_picture && is_alone && (own || stem == shares::NAME)
 }
 
