@@ -73,8 +73,8 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         })
         .collect();
     let description = format!(
-        "Curves of {}. Each curve adds up error rises of bits in the order of one ranking; the second \
-         panel is the first tenth. Rankings, with the area under the curve relative to the oracle's: {}.",
+        "Curves of {}. Each curve adds up error rises of bits in the order of one ranking; \
+         the second panel is the first tenth. Rankings, with the area under the curve relative to the oracle's: {}.",
         input.subtitle(),
         parts.join(", ")
     );

@@ -69,8 +69,8 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
 
     let all = table.rows.iter().map(|row| total(row).sensitive).sum::<usize>();
     let description = format!(
-        "Bars by bit position of {}. {all} bits are sensitive: flipping them raises the mean error. Most significant bits: {} \
-         of those flipped are sensitive, {} of the summed rise.",
+        "Bars by bit position of {}. {all} bits are sensitive: flipping them raises the mean error. \
+         Most significant bits: {} of those flipped are sensitive, {} of the summed rise.",
         input.subtitle(),
         percent(total(&table.rows[0]).sensitive_share(), 1),
         percent(total(&table.rows[0]).rise / table.rise, 1),
