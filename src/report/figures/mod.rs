@@ -66,8 +66,8 @@ const OWN: [&str; 3] = ["error_map", "cumulative", "bit_positions"];
 ///
 /// `DESIGN-error_map`, `DESIGN-cumulative` and `DESIGN-bit_positions` are the design's own. `sensitive_share` is common
 /// to all designs of the folder: the design's row of the table is replaced, the others stay, and the picture is drawn
-/// from the whole table. Every figure is a `.csv`, a `.svg` and a `.png`. Returns the names of the files. `folder` is one
-/// that was made with [`is_figure_file`].
+/// from the whole table. Every figure is a `.csv`, a `.svg` and a `.png`. Returns the names of the files. `folder` is
+/// one that was made with [`is_figure_file`].
 ///
 /// # Errors
 /// When rises, rankings and bits do not belong together, and when the table in the folder is none of ours.
