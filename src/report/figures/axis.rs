@@ -98,7 +98,8 @@ pub(super) fn plain(value: f64) -> String {
     if (1000.0..1e7).contains(&magnitude) {
         return whole(value);
     }
-    if magnitude != 0.0 && !(1e-4..1e7).contains(&magnitude) {
+    // Well apart from any round number, which may be off in its last digit.
+    if magnitude != 0.0 && !(7e-4..1e7).contains(&magnitude) {
         let text = format!("{value:.3e}");
         let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
         return format!("{}e{power}", mantissa.trim_end_matches('0').trim_end_matches('.'));

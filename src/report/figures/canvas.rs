@@ -28,7 +28,8 @@ pub(super) const GRAY: Rgb = [0x66, 0x66, 0x66];
 pub(super) const GRID: Rgb = [0xe2, 0xe2, 0xe2];
 /// What there is nothing to say of.
 pub(super) const NOTHING: Rgb = [0xd4, 0xd4, 0xd4];
-const WHITE: Rgb = [0xff, 0xff, 0xff];
+/// The sheet.
+pub(super) const PAPER: Rgb = [0xff, 0xff, 0xff];
 
 /// Where a label's text lies from its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,7 +198,7 @@ impl Canvas {
             r: radius,
             fill: paint(color),
             fill_opacity: None,
-            stroke: Some(paint(WHITE)),
+            stroke: Some(paint(PAPER)),
             stroke_width: Some(1.0),
         });
     }

@@ -73,8 +73,8 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         })
         .collect();
     let description = format!(
-        "Curves of {}. Each curve adds up error rises of bits in the order of one ranking; the second panel is the first tenth. \
-         Rankings, with the area under the curve relative to the oracle's: {}.",
+        "Curves of {}. Each curve adds up error rises of bits in the order of one ranking; \
+         the second panel is the first tenth. Rankings, with the area under the curve relative to the oracle's: {}.",
         input.subtitle(),
         parts.join(", ")
     );
@@ -90,7 +90,7 @@ fn heights(curves: &[Curve], counts: &[usize], most: f64) -> (f64, f64) {
     (if low < 0.0 { room.0 } else { 0.0 }, room.1)
 }
 
-/// Numbers of bits at which curves are drawn: all where they are few, otherwise two fifths of them within the first tenth.
+/// Numbers of bits at which curves are drawn: all where they are few, otherwise two fifths within the first tenth.
 fn thinned(bits: usize) -> Vec<usize> {
     if bits < POINTS {
         return (0..=bits).collect();

@@ -32,6 +32,16 @@ pub enum FigureError {
         /// What it is.
         rise: f64,
     },
+    /// A mean or sum is no number.
+    #[error("design `{design}`: the {what} is {value}; only finite ones can be drawn")]
+    NoNumber {
+        /// Name of the design.
+        design: String,
+        /// Which figure of the design.
+        what: &'static str,
+        /// What it is.
+        value: f64,
+    },
     /// A ranking is one of other bits.
     #[error("ranking `{ranking}`: orders {ranked} bits, not the {bits} that were flipped")]
     Ranking {

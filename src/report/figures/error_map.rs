@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::axis::{Scale, Spacing, TEXT_SIZE, TICK_SIZE, Unit};
-use super::canvas::{Anchor, Area, Canvas, DENSITY, GRAY, INK, Label, NOTHING, Stroke, fitted, text_width};
+use super::canvas::{Anchor, Area, Canvas, DENSITY, GRAY, INK, Label, NOTHING, PAPER, Stroke, fitted, text_width};
 use super::heat::{self, Heat};
 use super::raster::Raster;
 use super::{Figure, FigureInput};
@@ -20,7 +20,7 @@ const HEIGHT: usize = 640;
 const LEFT: f64 = 96.0;
 const RIGHT: f64 = 120.0;
 /// Lines of names of arrays above the map.
-const NAME_LINES: usize = 4;
+const NAME_LINES: usize = 6;
 const NAME_LINE: f64 = 24.0;
 /// Room between arrays, with a line in it.
 const GAP: f64 = 4.0;
@@ -187,7 +187,8 @@ fn caption(layout: &Layout) -> String {
         "Every cell is one bit.".to_owned()
     } else {
         format!(
-            "Each column stands for {0} neighboring registers of a layer, so each cell for {0} bits; it shows the largest of their rises.",
+            "Each column stands for {0} neighboring registers of a layer, so each cell for {0} bits; \
+             it shows the largest of their rises.",
             layout.per_column
         )
     }
@@ -200,48 +201,56 @@ struct Name {
     x: f64,
     /// Counted up from the map.
     line: usize,
+    /// Where a line leads up to it, if it is wider than its array.
+    leader: Option<f64>,
 }
 
-/// Names above the middle of their arrays, on lines where they do not touch.
+/// Names above the middle of their arrays, or like flags to the right of it, on lines where they do not touch; from the
+/// right, so that no leader crosses a flag. Where all lines are taken an array goes without its name.
 fn place_names(layout: &Layout) -> Vec<Name> {
-    let width = layout.width();
-    let mut ends = [f64::MIN; NAME_LINES];
+    let mut starts = [f64::INFINITY; NAME_LINES];
     let mut names = Vec::new();
-    for span in &layout.spans {
-        let text = fitted(
-            &format!("{} ({} registers)", span.name, grouped(span.registers)),
-            TEXT_SIZE,
-            width.max(600.0) * 0.6,
-        );
+    for span in layout.spans.iter().rev() {
+        let full = format!("{} ({} registers)", span.name, grouped(span.registers));
+        let fits = |text: &str| text_width(text, TEXT_SIZE) <= span.width;
+        let text = if !fits(&full) && fits(&span.name) { span.name.clone() } else { full };
+        let text = fitted(&text, TEXT_SIZE, layout.width().max(600.0) * 0.6);
         let wide = text_width(&text, TEXT_SIZE);
         let middle = span.left + span.width / 2.0;
-        let x = (middle - wide / 2.0).min(width - wide).max(0.0);
-        // Where even the last line is taken the array goes without its name.
-        if let Some(line) = ends.iter().position(|end| *end + 14.0 < x) {
-            ends[line] = x + wide;
-            names.push(Name { text, x, line });
-        } else {
-            names.push(Name { text: String::new(), x, line: 0 });
+        let flies = wide > span.width;
+        let x = if flies { middle + 6.0 } else { middle - wide / 2.0 };
+        let x = x.min(layout.width() - wide).max(0.0);
+        if let Some(line) = starts.iter().position(|start| x + wide + 14.0 < *start) {
+            starts[line] = x;
+            names.push(Name { text, x, line, leader: flies.then_some(middle) });
         }
     }
     names
 }
 
 fn draw_names(canvas: &mut Canvas, layout: &Layout, names: &[Name], map: Area) {
-    for (span, name) in layout.spans.iter().zip(names) {
-        // A bar over the array, and a line up to its name.
+    for span in &layout.spans {
         let (left, right) = (map.x + span.left, map.x + span.left + span.width);
         canvas.line((left, map.y - 6.0), (right, map.y - 6.0), Stroke::new(INK, 2.5));
         if span.column > 0 {
             let between = left - GAP / 2.0;
             canvas.line((between, map.y), (between, map.bottom()), Stroke::new(INK, 1.0));
         }
-        let base = map.y - 14.0 - NAME_LINE * cast::f64_from_count(name.line);
-        if name.line > 0 {
-            let middle = f64::midpoint(left, right);
-            canvas.line((middle, map.y - 6.0), (middle, base + 5.0), Stroke::new(GRAY, 1.0));
+    }
+    let base = |name: &Name| map.y - 14.0 - NAME_LINE * cast::f64_from_count(name.line);
+    for name in names {
+        if let Some(leader) = name.leader {
+            let x = map.x + leader;
+            canvas.line((x, map.y - 6.0), (x, base(name) - 12.0), Stroke::new(GRAY, 1.0));
         }
-        canvas.label(Label::new(map.x + name.x, base, TEXT_SIZE, &name.text));
+    }
+    // A flag at the right edge hangs to the left; leaders pass behind it.
+    for name in names {
+        let (x, wide) = (map.x + name.x, text_width(&name.text, TEXT_SIZE));
+        if name.leader.is_some() {
+            canvas.rectangle(Area { x: x - 2.0, y: base(name) - 15.0, width: wide, height: 20.0 }, PAPER);
+        }
+        canvas.label(Label::new(x, base(name), TEXT_SIZE, &name.text));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `Heat`: colors of error rises on a scale that is logarithmic in both directions from white, which is exactly zero.
 
 use super::axis::plain;
-use super::canvas::Rgb;
+use super::canvas::{NOTHING, PAPER, Rgb};
 use crate::num::cast;
 
 /// Colors of either sign.
@@ -58,7 +58,7 @@ impl Heat {
 /// All colors, by place.
 pub(super) fn palette() -> Vec<Rgb> {
     let ramp = |stops: &'static [Rgb; 5]| (0..STEPS).map(move |step| between(stops, step));
-    [super::canvas::NOTHING, [0xff, 0xff, 0xff]].into_iter().chain(ramp(&UP)).chain(ramp(&DOWN)).collect()
+    [NOTHING, PAPER].into_iter().chain(ramp(&UP)).chain(ramp(&DOWN)).collect()
 }
 
 /// Places of one sign, faint to strong.
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn decades_are_marked() {
         let texts: Vec<String> = Heat::of(&[0.4]).decades().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(texts, ["1e-5", "0.0001", "0.001", "0.01", "0.1"]);
+        assert_eq!(texts, ["1e-5", "1e-4", "0.001", "0.01", "0.1"]);
         assert_eq!(Heat::of(&[0.0]).strong, 1.0);
     }
 }

@@ -60,14 +60,14 @@ struct Figure {
 }
 
 /// Endings of the names of a design's own figures.
-const OWN: [&str; 4] = ["error_map", "cumulative", "bit_positions", "sensitive_share"];
+const OWN: [&str; 3] = ["error_map", "cumulative", "bit_positions"];
 
 /// Adds all figures of a design to a folder, and keeps what other designs have there.
 ///
-/// `DESIGN-error_map`, `DESIGN-cumulative` and `DESIGN-bit_positions` are the design's own. `sensitive_share` is common to all designs of the
-/// folder: the design's row of the table is replaced, the others stay, and the picture is drawn from the whole table.
-/// Every figure is a `.csv`, a `.svg` and a `.png`. Returns the names of the files. `folder` is one that was made with
-/// [`is_figure_file`].
+/// `DESIGN-error_map`, `DESIGN-cumulative` and `DESIGN-bit_positions` are the design's own. `sensitive_share` is common
+/// to all designs of the folder: the design's row of the table is replaced, the others stay, and the picture is drawn
+/// from the whole table. Every figure is a `.csv`, a `.svg` and a `.png`. Returns the names of the files. `folder` is
+/// one that was made with [`is_figure_file`].
 ///
 /// # Errors
 /// When rises, rankings and bits do not belong together, and when the table in the folder is none of ours.
@@ -101,7 +101,7 @@ pub fn is_figure_file(path: &Path) -> bool {
     let is_picture = path.extension().is_some_and(|ending| ["csv", "svg", "png"].iter().any(|known| ending == *known));
     let is_alone = path.parent() == Some(Path::new(""));
     let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let own = OWN[..3].iter().any(|figure| stem.strip_suffix(figure).is_some_and(|rest| rest.ends_with('-')));
+    let own = OWN.iter().any(|figure| stem.strip_suffix(figure).is_some_and(|rest| rest.ends_with('-')));
     is_picture && is_alone && (own || stem == shares::NAME)
 }
 
@@ -116,6 +116,14 @@ fn check(input: &FigureInput) -> Result<(), FigureError> {
     }
     if let Some(position) = input.rises.iter().position(|rise| !rise.is_finite()) {
         return Err(FigureError::NotFinite { design: design(), position, rise: input.rises[position] });
+    }
+    for (what, value) in [
+        ("fault-free mean error", input.golden_mean),
+        ("sum of the magnitudes of the rises", input.rises.iter().map(|rise| rise.abs()).sum()),
+    ] {
+        if !value.is_finite() {
+            return Err(FigureError::NoNumber { design: design(), what, value });
+        }
     }
     if input.rankings.len() > palette::CURVES {
         return Err(FigureError::TooManyRankings { rankings: input.rankings.len(), most: palette::CURVES });

@@ -14,9 +14,14 @@ const SERIES: [Rgb; 6] = [
     [0xe6, 0x9f, 0x00],
 ];
 
-/// The color of the `position`th of some series; from the seventh on they come again.
-pub(super) const fn series(position: usize) -> Rgb {
-    SERIES[position % SERIES.len()]
+/// The color of the `position`th of some areas; after six they come lighter, after twelve darker, then again.
+pub(super) fn series(position: usize) -> Rgb {
+    let color = SERIES[position % SERIES.len()];
+    match position / SERIES.len() % 3 {
+        0 => color,
+        1 => color.map(|part| 255 - (255 - part) / 9 * 4),
+        _ => color.map(|part| part / 9 * 5),
+    }
 }
 
 /// How each of these rankings' curves is drawn. The usual baselines look the same in every figure.
@@ -28,7 +33,7 @@ pub(super) fn curve_strokes(names: &[&str]) -> Vec<Stroke> {
         "msb" => Stroke { dashes: Some((14.0, 6.0)), ..Stroke::new([0x55, 0x55, 0x55], 2.5) },
         _ => {
             let dashes = [None, Some((9.0, 7.0)), Some((2.0, 6.0))][others / SERIES.len() % 3];
-            let stroke = Stroke { dashes, ..Stroke::new(series(others), 2.5) };
+            let stroke = Stroke { dashes, ..Stroke::new(SERIES[others % SERIES.len()], 2.5) };
             others += 1;
             stroke
         }
@@ -53,5 +58,12 @@ mod tests {
         let unusual: Vec<&str> = others.iter().map(String::as_str).chain(["a", "b", "c"]).collect();
         let strokes = curve_strokes(&unusual);
         assert!((1..CURVES).all(|position| !strokes[..position].contains(&strokes[position])));
+    }
+
+    #[test]
+    fn eighteen_areas_have_colors_of_their_own() {
+        let colors: Vec<Rgb> = (0..18).map(series).collect();
+        assert!((1..18).all(|position| !colors[..position].contains(&colors[position])), "{colors:?}");
+        assert_eq!(series(18), series(0));
     }
 }

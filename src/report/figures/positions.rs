@@ -69,21 +69,19 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
 
     let all = table.rows.iter().map(|row| total(row).sensitive).sum::<usize>();
     let description = format!(
-        "Bars by bit position of {}. {all} bits are sensitive: flipping them raises the mean error. Most significant bits: {} of \
-         those flipped are sensitive, {} of the summed rise.",
+        "Bars by bit position of {}. {all} bits are sensitive: flipping them raises the mean error. \
+         Most significant bits: {} of those flipped are sensitive, {} of the summed rise.",
         input.subtitle(),
-        sensitive_share(&total(&table.rows[0])),
-        rise_share(&table, &total(&table.rows[0])),
+        percent(total(&table.rows[0]).sensitive_share(), 1),
+        percent(total(&table.rows[0]).rise / table.rise, 1),
     );
     Figure { csv: csv(input, &table), picture: canvas.finish(&title, &description) }
 }
 
-fn sensitive_share(cell: &Cell) -> String {
-    percent(cast::f64_from_count(cell.sensitive) / cast::f64_from_count(cell.bits), 1)
-}
-
-fn rise_share(table: &Table, cell: &Cell) -> String {
-    percent(cell.rise / table.rise, 1)
+impl Cell {
+    fn sensitive_share(&self) -> f64 {
+        cast::f64_from_count(self.sensitive) / cast::f64_from_count(self.bits)
+    }
 }
 
 /// Where the bar of a position stands, and how wide it is.
@@ -111,6 +109,7 @@ fn draw_counts(canvas: &mut Canvas, table: &Table, area: Area) {
     let most = table.rows.iter().map(|row| total(row).bits).max().unwrap_or(1).max(1);
     let panel = panel(area, (0.0, cast::f64_from_count(most) * 1.08), Unit::Number);
     draw_frame(canvas, &panel, "Sensitive bits, and their share of the bits flipped", "bits", positions);
+    let mut notes = Vec::new();
     for (position, row) in table.rows.iter().enumerate() {
         let (left, wide) = slot(area, position, positions);
         let all = total(row);
@@ -124,13 +123,9 @@ fn draw_counts(canvas: &mut Canvas, table: &Table, area: Area) {
             canvas.rectangle(bar(from, from + cell.sensitive), series(array));
             from += cell.sensitive;
         }
-        note(
-            canvas,
-            (left + wide / 2.0, bar(0, all.bits).y - 7.0),
-            &sensitive_share(&all),
-            area.width / cast::f64_from_count(positions),
-        );
+        notes.push((left + wide / 2.0, bar(0, all.bits).y - 7.0, all.sensitive_share()));
     }
+    draw_notes(canvas, &notes, area);
 }
 
 /// Shares of the summed rise; what lowers the error goes below zero.
@@ -145,6 +140,7 @@ fn draw_rises(canvas: &mut Canvas, table: &Table, area: Area) {
     let low = if low < -0.001 { low * 1.15 } else { 0.0 };
     let panel = panel(area, (low, high), Unit::Percent);
     draw_frame(canvas, &panel, "Share of the summed error rise", "", positions);
+    let mut notes = Vec::new();
     for (position, row) in table.rows.iter().enumerate() {
         let (left, wide) = slot(area, position, positions);
         let (mut above, mut below) = (0.0, 0.0);
@@ -159,9 +155,9 @@ fn draw_rises(canvas: &mut Canvas, table: &Table, area: Area) {
                 canvas.rectangle(Area { x: left, y: from.min(to), width: wide, height }, series(array));
             }
         }
-        let place = (left + wide / 2.0, panel.y.at(above) - 7.0);
-        note(canvas, place, &rise_share(table, &total(row)), area.width / cast::f64_from_count(positions));
+        notes.push((left + wide / 2.0, panel.y.at(above) - 7.0, of_all(total(row).rise)));
     }
+    draw_notes(canvas, &notes, area);
     canvas.line((area.x, panel.y.at(0.0)), (area.right(), panel.y.at(0.0)), Stroke::new(GRAY, 1.0));
 }
 
@@ -170,11 +166,16 @@ fn panel(area: Area, values: (f64, f64), unit: Unit) -> Panel {
     Panel::new(area, (Spacing::Linear, Unit::Unmarked, (0.0, 1.0)), (Spacing::Linear, unit, values))
 }
 
-/// A share above a bar, where there is room for it.
-fn note(canvas: &mut Canvas, at: (f64, f64), text: &str, room: f64) {
-    let size = if text_width(text, TICK_SIZE) <= room { TICK_SIZE } else { 12 };
-    if text_width(text, size) <= room * 1.15 {
-        canvas.label(Label::new(at.0, at.1, size, text).anchor(Anchor::Middle));
+/// Shares above their bars, all of one size and with as many digits as there is room for, or none.
+fn draw_notes(canvas: &mut Canvas, notes: &[(f64, f64, f64)], area: Area) {
+    let room = area.width / cast::f64_from_count(notes.len());
+    let fits = |(size, digits): &(u32, usize)| {
+        notes.iter().all(|(.., share)| text_width(&percent(*share, *digits), *size) + 1.0 <= room)
+    };
+    if let Some((size, digits)) = [(TICK_SIZE, 1), (12, 1), (12, 0)].into_iter().find(fits) {
+        for (x, y, share) in notes {
+            canvas.label(Label::new(*x, *y, size, percent(*share, digits)).anchor(Anchor::Middle));
+        }
     }
 }
 
@@ -219,7 +220,7 @@ fn csv(input: &FigureInput, table: &Table) -> String {
     for (position, row) in table.rows.iter().enumerate() {
         for (array, cell) in table.arrays.iter().zip(row).filter(|(_, cell)| cell.bits > 0) {
             let (layer, tensor) = &input.sites.arrays[*array];
-            let share = cast::f64_from_count(cell.sensitive) / cast::f64_from_count(cell.bits);
+            let share = cell.sensitive_share();
             // No share of nothing.
             let of_all = if table.rise == 0.0 { String::new() } else { (cell.rise / table.rise).to_string() };
             let Cell { bits, sensitive, rise } = cell;

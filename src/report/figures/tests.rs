@@ -286,6 +286,8 @@ fn input_that_does_not_belong_together_is_refused() {
     let cases = [
         (FigureInput { rises: &sample.rises[1..], ..good }, "5 error rises for 6 bits"),
         (FigureInput { rises: &not_finite, ..good }, "bit 1 is NaN"),
+        (FigureInput { rises: &[1e308; 6], ..good }, "sum of the magnitudes of the rises is inf"),
+        (FigureInput { golden_mean: f64::NAN, ..good }, "fault-free mean error is NaN"),
         (FigureInput { rankings: &curves, ..good }, "`random`: orders 5 bits, not the 6"),
         (FigureInput { rankings: &many, ..good }, "13 rankings"),
         (FigureInput { sites: &nothing, rises: &[], ..good }, "no bit was flipped"),
