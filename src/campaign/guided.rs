@@ -405,6 +405,10 @@ impl<'a> GuidedCampaign<'a> {
     }
 
     fn cap_per_size(&self, group: &Group) -> f64 {
+        // A group may be empty: an array of which no bit is a candidate.
+        if group.members.is_empty() {
+            return 0.0;
+        }
         let tallest = self.groups.iter().map(|group| group.steepest * group.largest_size).fold(0.0, f64::max);
         CAP_FACTOR * group.steepest.max(LEAST_CAP * tallest / group.largest_size)
     }

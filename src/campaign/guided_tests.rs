@@ -38,7 +38,8 @@ impl Truth {
     fn new(shape: Shape, seed: u64) -> Self {
         const BITS: usize = 1500;
         let mut draws = Draws::new(seed, 1);
-        let groups: Vec<usize> = (0..BITS).map(|bit| bit / 500).collect();
+        // No bit is of group 1, as biases are not where kernels alone are candidates.
+        let groups: Vec<usize> = (0..BITS).map(|bit| [0, 2, 3][bit / 500]).collect();
         let places: Vec<u32> = (0..BITS).map(|bit| u32::try_from(5 - bit % 6).unwrap()).collect();
         let rise = |bit: usize, draws: &mut Draws| {
             let (normal, unit) = (normal(draws), draws.unit());
@@ -47,7 +48,7 @@ impl Truth {
                 Shape::LogNormal => base * normal.exp() * if unit < 0.1 { -0.3 } else { 1.0 },
                 Shape::Pareto => base * (1.0 - unit).powf(-1.0 / 1.2),
                 Shape::Spikes => base * if unit < 0.01 { 100.0 } else { 0.01 * normal },
-                Shape::Uneven => base * normal.exp() * [0.0, 1.0, 30.0][groups[bit]],
+                Shape::Uneven => base * normal.exp() * [0.0, 1.0, 30.0][bit / 500],
             }
         };
         let rises = (0..BITS).map(|bit| rise(bit, &mut draws)).collect();
