@@ -316,3 +316,152 @@ impl Output<'_> {
 fn combined(sum: f64, squares: f64) -> f64 {
     if sum < 0.0 { -squares.sqrt() } else { squares.sqrt() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::{OracleInput, run_oracle};
+    use crate::fault::{Biases, Draws, all_sites};
+    use crate::host::evaluator::{EventInput, EventKind};
+    use crate::host::metric::ErrorMetric;
+    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
+    use crate::num::{Overflow, QFormat, Quantizer, Rounding, qkeras};
+
+    fn tensor(shape: Vec<usize>, draws: &mut Draws) -> WeightTensor {
+        let format = QFormat::signed(5, 2).unwrap();
+        let count = shape.iter().product();
+        let raw = (0..count).map(|_| cast::i64_from_len(draws.below(32)) - 16).collect();
+        WeightTensor::new(shape, raw, format).unwrap()
+    }
+
+    /// Dense layers of these widths behind 4 inputs, a quantizer behind each but the last.
+    fn network(widths: &[usize], quantizer: Quantizer, draws: &mut Draws) -> Network {
+        let input = qkeras::quantized_bits(6, 2, qkeras::Symmetry::Full, qkeras::Sign::Keep).unwrap();
+        let mut net = NetworkBuilder::new("n", "x", &[4], input).unwrap();
+        let (mut last, mut inputs) = (net.input(), 4);
+        for (number, width) in widths.iter().enumerate() {
+            if number > 0 {
+                last = net.push(&format!("q{number}"), Op::Quantize(quantizer), &[last]).unwrap();
+            }
+            let dense = Dense { kernel: tensor(vec![inputs, *width], draws), bias: Some(tensor(vec![*width], draws)) };
+            last = net.push(&format!("d{number}"), Op::Dense(dense), &[last]).unwrap();
+            inputs = *width;
+        }
+        net.finish().unwrap()
+    }
+
+    fn events(network: &Network, count: usize, draws: &mut Draws) -> Vec<Event> {
+        let value = |draws: &mut Draws| cast::nearest_f32(8.0 * draws.unit() - 4.0);
+        let event = |draws: &mut Draws| EventInput::Tensor((0..4).map(|_| value(draws)).collect());
+        (0..count).map(|_| Event::new(network, event(draws)).unwrap()).collect()
+    }
+
+    /// The nearest point of a curve, and by how much a chord can lie above the parabola: distances are halved and
+    /// rounded down, so that of two neighbors one is a little more than twice as far.
+    fn chords(network: &Network) -> (f64, f64) {
+        let signal = network.output().signal;
+        let nearest = (signal.high - signal.low) >> (LEVELS - 1);
+        let ratio = 2.0 + 1.0 / cast::f64_from_i64(nearest);
+        (signal.value(nearest), (ratio + 1.0).powi(2) / (4.0 * ratio))
+    }
+
+    /// Scores and true rises of all bits.
+    fn compare(network: &Network, events: &[Event]) -> (Vec<f64>, Vec<f64>, Inventory) {
+        let inventory = Inventory::new(network).unwrap();
+        let sites = all_sites(&inventory, Biases::Include);
+        let kind = EventKind::Tensor { shape: vec![4] };
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let input = CurveInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };
+        let scores = curve_scores(&input, &|_| {});
+        let oracle = OracleInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };
+        let rises = run_oracle(&oracle, &|_| {}).unwrap().error_rises();
+        (scores, rises, inventory)
+    }
+
+    #[test]
+    fn bits_of_the_last_layer_are_off_by_the_interpolation_alone() {
+        let any = qkeras::quantized_relu(5, 2).unwrap();
+        for seed in 0..20 {
+            let mut draws = Draws::new(seed, 0);
+            let network = network(&[3], any, &mut draws);
+            let events = events(&network, 5, &mut draws);
+            let (scores, rises, inventory) = compare(&network, &events);
+            let (nearest, above) = chords(&network);
+            let changes = value_changes(&network, &inventory, &all_sites(&inventory, Biases::Include));
+            for (bit, ((score, rise), change)) in scores.iter().zip(&rises).zip(changes).enumerate() {
+                // The error is a parabola; its chords lie above it, before the first point by no more than a line to there.
+                let (register, _) = inventory.locate_bit(BitId(cast::id(bit)));
+                let (array, index) = inventory.locate(register);
+                let input = |event: &Event| {
+                    if array.tensor == crate::net::TensorKind::Bias {
+                        1.0
+                    } else {
+                        network.input().signal.value(event.codes()[index / 3])
+                    }
+                };
+                let most = |event: &Event| {
+                    let moved = (input(event) * change).abs();
+                    (above * moved).max(nearest) * moved / 3.0
+                };
+                let most = events.iter().map(most).sum::<f64>() / 5.0;
+                assert!(
+                    *score >= rise * (1.0 - 1e-6) && *score <= most * (1.0 + 1e-6),
+                    "{bit}: {score}, {rise}, {most}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn deeper_bits_are_near_where_nothing_is_clipped() {
+        // So wide that nothing saturates, so fine that nothing is rounded: the network is linear in each weight.
+        let format = QFormat::signed(24, 12).unwrap();
+        let wide = Quantizer { format, rounding: Rounding::NearestEven, overflow: Overflow::Saturate };
+        let mut draws = Draws::new(3, 0);
+        let network = network(&[3, 1], wide, &mut draws);
+        let events = events(&network, 8, &mut draws);
+        let (scores, rises, _) = compare(&network, &events);
+        let (nearest, above) = chords(&network);
+        for (score, rise) in scores.iter().zip(&rises) {
+            let most = (above * rise).max(nearest * rise.sqrt() + rise);
+            assert!(*score >= rise * (1.0 - 1e-6) && *score <= most * (1.0 + 1e-6), "{score} {rise}");
+        }
+    }
+
+    #[test]
+    fn what_wraps_is_wrapped() {
+        // A flip that moves the sum by the whole range of a wrapping register changes nothing.
+        let format = QFormat::signed(4, 2).unwrap();
+        let wraps = Quantizer { format, rounding: Rounding::Truncate, overflow: Overflow::Wrap };
+        let input = qkeras::quantized_bits(6, 3, qkeras::Symmetry::Full, qkeras::Sign::Keep).unwrap();
+        let mut net = NetworkBuilder::new("n", "x", &[1], input).unwrap();
+        let kernel = WeightTensor::new(vec![1, 1], vec![1], QFormat::signed(4, 2).unwrap()).unwrap();
+        let source = net.input();
+        let dense = net.push("d", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+        net.push("q", Op::Quantize(wraps), &[dense]).unwrap();
+        let network = net.finish().unwrap();
+        let inventory = Inventory::new(&network).unwrap();
+        let sites = all_sites(&inventory, Biases::Include);
+        let kind = EventKind::Tensor { shape: vec![1] };
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, 1).unwrap();
+        // 2 times the sign bit's 4 is 8, twice the range of the register.
+        let events = [Event::new(&network, EventInput::Tensor(vec![2.0])).unwrap()];
+        let input = CurveInput {
+            network: &network,
+            inventory: &inventory,
+            evaluator: &evaluator,
+            events: &events,
+            sites: &sites,
+        };
+        let scores = curve_scores(&input, &|_| {});
+        assert_eq!(scores[0], 0.0);
+        assert!(scores[3] > 0.0);
+    }
+
+    #[test]
+    fn a_curve_is_a_line_between_points_and_flat_beyond() {
+        let curve = Curve { points: vec![(-2.0, 4.0), (0.0, 0.0), (1.0, 3.0)] };
+        assert_eq!([-3.0, -2.0, -1.0, 0.0, 0.5, 1.0, 9.0].map(|x| curve.at(x)), [4.0, 4.0, 2.0, 0.0, 1.5, 3.0, 3.0]);
+        assert_eq!(Curve::default().at(1.0), 0.0);
+    }
+}

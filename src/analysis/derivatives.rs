@@ -97,6 +97,19 @@ impl<'a> Derivatives<'a> {
     /// # Errors
     /// When the loss does not fit the design, there is no event, or a loss is no number.
     pub fn new(input: DerivativeInput<'a>, progress: &(impl Fn(u64) + Sync)) -> Result<Self, DerivativeError> {
+        Self::with_memory(input, KEPT_BYTES, progress)
+    }
+
+    /// As [`Derivatives::new`], but keeps what is known of the events only if that takes no more than `bytes`;
+    /// otherwise every pass works it out again, with the same bits.
+    ///
+    /// # Errors
+    /// As [`Derivatives::new`].
+    pub fn with_memory(
+        input: DerivativeInput<'a>,
+        bytes: usize,
+        progress: &(impl Fn(u64) + Sync),
+    ) -> Result<Self, DerivativeError> {
         let head = Head::new(input.decoder, input.loss, input.kind, input.network.output().len())?;
         if input.events.is_empty() {
             return Err(DerivativeError::NoEvents);
@@ -113,7 +126,7 @@ impl<'a> Derivatives<'a> {
         let mut scratch = Scratch::default();
         let first = derivatives.point(0, &mut scratch);
         let curvature = 8 * (1 + 2 * first.tape.output.len()) * first.tape.output.len();
-        let is_kept = derivatives.distinct.len().saturating_mul(first.tape.bytes() + curvature) <= KEPT_BYTES;
+        let is_kept = derivatives.distinct.len().saturating_mul(first.tape.bytes() + curvature) <= bytes;
         let mut kept = Vec::new();
         let parts = map_parts(derivatives.distinct.len(), |part| {
             let mut scratch = Scratch::default();

@@ -1,7 +1,6 @@
 //! `BitRanking`: candidate bits in the order in which they deserve protection.
 
 use crate::fault::Draws;
-use crate::num::BitIdx;
 
 /// Positions of candidate bits (in the list of sites they were made for), the most deserving first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +18,6 @@ impl BitRanking {
             |position: &usize| if scores[*position].is_nan() { f64::NEG_INFINITY } else { scores[*position] + 0.0 };
         order.sort_by(|a, b| key(b).total_cmp(&key(a)));
         Self { name: name.to_owned(), order }
-    }
-
-    /// All most significant bits in the order of the sites, then all second bits, and so on: the MSB-to-LSB baseline of
-    /// FKeras. Registers of different widths align at the most significant bit.
-    pub fn msb_first(bits: &[BitIdx]) -> Self {
-        let mut order: Vec<usize> = (0..bits.len()).collect();
-        order.sort_by_key(|position| bits[*position]);
-        Self { name: "msb".to_owned(), order }
     }
 
     /// A random order; the same seed always gives the same one.
@@ -58,12 +49,6 @@ mod tests {
     fn scores_rank_high_to_low_and_ties_keep_their_order() {
         let ranking = BitRanking::by_score("x", &[1.0, f64::NAN, 2.0, -0.0, 1.0, 0.0, -3.0]);
         assert_eq!(ranking.order(), [2, 0, 4, 3, 5, 6, 1]);
-    }
-
-    #[test]
-    fn msb_first_takes_bit_columns() {
-        let bits = [0, 1, 2, 0, 1].map(BitIdx);
-        assert_eq!(BitRanking::msb_first(&bits).order(), [0, 3, 1, 4, 2]);
     }
 
     #[test]

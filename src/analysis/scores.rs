@@ -228,3 +228,93 @@ impl ScoreInput<'_> {
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Biases, all_sites};
+    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
+    use crate::num::{QFormat, qkeras};
+
+    /// Two registers of 3 bits and a bias of 2: values -1.5 and 1 (of ap_fixed<3,2>), and 0.5.
+    fn network() -> Network {
+        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
+        let source = net.input();
+        let kernel = WeightTensor::new(vec![2, 1], vec![-3, 2], QFormat::signed(3, 2).unwrap()).unwrap();
+        let bias = Some(WeightTensor::new(vec![1], vec![1], QFormat::signed(2, 1).unwrap()).unwrap());
+        net.push("dense", Op::Dense(Dense { kernel, bias }), &[source]).unwrap();
+        net.finish().unwrap()
+    }
+
+    fn with_input<T>(f: impl FnOnce(&ScoreInput<'_>) -> T) -> T {
+        let network = network();
+        let inventory = Inventory::new(&network).unwrap();
+        let sites = all_sites(&inventory, Biases::Include);
+        let pairs = Eigenpairs {
+            values: vec![2.0, -1.0],
+            vectors: vec![vec![0.6, 0.8, 0.0], vec![0.8, -0.6, 0.0]],
+            residuals: vec![0.0; 2],
+            products: 1,
+            converged: true,
+        };
+        let diagonals = Diagonals { hessian: vec![1.0, -2.0, 0.0], gauss_newton: vec![2.0, 4.0, 6.0] };
+        f(&ScoreInput {
+            network: &network,
+            inventory: &inventory,
+            sites: &sites,
+            seed: 1,
+            parameters: &[-1.5, 1.0, 0.5],
+            gradient: &[0.5, -1.0, 0.25],
+            eigenpairs: Some(&pairs),
+            diagonals: Some(&diagonals),
+            curves: Some(&[0.0; 8]),
+        })
+    }
+
+    #[test]
+    fn columns_align_at_the_msb() {
+        with_input(|input| {
+            // Registers by |g|: 1, 0, 2; sites are bits 0 to 2 of each weight, then 0 and 1 of the bias.
+            assert_eq!(input.ranking(Score::Gradient).order(), [3, 0, 6, 4, 1, 7, 5, 2]);
+            assert_eq!(input.ranking(Score::Msb).order(), [0, 3, 6, 1, 4, 7, 2, 5]);
+            // (g w)^2: 0.5625, 1, 0.0156.
+            assert_eq!(input.ranking(Score::Taylor).order(), [3, 0, 6, 4, 1, 7, 5, 2]);
+            // v.w: -0.1 and -1.8. Equation 3: |2 * -0.1 * 0.6 + 1.8 * 0.8| = 1.32 and |2 * -0.1 * 0.8 - 1.8 * 0.6| = 1.24.
+            assert_eq!(input.ranking(Score::Hessian).order(), [0, 3, 6, 1, 4, 7, 2, 5]);
+            // Term by term with squares: 0.24 + 1.44 and 0.32 + 1.08.
+            assert_eq!(input.ranking(Score::FkerasHessian).order(), [0, 3, 6, 1, 4, 7, 2, 5]);
+        });
+    }
+
+    #[test]
+    fn bits_count_by_their_true_change() {
+        with_input(|input| {
+            // -1.5 is 101: flips to 001 (+2), 111 (+1), 100 (-0.5). 1 is 010: 110 (-2), 000 (-1), 011 (+0.5). 0.5 is 01.
+            let changes = value_changes(input.network, input.inventory, input.sites);
+            assert_eq!(changes, [2.0, 1.0, -0.5, -2.0, -1.0, 0.5, -1.0, -0.5]);
+            assert_eq!(input.values(Score::BitTaylor1), [1.0, 0.5, 0.25, 2.0, 1.0, 0.5, 0.25, 0.125]);
+            let second = [1.0 + 2.0, 0.5 + 0.5, -0.25 + 0.125, 2.0 - 4.0, 1.0 - 1.0, -0.5 - 0.25, -0.25, -0.125];
+            assert_eq!(input.values(Score::BitTaylor2), second);
+            let gauss_newton =
+                [1.0 + 4.0, 0.5 + 1.0, -0.25 + 0.25, 2.0 + 8.0, 1.0 + 2.0, -0.5 + 0.5, -0.25 + 3.0, -0.125 + 0.75];
+            assert_eq!(input.values(Score::BitGaussNewton), gauss_newton);
+        });
+    }
+
+    #[test]
+    fn every_score_has_a_name_and_orders_all_bits() {
+        with_input(|input| {
+            for score in Score::ALL {
+                assert_eq!(score.name().parse(), Ok(score));
+                let mut order = input.ranking(score).order().to_vec();
+                order.sort_unstable();
+                assert_eq!(order, (0..8).collect::<Vec<_>>(), "{score}");
+            }
+            assert_eq!(input.ranking(Score::Random).order(), BitRanking::random(8, 1).order());
+        });
+        let error = "hesian".parse::<Score>().unwrap_err().to_string();
+        for score in Score::ALL {
+            assert!(error.contains(score.name()), "{error}");
+        }
+    }
+}

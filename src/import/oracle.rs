@@ -241,7 +241,7 @@ mod tests {
         let good = totals(version, 3, 0.0);
         let without = |column: &str| ROWS.replacen(column, "other", 1);
         let cases = [
-            (without("error_rise"), good.clone(), "o.csv: line 1: there is no column `error_rise`"),
+            (without("error_rise"), good.clone(), "o.csv: there is no score column `error_rise`"),
             (without("layer"), good.clone(), "there is no column `layer`"),
             (
                 ROWS.replace(",-0.25", ","),

@@ -246,24 +246,19 @@ proptest! {
 }
 
 #[test]
-fn threads_and_repeated_events_change_nothing() {
-    let spec = (0..)
-        .map(|seed| {
-            let mut runner = proptest::test_runner::TestRunner::deterministic();
-            (0..seed).for_each(|_| {
-                let _ = specs().new_tree(&mut runner);
-            });
-            specs().new_tree(&mut runner).unwrap().current()
-        })
-        .find(|spec| case(spec).is_some_and(|case| case.network.output().len() > 2))
+fn threads_memory_and_repeated_events_change_nothing() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut case = std::iter::repeat_with(|| specs().new_tree(&mut runner).unwrap().current())
+        .find_map(|spec| case(&spec).filter(|case| case.network.output().len() > 2))
         .unwrap();
-    let mut case = case(&spec).unwrap();
     case.events = (0..200).map(|event| case.events[event % 4].clone()).collect();
-    let results: Vec<_> = [1, 2, 5]
+    let Case { network, inventory, kind, events, .. } = &case;
+    let input = DerivativeInput { network, inventory, decoder: None, loss: Loss::Mse, kind, events };
+    let results: Vec<_> = [(1, usize::MAX), (2, usize::MAX), (5, 0)]
         .into_iter()
-        .map(|threads| {
+        .map(|(threads, memory)| {
             trivote::campaign::with_threads(Some(threads), || {
-                let derivatives = case.derivatives(Loss::Mse);
+                let derivatives = Derivatives::with_memory(input, memory, &|_| {}).unwrap();
                 let pairs = eigenpairs(&derivatives, 2, &SpectrumOptions::default()).unwrap();
                 (derivatives.loss(), derivatives.gradient().to_vec(), derivatives.diagonals(), pairs)
             })

@@ -7,6 +7,7 @@
     clippy::cast_precision_loss
 )]
 
+mod analyze;
 mod cli;
 mod derivatives;
 mod engine;

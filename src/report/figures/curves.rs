@@ -53,8 +53,11 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         let y_name = if position == 0 { "summed error rise" } else { "" };
         panel.draw(&mut canvas, "share of the bits, in the ranking's order", y_name);
         canvas.label(Label::new(panel.area.x, panel.area.y - 14.0, TEXT_SIZE, name));
-        // The first ranking lies on top.
-        for (curve, stroke) in curves.iter().zip(&strokes).rev() {
+        // The best known lie on top, so that what comes near the oracle is not hidden by it.
+        let mut order: Vec<usize> = (0..curves.len()).collect();
+        let area = |position: &usize| curves[*position].relative_area.filter(|area| *area < 1.0);
+        order.sort_by(|a, b| area(a).partial_cmp(&area(b)).unwrap_or(std::cmp::Ordering::Equal));
+        for (curve, stroke) in order.iter().map(|position| (&curves[*position], &strokes[*position])) {
             let points = points(panel, &counts, &curve.sums, bits);
             if points.len() > 1 {
                 canvas.curve(&points, *stroke);
@@ -68,7 +71,7 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
             format!(
                 "{}{}",
                 curve.name,
-                curve.relative_area.map_or(String::new(), |area| format!(" {}", fixed(area, 3)))
+                curve.relative_area.map_or(String::new(), |area| format!(" {}", fixed(area, 4)))
             )
         })
         .collect();
@@ -158,7 +161,7 @@ fn draw_legend(canvas: &mut Canvas, curves: &[Curve], strokes: &[Stroke]) {
         canvas.line((X, y - 6.0), (X + 40.0, y - 6.0), strokes[position]);
         canvas.label(Label::new(X + 50.0, y, TEXT_SIZE, fitted(curves[position].name, TEXT_SIZE, 200.0)));
         if let Some(area) = curves[position].relative_area {
-            let label = Label::new(WIDTH - 24.0, y, TEXT_SIZE, fixed(area, 3));
+            let label = Label::new(WIDTH - 24.0, y, TEXT_SIZE, fixed(area, 4));
             canvas.label(label.anchor(Anchor::End));
         }
     }
