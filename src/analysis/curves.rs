@@ -98,7 +98,9 @@ pub fn curve_scores(input: &CurveInput<'_>, progress: &(impl Fn(u64) + Sync)) ->
         scores.iter_mut().zip(part).for_each(|(score, sum)| *score += sum);
     }
     let share = 1.0 / cast::f64_from_count(input.events.len().max(1));
-    scores.iter_mut().for_each(|score| *score *= share);
+    for score in &mut scores {
+        *score *= share;
+    }
     scores
 }
 
@@ -121,9 +123,31 @@ struct Scratch {
     curves: Vec<Curve>,
     /// Jacobians behind the tails of the weighted layers.
     jacobians: Vec<Vec<Block>>,
-    /// Of each row of weights: the inputs that are not zero, and the first of the sums they enter.
-    rows: Vec<Vec<(f64, usize)>>,
+    layer: LayerScratch,
+}
+
+/// Memory for the bits of one layer.
+#[derive(Debug, Default)]
+struct LayerScratch {
+    /// Where the weights of each row act.
+    rows: Vec<Vec<Use>>,
+    /// How the sums of the output move.
     moved: Vec<Block>,
+}
+
+/// Where the weights of a row act: an input that is not zero, and the first of the sums it enters.
+#[derive(Debug, Clone, Copy)]
+struct Use {
+    input: f64,
+    first: usize,
+}
+
+/// A weighted layer in an event.
+struct LayerInEvent<'a> {
+    weighted: &'a Weighted,
+    inputs: &'a [f64],
+    sums: Sums<'a>,
+    output: &'a Output<'a>,
 }
 
 /// What is known of the sums of a layer in an event.
@@ -172,7 +196,7 @@ impl<'a> Run<'a> {
         };
         self.measure(event, &raw[self.output.end], scratch);
         let tape = self.accelerator.tape(&raw);
-        let Scratch { accelerator, curves, jacobians, rows, moved, .. } = scratch;
+        let Scratch { accelerator, curves, jacobians, layer: memory, .. } = scratch;
         jacobians.resize_with(self.tails.len(), Vec::new);
         jacobians.iter_mut().for_each(Vec::clear);
         self.accelerator.jacobians(self.output.start, &tape, accelerator, |node, jacobian| {
@@ -184,8 +208,8 @@ impl<'a> Run<'a> {
         });
         let sums = real(self.output.start);
         let output = Output { sums: &sums, tail: &self.output, curves };
-        moved.resize(sums.len().div_ceil(LANES), [0.0; LANES]);
-        for ((layer, tail), jacobian) in self.accelerator.weighted().zip(&self.tails).zip(&*jacobians) {
+        memory.moved.resize(sums.len().div_ceil(LANES), [0.0; LANES]);
+        for ((weighted, tail), jacobian) in self.accelerator.weighted().zip(&self.tails).zip(&*jacobians) {
             let is_output = tail.start == self.output.start;
             if !is_output && jacobian.is_empty() {
                 // It does not lead to the output.
@@ -193,7 +217,8 @@ impl<'a> Run<'a> {
             }
             let values = real(tail.start);
             let sums = Sums { values: &values, tail, jacobian: (!is_output).then_some(jacobian) };
-            self.add_layer(layer, &tape.inputs[layer.number], &sums, &output, count, (rows, moved), scores);
+            let inputs = &tape.inputs[weighted.number];
+            LayerInEvent { weighted, inputs, sums, output: &output }.add_rises(&self.changes, count, memory, scores);
         }
     }
 
@@ -228,38 +253,37 @@ impl<'a> Run<'a> {
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
     }
+}
 
-    /// Adds the estimated rises of the bits of one layer.
-    fn add_layer(
-        &self,
-        layer: &Weighted,
-        inputs: &[f64],
-        sums: &Sums<'_>,
-        output: &Output<'_>,
-        count: f64,
-        (rows, moved): (&mut Vec<Vec<(f64, usize)>>, &mut [Block]),
-        scores: &mut [f64],
-    ) {
-        let (linear, channels) = (&layer.linear, layer.linear.channels());
-        let mut add = |register: usize, row: &[(f64, usize)], channel: usize| {
-            for (change, site) in &self.changes.by_register[register] {
-                scores[*site] += count * output.rise(sums, row, channel, *change, moved);
+impl LayerInEvent<'_> {
+    /// Adds `count` times the estimated rises of the layer's bits.
+    fn add_rises(&self, changes: &Changes, count: f64, memory: &mut LayerScratch, scores: &mut [f64]) {
+        let LayerScratch { rows, moved } = memory;
+        let (linear, channels) = (&self.weighted.linear, self.weighted.linear.channels());
+        let mut add = |register: usize, uses: &[Use], channel: usize| {
+            for (change, site) in &changes.by_register[register] {
+                scores[*site] += count * self.output.rise(&self.sums, uses, channel, *change, moved);
             }
         };
-        if let Some(bias) = layer.bias {
-            let row: Vec<(f64, usize)> = (0..linear.outputs()).step_by(channels).map(|first| (1.0, first)).collect();
-            (0..channels).for_each(|channel| add(bias + channel, &row, channel));
+        if let Some(bias) = self.weighted.bias {
+            let everywhere = (0..linear.outputs()).step_by(channels).map(|first| Use { input: 1.0, first });
+            let everywhere: Vec<Use> = everywhere.collect();
+            (0..channels).for_each(|channel| add(bias + channel, &everywhere, channel));
         }
-        rows.resize_with(linear.weights() / channels, Vec::new);
+        let height = linear.weights() / channels;
+        if rows.len() < height {
+            rows.resize_with(height, Vec::new);
+        }
         rows.iter_mut().for_each(Vec::clear);
-        linear.for_each_row(|row, input, output| {
-            if inputs[input] != 0.0 {
-                rows[row].push((inputs[input], output));
+        linear.for_each_row(|row, input, first| {
+            let input = self.inputs[input];
+            if input != 0.0 {
+                rows[row].push(Use { input, first });
             }
         });
-        for (row, uses) in rows.iter().enumerate().filter(|(_, uses)| !uses.is_empty()) {
+        for (row, uses) in rows.iter().enumerate().take(height).filter(|(_, uses)| !uses.is_empty()) {
             for channel in 0..channels {
-                add(layer.kernel + row * channels + channel, uses, channel);
+                add(self.weighted.kernel + row * channels + channel, uses, channel);
             }
         }
     }
@@ -268,29 +292,29 @@ impl<'a> Run<'a> {
 impl Output<'_> {
     /// The estimated rise of the error when a weight that acts on `uses` changes.
     #[inline]
-    fn rise(&self, sums: &Sums<'_>, uses: &[(f64, usize)], channel: usize, change: f64, moved: &mut [Block]) -> f64 {
+    fn rise(&self, sums: &Sums<'_>, uses: &[Use], channel: usize, change: f64, moved: &mut [Block]) -> f64 {
         let Some(jacobian) = sums.jacobian else {
             let (mut sum, mut squares) = (0.0, 0.0);
-            for (x, first) in uses {
-                let error = self.error(first + channel, x * change);
+            for at in uses {
+                let error = self.error(at.first + channel, at.input * change);
                 sum += error;
                 squares += error * error;
             }
             return combined(sum, squares);
         };
         let blocks = moved.len();
-        let mut moves = false;
+        let mut is_seen = false;
         moved.fill([0.0; LANES]);
-        for (x, first) in uses {
+        for Use { input, first } in uses {
             let at = first + channel;
             let value = sums.values[at];
-            let delta = sums.tail.apply(value + x * change) - sums.tail.apply(value);
+            let delta = sums.tail.apply(value + input * change) - sums.tail.apply(value);
             if delta != 0.0 {
-                moves = true;
+                is_seen = true;
                 add_scaled(moved, delta, &jacobian[at * blocks..(at + 1) * blocks]);
             }
         }
-        if !moves {
+        if !is_seen {
             return 0.0;
         }
         let (mut sum, mut squares) = (0.0, 0.0);

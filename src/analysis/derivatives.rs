@@ -156,7 +156,9 @@ impl<'a> Derivatives<'a> {
         }
         derivatives.kept = is_kept.then_some(kept);
         derivatives.loss = loss * derivatives.share();
-        gradient.iter_mut().for_each(|slope| *slope *= derivatives.share());
+        for slope in &mut gradient {
+            *slope *= derivatives.share();
+        }
         derivatives.gradient = gradient;
         Ok(derivatives)
     }
@@ -255,7 +257,9 @@ impl SymmetricOperator for Derivatives<'_> {
             add(out, &part);
         }
         let share = self.share();
-        out.iter_mut().for_each(|sum| *sum *= share);
+        for sum in out {
+            *sum *= share;
+        }
     }
 }
 

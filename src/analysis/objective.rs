@@ -241,6 +241,8 @@ pub(super) fn softmax(logits: &[f64]) -> (f64, Vec<f64>) {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut shares: Vec<f64> = logits.iter().map(|logit| exp_f64(logit - largest)).collect();
     let sum: f64 = shares.iter().sum();
-    shares.iter_mut().for_each(|share| *share /= sum);
+    for share in &mut shares {
+        *share /= sum;
+    }
     (largest + sum.ln(), shares)
 }

@@ -236,7 +236,7 @@ mod tests {
     use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
     use crate::num::{QFormat, qkeras};
 
-    /// Two registers of 3 bits and a bias of 2: values -1.5 and 1 (of ap_fixed<3,2>), and 0.5.
+    /// Two registers of 3 bits and a bias of 2: values -1.5 and 1 (`ap_fixed<3,2>`), and 0.5.
     fn network() -> Network {
         let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
         let source = net.input();

@@ -27,6 +27,7 @@ pub struct ScoreArguments {
 }
 
 /// What scores are made of.
+#[allow(clippy::struct_excessive_bools, reason = "each is needed or not, whatever the others are")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
     pub derivatives: bool,

@@ -107,8 +107,8 @@ impl AnalysisReport<'_> {
         let vectors: Vec<f64> =
             (0..registers).flat_map(|register| pairs.vectors.iter().map(move |vector| vector[register])).collect();
         let estimates = &self.traces.groups[..tensors];
-        let of = |estimates: &[Estimate], f: fn(&Estimate) -> f64| estimates.iter().map(f).collect::<Vec<f64>>();
-        let (value, error): (fn(&Estimate) -> f64, fn(&Estimate) -> f64) = (|e| e.value, |e| e.standard_error);
+        let values = |estimates: &[Estimate]| estimates.iter().map(|e| e.value).collect::<Vec<f64>>();
+        let errors = |estimates: &[Estimate]| estimates.iter().map(|e| e.standard_error).collect::<Vec<f64>>();
         let exact: Option<Vec<f64>> = (0..tensors).map(|group| self.exact_trace(group)).collect();
         let provenance = serde_json::to_vec(provenance).expect("strings and numbers have a JSON form");
         let mut archive = NpzWriter::new(Cursor::new(Vec::new()), Packing::Deflated);
@@ -117,17 +117,17 @@ impl AnalysisReport<'_> {
         archive.add("eigenvalues", &[k], pairs.values.as_slice())?;
         archive.add("residuals", &[k], pairs.residuals.as_slice())?;
         archive.add("eigenvectors", &[registers, k], vectors.as_slice())?;
-        archive.add("trace_per_tensor", &[tensors], exact.unwrap_or_else(|| of(estimates, value)).as_slice())?;
-        archive.add("trace_per_tensor_estimate", &[tensors], of(estimates, value).as_slice())?;
-        archive.add("trace_per_tensor_standard_error", &[tensors], of(estimates, error).as_slice())?;
+        archive.add("trace_per_tensor", &[tensors], exact.unwrap_or_else(|| values(estimates)).as_slice())?;
+        archive.add("trace_per_tensor_estimate", &[tensors], values(estimates).as_slice())?;
+        archive.add("trace_per_tensor_standard_error", &[tensors], errors(estimates).as_slice())?;
         archive.add("loss", &[], [self.mean_loss].as_slice())?;
         if let Some(diagonals) = self.diagonals {
             archive.add("hessian_diagonal", &[registers], diagonals.hessian.as_slice())?;
             archive.add("gauss_newton_diagonal", &[registers], diagonals.gauss_newton.as_slice())?;
         }
         if let Some(estimates) = self.diagonal_estimate {
-            archive.add("hessian_diagonal_estimate", &[registers], of(estimates, value).as_slice())?;
-            archive.add("hessian_diagonal_standard_error", &[registers], of(estimates, error).as_slice())?;
+            archive.add("hessian_diagonal_estimate", &[registers], values(estimates).as_slice())?;
+            archive.add("hessian_diagonal_standard_error", &[registers], errors(estimates).as_slice())?;
         }
         archive.add("provenance", &[provenance.len()], provenance.as_slice())?;
         Ok(archive.finish()?.into_inner())

@@ -453,7 +453,11 @@ fn wrong_input_is_named_and_nothing_is_written() {
         (&["sweep", "econ_t_small", "--events", &text], 1, &["text.csv", "line 2", "CALQ_5", "many"]),
         (&["oracle", "econ_t_small", "--sites", &site], 1, &["site.csv", "line 2", "256", "0 to 255"]),
         (&["sweep", "econ_t_small", "--rankings", &scores], 1, &["scores.csv", "en_dense_0.kernel[0].bit[1]"]),
-        (&["sweep", "econ_t_small", "--rankings", "hesian"], 2, &["hesian", "oracle, msb, random"]),
+        (
+            &["sweep", "econ_t_small", "--rankings", "hesian"],
+            2,
+            &["hesian", "neither oracle, a score (random, msb, gradient"],
+        ),
         (&["sweep", "econ_t_small", "--budgets", "101%"], 2, &["101%", "0 % and 100 %"]),
         (&["sweep", "econ_t_small", "--budgets", "99999bits"], 1, &["99999", "10240"]),
         (&["sweep", "econ_t_small", "--budgets", "5lut"], 1, &["lut", "osu018"]),

@@ -178,7 +178,7 @@ impl Case {
 }
 
 fn direction(dim: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
-    (0..dim).map(|_| (rng.next_u32() % 2001) as f64 / 1000.0 - 1.0).collect()
+    (0..dim).map(|_| f64::from(rng.next_u32() % 2001) / 1000.0 - 1.0).collect()
 }
 
 fn moved(theta: &[f64], u: &[f64], by: f64) -> Vec<f64> {
