@@ -93,10 +93,10 @@ fn norm(values: &[f64]) -> f64 {
 }
 
 impl AnalysisReport<'_> {
-    /// Arrays `params`, `gradient` [registers]; `eigenvalues`, `residuals` [k], `eigenvectors` [registers, k];
+    /// Arrays `params`, `gradient` `[registers]`; `eigenvalues`, `residuals` `[k]`, `eigenvectors` `[registers, k]`;
     /// `trace_per_tensor` (exact where the diagonal is), `trace_per_tensor_estimate` and `trace_per_tensor_standard_error`
-    /// [tensors]; `loss`; where asked for `hessian_diagonal` and `gauss_newton_diagonal`, `hessian_diagonal_estimate` and
-    /// `hessian_diagonal_standard_error` [registers]; `provenance` (its JSON as bytes). All reals are f64.
+    /// `[tensors]`; `loss`; where asked for `hessian_diagonal` and `gauss_newton_diagonal`, `hessian_diagonal_estimate` and
+    /// `hessian_diagonal_standard_error` `[registers]`; `provenance` (its JSON as bytes). All reals are f64.
     ///
     /// # Errors
     /// When the archive cannot be made.
