@@ -37,7 +37,7 @@ struct Step {
 #[derive(Debug, Clone)]
 enum Kind {
     Input,
-    Weighted(Weighted),
+    Weighted(WeightedLayer),
     /// Tangents pass.
     Straight,
     /// Tangents pass where the gate of that number is open.
@@ -48,7 +48,7 @@ enum Kind {
 
 /// A layer with registers.
 #[derive(Debug, Clone)]
-pub(super) struct Weighted {
+pub(super) struct WeightedLayer {
     /// Its geometry.
     pub linear: Linear,
     /// Number among the weighted layers.
@@ -128,7 +128,7 @@ impl<'a> Accelerator<'a> {
                     let linear = Linear::of_node(node, from).expect("a weighted layer");
                     let first = |kind| first_parameter(inventory, id, kind);
                     let kernel = first(TensorKind::Kernel).expect("every weighted layer has a kernel");
-                    Kind::Weighted(Weighted {
+                    Kind::Weighted(WeightedLayer {
                         linear,
                         number: weighted.len() - 1,
                         kernel,
@@ -155,7 +155,7 @@ impl<'a> Accelerator<'a> {
     }
 
     /// The weighted layers, from input to output.
-    pub(super) fn weighted(&self) -> impl Iterator<Item = &Weighted> {
+    pub(super) fn weighted(&self) -> impl Iterator<Item = &WeightedLayer> {
         self.weighted.iter().map(|node| match &self.steps[*node].kind {
             Kind::Weighted(weighted) => weighted,
             _ => unreachable!("`weighted` lists weighted layers"),
@@ -294,7 +294,7 @@ impl<'a> Accelerator<'a> {
         tape: &Tape,
         output: &[f64],
         scratch: &mut AcceleratorScratch,
-        mut layer: impl FnMut(&Weighted, &[f64], Option<&mut [f64]>),
+        mut layer: impl FnMut(&WeightedLayer, &[f64], Option<&mut [f64]>),
     ) {
         let values = &mut scratch.values;
         values.resize_with(self.steps.len(), Vec::new);
@@ -387,7 +387,7 @@ impl<'a> Accelerator<'a> {
     }
 
     /// The weighted layer at a node, if it is one.
-    pub(super) fn weighted_at(&self, node: usize) -> Option<&Weighted> {
+    pub(super) fn weighted_at(&self, node: usize) -> Option<&WeightedLayer> {
         match &self.steps[node].kind {
             Kind::Weighted(weighted) => Some(weighted),
             _ => None,
@@ -511,7 +511,7 @@ pub(super) fn reaching(jacobian: &[Block], blocks: usize, live: &mut Vec<bool>) 
     live.extend(jacobian.chunks_exact(blocks).map(|row| row.as_flattened().iter().any(|d| *d != 0.0)));
 }
 
-impl Weighted {
+impl WeightedLayer {
     /// Adds the adjoints of the sums to the biases that stand in them.
     fn add_biases(&self, d: &[f64], weight: f64, gradient: &mut [f64]) {
         if let Some(bias) = self.bias {

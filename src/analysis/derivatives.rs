@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::SymmetricOperator;
-use super::accelerator::{Accelerator, AcceleratorScratch, Tape, Weighted, reaching};
+use super::accelerator::{Accelerator, AcceleratorScratch, Tape, WeightedLayer, reaching};
 use super::head::{Curvature, Head, HeadScratch, LossError};
 use super::linear::{Block, LANES};
 use super::objective::{Loss, add_scaled};
@@ -70,7 +70,8 @@ pub struct Derivatives<'a> {
     head: Head,
     events: &'a [Event],
     distinct: Vec<DistinctEvent>,
-    kept: Option<Vec<Point>>,
+    /// What is known of the first of them.
+    kept: Vec<Point>,
     loss: f64,
     gradient: Vec<f64>,
 }
@@ -100,8 +101,8 @@ impl<'a> Derivatives<'a> {
         Self::with_memory(input, KEPT_BYTES, progress)
     }
 
-    /// As [`Derivatives::new`], but keeps what is known of the events only if that takes no more than `bytes`;
-    /// otherwise every pass works it out again, with the same bits.
+    /// As [`Derivatives::new`], but keeps what is known of as many events as take about `bytes`; of the others every
+    /// pass works it out again, with the same bits.
     ///
     /// # Errors
     /// As [`Derivatives::new`].
@@ -119,14 +120,14 @@ impl<'a> Derivatives<'a> {
             head,
             events: input.events,
             distinct: distinct_events(input.events),
-            kept: None,
+            kept: Vec::new(),
             loss: 0.0,
             gradient: Vec::new(),
         };
         let mut scratch = Scratch::default();
         let first = derivatives.point(0, &mut scratch);
         let curvature = 8 * (1 + 2 * first.tape.output.len()) * first.tape.output.len();
-        let is_kept = derivatives.distinct.len().saturating_mul(first.tape.bytes() + curvature) <= bytes;
+        let most_kept = bytes / (first.tape.bytes() + curvature).max(1);
         let mut kept = Vec::new();
         let parts = map_parts(derivatives.distinct.len(), |part| {
             let mut scratch = Scratch::default();
@@ -140,7 +141,7 @@ impl<'a> Derivatives<'a> {
                 }
                 loss += f64::from(count) * point.curvature.loss;
                 derivatives.accelerator.add_gradient(&point.tape, f64::from(count), &mut gradient);
-                if is_kept {
+                if place < most_kept {
                     points.push(point);
                 }
                 progress(u64::from(count));
@@ -154,7 +155,7 @@ impl<'a> Derivatives<'a> {
             add(&mut gradient, &part_gradient);
             kept.extend(points);
         }
-        derivatives.kept = is_kept.then_some(kept);
+        derivatives.kept = kept;
         derivatives.loss = loss * derivatives.share();
         for slope in &mut gradient {
             *slope *= derivatives.share();
@@ -201,8 +202,8 @@ impl<'a> Derivatives<'a> {
     ) {
         for place in part {
             let count = f64::from(self.distinct[place].count);
-            match &self.kept {
-                Some(points) => each(&points[place], count, &mut scratch.accelerator),
+            match self.kept.get(place) {
+                Some(point) => each(point, count, &mut scratch.accelerator),
                 None => each(&self.point(place, scratch), count, &mut scratch.accelerator),
             }
         }
@@ -275,7 +276,7 @@ struct Reached {
 
 impl Reached {
     /// Adds `count` times `j^T H j` of every register of `layer` to `sums`, for both matrices.
-    fn add(&mut self, layer: &Weighted, point: &Point, jacobian: &[Block], count: f64, sums: &mut Diagonals) {
+    fn add(&mut self, layer: &WeightedLayer, point: &Point, jacobian: &[Block], count: f64, sums: &mut Diagonals) {
         let Self { reaches, moves, live } = self;
         let (linear, channels) = (&layer.linear, layer.linear.channels());
         let (inputs, curvature) = (&point.tape.inputs[layer.number], &point.curvature);

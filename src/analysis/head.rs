@@ -18,6 +18,9 @@ use crate::host::geometry::PIXEL_OF_CELL;
 use crate::net::{Activation, FloatNetwork, FloatNode, FloatOp};
 use crate::num::Quantizer;
 
+/// Most outputs of an accelerator: two matrices of 32 MB per event then.
+const MOST_OUTPUTS: usize = 2048;
+
 /// Why a loss cannot be taken of a design.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +57,14 @@ pub enum LossError {
         expected: usize,
         /// Values it is given.
         found: usize,
+    },
+    /// A Hessian with respect to the outputs that would not fit the memory.
+    #[error(
+        "the accelerator has {outputs} outputs; derivatives take the square of that in memory, so at most {MOST_OUTPUTS} are supported"
+    )]
+    TooManyOutputs {
+        /// Number of outputs.
+        outputs: usize,
     },
     /// Outputs that are no classes.
     #[error("loss `cross-entropy` needs one output per class; {reason}; choose telescope, mse, energy or deviation")]
@@ -153,6 +164,9 @@ impl Head {
             let expected = len(&network.input().shape);
             return Err(LossError::DecoderInput { decoder: network.name().to_owned(), expected, found: outputs });
         }
+        if outputs > MOST_OUTPUTS {
+            return Err(LossError::TooManyOutputs { outputs });
+        }
         let is_module = *kind == EventKind::Module;
         if matches!(loss, Loss::Telescope | Loss::Energy) && !is_module {
             return Err(LossError::NeedsModules { loss });
@@ -174,7 +188,11 @@ impl Head {
                     return Err(LossError::NoClasses { reason });
                 }
                 // Softmax and logarithm cancel; what is left are logits.
-                if matches!(stages.last(), Some(Stage::Softmax(_))) {
+                if let Some(Stage::Softmax(axis)) = stages.last() {
+                    if *axis != found {
+                        let reason = format!("its softmax runs over {axis} of {found} outputs");
+                        return Err(LossError::NoClasses { reason });
+                    }
                     stages.pop();
                 }
             }

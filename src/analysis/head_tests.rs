@@ -31,8 +31,16 @@ fn node(input: usize, shape: &[usize], op: FloatOp) -> FloatNode {
     FloatNode { name: format!("n{input}"), op, input, shape: shape.to_vec() }
 }
 
+/// How an image ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Sigmoid,
+    /// Some values are below zero.
+    Linear,
+}
+
 /// A decoder to an 8x8 image through layers of every kind, with a function in the middle that is curved.
-fn image_decoder(draws: &mut Draws) -> FloatNetwork {
+fn image_decoder(end: End, draws: &mut Draws) -> FloatNetwork {
     let same = |input: [usize; 2], kernel: [usize; 2], stride: [usize; 2]| Window2d {
         kernel,
         stride,
@@ -56,7 +64,9 @@ fn image_decoder(draws: &mut Draws) -> FloatNetwork {
     let window = same([8, 8], [3, 3], [1, 1]);
     let kernel = floats(3 * 3 * 2, 0.8, draws);
     push(&[8, 8, 1], FloatOp::Conv2dTranspose { kernel, bias: floats(1, 0.2, draws), window });
-    push(&[8, 8, 1], FloatOp::Activation(Activation::Sigmoid));
+    if end == End::Sigmoid {
+        push(&[8, 8, 1], FloatOp::Activation(Activation::Sigmoid));
+    }
     FloatNetwork::new("decoder", nodes).unwrap()
 }
 
@@ -119,8 +129,10 @@ proptest! {
     #[test]
     fn derivatives_are_those_of_the_loss(seed in any::<u64>()) {
         let mut draws = Draws::new(seed, 0);
-        let decoder = image_decoder(&mut draws);
+        let decoder = image_decoder(End::Linear, &mut draws);
         let event = module(&mut draws);
+        check(&Head::new(Some(&decoder), Loss::Mse, &EventKind::Module, OUTPUTS).unwrap(), &event, &mut draws);
+        let decoder = image_decoder(End::Sigmoid, &mut draws);
         for loss in [Loss::Telescope, Loss::Mse, Loss::Energy] {
             let head = Head::new(Some(&decoder), loss, &EventKind::Module, OUTPUTS).unwrap();
             check(&head, &event, &mut draws);
@@ -146,7 +158,7 @@ fn losses_are_those_of_the_host() {
     // The host decodes to f32, here all is f64.
     const F32: f64 = 2e-6;
     let mut draws = Draws::new(7, 0);
-    let decoder = image_decoder(&mut draws);
+    let decoder = image_decoder(End::Sigmoid, &mut draws);
     for _ in 0..20 {
         let event = module(&mut draws);
         let output = floats(OUTPUTS, 1.0, &mut draws);
@@ -173,6 +185,37 @@ fn deviation_is_flat_and_bends_alike_everywhere() {
 }
 
 #[test]
+fn shares_of_what_is_below_zero() {
+    // The shares of (1, -1, 3) are 1/4, 0, 3/4, whose slopes a step away from zero are those of x / (x + z).
+    let level = Level { values: vec![1.0, -1.0, 3.0], tangents: vec![[0.0; LANES]; 3], live: vec![true; 3] };
+    let mut back = Vec::new();
+    Stage::Shares.backward(&level, &[1.0, 5.0, 0.0], &mut back);
+    assert_eq!(back, [3.0 / 16.0, 0.0, -1.0 / 16.0]);
+    let mut hessian = vec![[0.0; LANES]; 3];
+    let mut moving = level.clone();
+    for index in 0..3 {
+        moving.tangents[index][index] = 1.0;
+    }
+    Stage::Shares.add_curvature(&moving, &[1.0, 5.0, 0.0], 1, &mut hessian);
+    // Of x / (x + z): -2 z / (x + z)^3, (x - z) / (x + z)^3, 2 x / (x + z)^3.
+    assert_eq!([hessian[0][0], hessian[0][2], hessian[2][0], hessian[2][2]].map(|h| h * 64.0), [-6.0, -2.0, -2.0, 2.0]);
+    assert_eq!(hessian[1], [0.0; LANES]);
+    let mut end = Level::default();
+    Stage::Shares.forward(&Level { values: vec![-1.0, 0.0], ..Level::default() }, 1, &mut end);
+    assert_eq!((end.values, end.live), (vec![0.0; 2], vec![false; 2]));
+}
+
+#[test]
+fn a_softmax_of_groups_is_no_class() {
+    let nodes =
+        vec![node(0, &[2, 2, 3], FloatOp::Input), node(0, &[2, 2, 3], FloatOp::Activation(Activation::Softmax))];
+    let groups = FloatNetwork::new("groups", nodes).unwrap();
+    let kind = EventKind::Tensor { shape: vec![5] };
+    let error = Head::new(Some(&groups), Loss::CrossEntropy, &kind, 12).unwrap_err().to_string();
+    assert!(error.contains("its softmax runs over 3 of 12 outputs"), "{error}");
+}
+
+#[test]
 fn straight_through_quantizers() {
     let signed = qkeras::quantized_bits(4, 1, qkeras::Symmetry::Full, qkeras::Sign::Keep).unwrap();
     assert!([-100.0, 0.0, 100.0].iter().all(|value| passes(signed, *value)));
@@ -183,7 +226,7 @@ fn straight_through_quantizers() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let mut draws = Draws::new(1, 0);
-    let (image, classes) = (image_decoder(&mut draws), class_decoder(&mut draws));
+    let (image, classes) = (image_decoder(End::Sigmoid, &mut draws), class_decoder(&mut draws));
     let tensor = |len: usize| EventKind::Tensor { shape: vec![len] };
     let refusal = |decoder: Option<&FloatNetwork>, loss, kind: &EventKind, outputs| {
         Head::new(decoder, loss, kind, outputs).unwrap_err().to_string()
@@ -195,6 +238,7 @@ fn what_does_not_fit_is_refused() {
         (refusal(Some(&image), Loss::Mse, &EventKind::Module, 3), "decoder `decoder` takes 11 values, but"),
         (refusal(Some(&image), Loss::CrossEntropy, &EventKind::Module, OUTPUTS), "the decoder reconstructs the event"),
         (refusal(None, Loss::CrossEntropy, &tensor(3), 1), "needs one output per class; there is 1"),
+        (refusal(None, Loss::Deviation, &tensor(3), 2049), "has 2049 outputs"),
         (refusal(Some(&classes), Loss::Mse, &tensor(5), OUTPUTS), "compares 5 values with each event, but 4 come out"),
     ];
     for (found, expected) in cases {

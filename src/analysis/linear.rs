@@ -3,7 +3,7 @@
 //!
 //! It knows which weight joins which input to which output, not what the weights are: the same layer is run with its
 //! weights, and with the direction in which they move. Products and sums are rounded separately (no fused
-//! multiply-add) and added in an order that depends on the layer alone, so every machine gives the same bits.
+//! multiply-add) and added in an order that depends on the layer alone, so vector units make no difference.
 
 use multiversion::multiversion;
 

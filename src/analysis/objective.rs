@@ -22,8 +22,9 @@ pub enum Loss {
     Mse,
     /// Energy distance between the charges of a module and the decoded cells, both normalized to sum 1:
     /// `2 E|X - Y| - E|X - X'| - E|Y - Y'|` with the Euclidean distance of cell centers (Székely and Rizzo, 2013). It is
-    /// 0 where, and only where, the earth mover's distance is, and has the derivatives that one lacks: the stand-in for
-    /// it. A decoded charge below 0 counts as 0.
+    /// 0 where, and only where, the earth mover's distance between two distributions is, and has the derivatives that one
+    /// lacks: the stand-in for it. A decoded charge below 0 counts as 0; where none is above, there is no distribution and
+    /// nothing moves: the slope is 0.
     Energy,
     /// Cross entropy between the outputs as logits and the class that the fault-free network decides for: how close the
     /// decision is to falling otherwise. Outputs of a softmax count as probabilities.

@@ -18,7 +18,10 @@ const RESAMPLES: usize = 399;
 /// Fewest sampled bits among the first of a ranking for an interval of recall: resamples of fewer are too much alike.
 const LEAST_FIRST: usize = 20;
 
-/// Stream of the seed that the bootstrap uses; strata use small numbers.
+/// First stream of the seed that strata use: far from those of a random ranking, which a sample must not depend on.
+const SAMPLE_STREAM: u64 = 1 << 40;
+
+/// Stream of the seed that the bootstrap uses.
 const BOOTSTRAP_STREAM: u64 = u64::MAX - 3;
 
 /// Why bits cannot be sampled, or a sample says nothing.
@@ -95,7 +98,7 @@ impl BitSample {
         let drawn = allocate(strata, count.min(bits));
         let draw = |(number, stratum): (usize, &Vec<usize>)| {
             let mut shuffled = stratum.clone();
-            Draws::new(seed, cast::u64_from_len(number)).shuffle(&mut shuffled);
+            Draws::new(seed, SAMPLE_STREAM + cast::u64_from_len(number)).shuffle(&mut shuffled);
             shuffled.truncate(drawn[number]);
             SampledStratum { size: stratum.len(), drawn: shuffled }
         };

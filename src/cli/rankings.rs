@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 
 use super::inputs::Opened;
-use super::oracle::totals_file;
 use crate::analysis::Score;
 use crate::fault::{Repeats, named_sites};
 use crate::hw::BitId;
+use crate::import::oracle::totals_files;
 use crate::import::sites::{ScoreColumn, design_of, read_sites};
 use crate::net::Fingerprint;
 
@@ -72,6 +72,11 @@ impl RankingName {
         }
     }
 
+    /// The file, if it is a column of one.
+    pub fn file(&self) -> Option<&ScoreFile> {
+        if let Self::File(file) = self { Some(file) } else { None }
+    }
+
     /// The score, if it is one of ours.
     pub fn score(&self) -> Option<Score> {
         if let Self::Score(score) = self { Some(*score) } else { None }
@@ -96,6 +101,11 @@ impl ScoreFile {
         }
     }
 
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The score of every site, in their order, and the file it was read from.
     ///
     /// # Errors
@@ -103,16 +113,28 @@ impl ScoreFile {
     pub fn read(&self, opened: &Opened, sites: &[BitId]) -> anyhow::Result<(Vec<f64>, (String, Fingerprint))> {
         let file = self.path.display().to_string();
         let bytes = fs::read(&self.path).with_context(|| format!("{file}: cannot be read"))?;
-        let beside = totals_file(&self.path);
-        let made_for = design_of(&file, &bytes, fs::read(&beside).ok().as_deref());
         let design = opened.design.accelerator.fingerprint().to_string();
-        if let Some(other) = made_for.filter(|made_for| *made_for != design) {
-            bail!(
-                "{file}: its scores are of another design (fingerprint {other}; `{}` has {design}), as it says itself or \
-                 {} does; score this design",
+        let check = |made_for: Option<String>, says: &str| match made_for.filter(|made_for| *made_for != design) {
+            Some(other) => Err(anyhow!(
+                "{file}: its scores are of another design (fingerprint {other}; `{}` has {design}), as {says} says; score \
+                 this design",
                 opened.name(),
-                beside.display()
-            );
+            )),
+            None => Ok(()),
+        };
+        check(design_of(&file, &bytes, None), "it")?;
+        for beside in totals_files(&self.path) {
+            let name = beside.display().to_string();
+            match fs::read(&beside) {
+                Ok(text) => {
+                    serde_json::from_slice::<serde_json::Value>(&text).with_context(|| {
+                        format!("{name}: should say what {file} was made for, but is no JSON; delete it if it is not of {file}")
+                    })?;
+                    check(design_of("", b"", Some(&text)), &name)?;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("{name}: cannot be read")),
+            }
         }
         let rows = read_sites(&file, &bytes, ScoreColumn::Named(&self.column))?;
         let bits = named_sites(&opened.inventory, &file, &rows, Repeats::Refuse)?;

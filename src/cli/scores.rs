@@ -1,17 +1,23 @@
 //! Scores by name: what they are made of, measured once for all that are asked for.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 
 use super::inputs::{Opened, Prepared};
 use super::{Global, progress};
 use crate::analysis::{
     CurveInput, DerivativeInput, Derivatives, Diagonals, Eigenpairs, Loss, Score, ScoreInput, SpectrumOptions,
-    SymmetricOperator, curve_scores, eigenpairs,
+    curve_scores, eigenpairs,
 };
 use crate::host::metric::ErrorMetric;
 use crate::hw::BitId;
 use crate::num::cast;
+
+/// Eigenpairs unless told.
+const EIGENPAIRS: usize = 6;
+
+/// Products allowed for each eigenpair, where there are many.
+const PRODUCTS_PER_PAIR: usize = 20;
 
 /// What derivatives are taken of.
 #[derive(Debug, Clone, Args)]
@@ -21,9 +27,9 @@ pub struct ScoreArguments {
     /// error; energy, which has derivatives, where that is emd]
     #[arg(long, value_name = "NAME")]
     loss: Option<Loss>,
-    /// Eigenpairs of the Hessian, those of largest magnitude
-    #[arg(long, value_name = "K", default_value = "6")]
-    pub eigenpairs: usize,
+    /// Eigenpairs of the Hessian, those of largest magnitude [default: 6, or as many as there are]
+    #[arg(long, value_name = "K")]
+    eigenpairs: Option<usize>,
 }
 
 /// What scores are made of.
@@ -69,14 +75,19 @@ impl ScoreArguments {
         })
     }
 
+    /// Number of eigenpairs.
+    fn eigenpairs(&self, opened: &Opened) -> usize {
+        self.eigenpairs.unwrap_or(EIGENPAIRS.min(opened.inventory.len()))
+    }
+
     /// The options that matter for what is needed, in canonical form.
-    pub fn canonical(&self, needs: Needs, metric: ErrorMetric) -> Vec<String> {
+    pub fn canonical(&self, needs: Needs, opened: &Opened, metric: ErrorMetric) -> Vec<String> {
         let mut options = Vec::new();
         if needs.derivatives {
             options.extend(["--loss".to_owned(), self.loss(metric).to_string()]);
         }
         if needs.eigenpairs {
-            options.extend(["--eigenpairs".to_owned(), self.eigenpairs.to_string()]);
+            options.extend(["--eigenpairs".to_owned(), self.eigenpairs(opened).to_string()]);
         }
         options
     }
@@ -102,8 +113,9 @@ impl ScoreArguments {
             bar
         };
         if needs.derivatives {
-            if needs.eigenpairs && self.eigenpairs > inventory.len() {
-                let (asked, dim) = (self.eigenpairs, inventory.len());
+            let pairs = self.eigenpairs(opened);
+            if needs.eigenpairs && pairs > inventory.len() {
+                let (asked, dim) = (pairs, inventory.len());
                 return Err(crate::analysis::SpectrumError::TooManyPairs { asked, dim }.into());
             }
             let bar = bar("derivatives");
@@ -120,15 +132,16 @@ impl ScoreArguments {
             let derivatives = derivatives.with_context(|| format!("design `{}`", opened.name()))?;
             if needs.eigenpairs {
                 let bar = progress::spinner("eigenpairs", global.quiet);
-                let options = SpectrumOptions { seed, ..SpectrumOptions::default() };
-                let pairs = eigenpairs(&derivatives, self.eigenpairs, &options);
+                let options = SpectrumOptions::default();
+                let max_products = options.max_products.max(PRODUCTS_PER_PAIR * pairs);
+                let pairs = eigenpairs(&derivatives, pairs, &SpectrumOptions { seed, max_products, ..options });
                 bar.finish_and_clear();
                 let pairs = pairs?;
-                if !pairs.converged && !global.quiet {
-                    eprintln!(
-                        "note: the eigenpairs have not converged after {} products of {}; their residuals are in the output",
-                        pairs.products,
-                        derivatives.dim()
+                if !pairs.converged {
+                    bail!(
+                        "the {} eigenpairs asked for have not converged after {} products; ask for fewer by --eigenpairs",
+                        pairs.values.len(),
+                        pairs.products
                     );
                 }
                 measured.eigenpairs = Some(pairs);
@@ -169,5 +182,25 @@ impl Measured<'_> {
             curves: self.curves.as_deref(),
         };
         scores.iter().map(|score| (score.name().to_owned(), input.values(*score))).collect()
+    }
+
+    /// Names of the scores that cannot tell one bit from another: their gradient is zero.
+    pub fn blind(&self, scores: &[Score]) -> Vec<&'static str> {
+        let is_flat =
+            self.derivatives.as_ref().is_some_and(|derivatives| derivatives.gradient().iter().all(|g| *g == 0.0));
+        let from_gradient = [Score::Gradient, Score::Taylor, Score::BitTaylor1];
+        scores.iter().filter(|score| is_flat && from_gradient.contains(score)).map(|score| score.name()).collect()
+    }
+
+    /// Says on standard error which scores are blind.
+    pub fn warn(&self, scores: &[Score], global: &Global) {
+        let blind = self.blind(scores);
+        if !blind.is_empty() && !global.quiet {
+            eprintln!(
+                "note: the gradient is zero everywhere, so {} rank{} bits in the order of the registers; choose another --loss",
+                blind.join(", "),
+                if blind.len() == 1 { "s" } else { "" }
+            );
+        }
     }
 }

@@ -78,7 +78,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let names: Vec<Score> = arguments.rankings.iter().filter_map(RankingName::score).collect();
     let needs = Needs::of(&names);
     let measured = arguments.scores.measure(needs, (&opened, &prepared), &sites.bits, arguments.seed, global)?;
+    measured.warn(&names, global);
     let mut scores = measured.values(&names, &opened, &sites.bits, arguments.seed).into_iter();
+    // What is known of every event is not needed any more.
+    drop(measured);
     let oracle = flip_all(&opened, &prepared, &sites.bits, global)?;
     let rises = oracle.error_rises();
     let rankings: Vec<BitRanking> = arguments
@@ -104,7 +107,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
 
     let mut provenance = opened.provenance("sweep", sites.options);
     provenance.command.extend(arguments.canonical());
-    provenance.command.extend(arguments.scores.canonical(needs, prepared.evaluator.metric()));
+    provenance.command.extend(arguments.scores.canonical(needs, &opened, prepared.evaluator.metric()));
     provenance.command.extend(areas.options.iter().chain(&scheduled.options).cloned());
     prepared.record(&mut provenance);
     provenance.seeds.push(("random ranking".to_owned(), arguments.seed));

@@ -223,6 +223,11 @@ impl Evaluator {
         self.metric
     }
 
+    /// Whether the error of an event is a sum over the outputs of the accelerator, each by itself.
+    pub fn is_additive(&self) -> bool {
+        self.metric == ErrorMetric::Deviation || (self.metric == ErrorMetric::Mse && self.decoder.is_none())
+    }
+
     /// The kind of events it takes.
     pub const fn kind(&self) -> &EventKind {
         &self.kind

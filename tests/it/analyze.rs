@@ -147,14 +147,13 @@ fn bad_requests_are_refused_by_name() {
     let header: Vec<String> = (0..48).map(|cell| format!("CALQ_{cell}")).collect();
     let none = folder.write("none.csv", format!("{}\n", header.join(",")));
     let scores = folder.path("scores.csv");
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["analyze", "econ_t_medium", "-q", "--generate", "5", "--oracle", &oracle], "is an oracle of another design"),
         (&["analyze", "econ_t_small", "-q", "--generate", "6", "--oracle", &oracle], "has the emd of 5 events"),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--oracle", &alone], "alone.csv.json"),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--eigenpairs", "1313"], "only 1312 parameters"),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--eigenpairs", "0"], "ask for at least 1"),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--loss", "cross-entropy"], "reconstructs the event"),
-        (&["analyze", "econ_t_small", "-q", "--generate", "5", "--probes", "1"], "at least 2"),
         (&["analyze", "econ_t_small", "-q", "--events", &none], "no events"),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--rankings", "msb"], "say how, too"),
         (&["analyze", "econ_t_small", "-q", "--quality", &scores], "say with what"),
@@ -175,9 +174,40 @@ fn bad_requests_are_refused_by_name() {
         (&["analyze", "econ_t_small", "--scores", &scores, "--rankings", "hesian"], "is neither oracle, a score"),
         (&["analyze", "econ_t_small", "--sample", "9", "--oracle", "run"], "cannot be used with"),
         (&["analyze", "econ_t_small", "--protect", "120%"], "is no part of all bits"),
+        (&["analyze", "econ_t_small", "--probes", "1"], "a whole number from 2"),
     ] {
         let error = fail(2, arguments);
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
     assert_eq!(folder.names(), ["alone.csv", "none.csv", "oracle.csv", "oracle.csv.json"]);
+
+    // What is read is not written, and what a file says it was made for counts.
+    let ranking = format!("{oracle}:error_rise");
+    for output in ["--scores", "--quality", "-o", "--flips"] {
+        let arguments = [
+            "analyze",
+            "econ_t_small",
+            "-q",
+            "--generate",
+            "5",
+            "--oracle",
+            "run",
+            "--rankings",
+            &ranking,
+            "--guided",
+            "msb",
+            output,
+            &oracle,
+        ];
+        let error = fail(1, &arguments);
+        assert!(error.contains("is one of the files read"), "{error}");
+    }
+    let sweep = |file: &str| fail(1, &["sweep", "econ_t_small", "-q", "--generate", "5", "--rankings", file]);
+    let copy = folder.write("copy.csv", fs::read(&oracle).unwrap());
+    let said = fs::read_to_string(format!("{oracle}.json")).unwrap();
+    let design = json(&format!("{oracle}.json"))["provenance"]["design"].as_str().unwrap().to_owned();
+    folder.write("copy.json", said.replace(&design, &"f".repeat(64)));
+    assert!(sweep(&format!("{copy}:error_rise")).contains("its scores are of another design"));
+    folder.write("copy.json", "{");
+    assert!(sweep(&format!("{copy}:error_rise")).contains("is no JSON"));
 }

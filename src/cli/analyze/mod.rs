@@ -13,17 +13,18 @@ use super::Global;
 use super::guided::{GuidedArguments, guided};
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::oracle::{SiteArguments, Sites, totals_file};
-use super::rankings::{self, RankingName};
+use super::rankings::{self, RankingName, ScoreFile};
 use super::scores::{Measured, Needs, ScoreArguments};
-use crate::analysis::{BitRanking, Score, hutchinson, stochastic_diagonal};
+use crate::analysis::{BitRanking, BitSample, Score, bit_strata, hutchinson, stochastic_diagonal};
 use crate::fault::Repeats;
+use crate::import::oracle::totals_files;
 use crate::report::analysis::{AnalysisReport, trace_groups};
 use crate::report::figures::is_figure_file;
 use crate::report::files::{self, ResultFolder};
 use crate::report::guided::GuidedReport;
 use crate::report::scores::ScoreTable;
 use crate::report::{Provenance, SiteTable};
-use quality::{Quality, Truth};
+use quality::{KnownRises, Quality};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -40,7 +41,7 @@ pub struct Arguments {
     #[arg(long)]
     diagonal_estimate: bool,
     /// Random probes for traces
-    #[arg(long, value_name = "N", default_value = "32")]
+    #[arg(long, value_name = "N", default_value = "32", value_parser = probes)]
     probes: usize,
     /// Seed of probes, start vectors, random scores and samples
     #[arg(long, default_value = "1")]
@@ -52,7 +53,8 @@ pub struct Arguments {
     /// bit-taylor2, bit-gauss-newton, bit-curve, or FILE or FILE:COLUMN as in `trivote sweep` [default: all scores]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = rankings::parse, help_heading = "Scores")]
     rankings: Option<Vec<RankingName>>,
-    /// Compare the rankings with this oracle: a file of `trivote oracle -o`, or `run` to flip all bits now
+    /// Compare the rankings with this oracle: a file of `trivote oracle -o` (which can be interrupted and resumed), or
+    /// `run` to flip all bits now
     #[arg(long, value_name = "FILE", help_heading = "Quality of rankings")]
     oracle: Option<PathBuf>,
     /// Compare the rankings by flipping N bits drawn at random, with intervals
@@ -85,27 +87,39 @@ pub struct Arguments {
     sites: SiteArguments,
 }
 
+/// Rankings that a figure has colors for, beside the oracle.
+const MOST_CURVES: usize = 11;
+
+/// A number of probes that has a standard error.
+fn probes(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|probes| *probes >= 2).ok_or_else(|| "a whole number from 2 is needed".to_owned())
+}
+
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let sites = arguments.sites.list(&opened, Repeats::Refuse)?;
     let prepared = prepare(&opened, &arguments.events)?;
     let asked = arguments.asked()?;
     let mut sources: Vec<(String, String)> = Vec::new();
-    let truth = Truth::read(arguments, &opened, &prepared, &sites, &mut sources)?;
-    arguments.check_outputs(&opened, &prepared, &sites)?;
+    let known = KnownRises::read(arguments, &opened, &prepared, &sites, &mut sources)?;
+    arguments.check_outputs(&opened, &prepared, &sites, &asked)?;
+    let sample = arguments.draw_sample(&opened, &sites)?;
     let folder = arguments.figures.as_deref().map(|path| ResultFolder::new(path, is_figure_file)).transpose()?;
 
     let scores: Vec<Score> = asked.iter().filter_map(RankingName::score).collect();
     let mut needs = Needs::of(&scores);
-    (needs.derivatives, needs.eigenpairs) = (true, true);
-    needs.diagonals |= arguments.diagonal;
+    if arguments.derives() {
+        (needs.derivatives, needs.eigenpairs) = (true, true);
+        needs.diagonals |= arguments.diagonal;
+    }
     let measured = arguments.measure.measure(needs, (&opened, &prepared), &sites.bits, arguments.seed, global)?;
+    measured.warn(&scores, global);
     let named = arguments.named_scores(&asked, &measured, (&opened, &sites), &mut sources)?;
     let rankings: Vec<BitRanking> = named.iter().map(|(name, values)| BitRanking::by_score(name, values)).collect();
 
     let mut provenance = opened.provenance("analyze", sites.options.clone());
     provenance.command.extend(arguments.canonical(&asked));
-    provenance.command.extend(arguments.measure.canonical(needs, prepared.evaluator.metric()));
+    provenance.command.extend(arguments.measure.canonical(needs, &opened, prepared.evaluator.metric()));
     prepared.record(&mut provenance);
     provenance.seeds.push(("analysis".to_owned(), arguments.seed));
     provenance.inputs.extend(sites.source.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
@@ -113,7 +127,11 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
 
     let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites.bits);
     let mut shown = Shown::default();
-    arguments.derivatives((&opened, &prepared), &measured, &provenance, &mut shown)?;
+    if arguments.derives() {
+        arguments.derivatives((&opened, &prepared), &measured, &provenance, &mut shown)?;
+    }
+    // What is known of every event is not needed any more.
+    drop(measured);
     if let Some(path) = &arguments.scores {
         let own: Vec<(String, Vec<f64>)> = named[..asked_for(arguments, &named)].to_vec();
         let scores = ScoreTable::new(&table, &own)?;
@@ -123,6 +141,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         shown.written(path, "a row per bit, a column per score");
     }
     let compared = &rankings[..asked_for(arguments, &named)];
+    let truth = quality::Source { known, sample };
     let quality = Quality::find(arguments, (&opened, &prepared), &sites.bits, truth, compared, global)?;
     if let Some(quality) = &quality {
         quality.show(arguments, &provenance, &mut shown)?;
@@ -196,6 +215,18 @@ impl Arguments {
         self.scores.is_some() || self.oracle.is_some() || self.sample.is_some() || self.figures.is_some()
     }
 
+    /// Whether derivatives are asked for by themselves: they are what is told when nothing else is.
+    fn derives(&self) -> bool {
+        let by_name = self.output.is_some() || self.diagonal || self.diagonal_estimate;
+        by_name || !(self.compares() || self.guided.is_some())
+    }
+
+    /// Draws the bits of a sampled comparison, where one is asked for.
+    fn draw_sample(&self, opened: &Opened, sites: &Sites) -> anyhow::Result<Option<BitSample>> {
+        let strata = || bit_strata(&opened.inventory, &sites.bits);
+        Ok(self.sample.map(|count| BitSample::draw(&strata(), count, self.seed)).transpose()?)
+    }
+
     /// The rankings to be looked at, then that of a guided campaign.
     fn asked(&self) -> anyhow::Result<Vec<RankingName>> {
         let all = || Score::ALL.map(RankingName::Score).to_vec();
@@ -207,6 +238,9 @@ impl Arguments {
         }
         if self.quality.is_some() && self.oracle.is_none() && self.sample.is_none() && self.figures.is_none() {
             bail!("--quality writes a comparison; say with what: --oracle FILE, --oracle run or --sample N");
+        }
+        if self.figures.is_some() && asked.len() > MOST_CURVES {
+            bail!("--figures draws {MOST_CURVES} rankings at most, and the oracle; {} are asked for", asked.len());
         }
         if self.figures.is_some() && self.sample.is_some() {
             bail!("--figures shows every bit, so a sample is not enough; leave --sample out, or use --oracle");
@@ -226,15 +260,25 @@ impl Arguments {
     }
 
     /// Checks, before the long work, that what is to be written can be.
-    fn check_outputs(&self, opened: &Opened, prepared: &Prepared, sites: &Sites) -> anyhow::Result<()> {
-        let own_files = opened.own_files();
+    fn check_outputs(
+        &self,
+        opened: &Opened,
+        prepared: &Prepared,
+        sites: &Sites,
+        asked: &[RankingName],
+    ) -> anyhow::Result<()> {
+        let mut own_files = opened.own_files();
+        let rankings = asked.iter().filter_map(RankingName::file).map(ScoreFile::path);
+        for path in rankings.chain(self.oracle.as_deref()) {
+            own_files.extend(totals_files(path).iter().map(|beside| beside.display().to_string()));
+            own_files.push(path.display().to_string());
+        }
         let outputs = [&self.output, &self.scores, &self.quality, &self.flips];
         let mut taken = std::collections::HashSet::new();
         for path in outputs.into_iter().flatten() {
             for path in [path.clone(), totals_file(path)] {
                 let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
-                let oracle = self.oracle.as_deref().and_then(std::path::Path::to_str);
-                files::check_writable(&path, inputs.chain(own_files.iter().map(String::as_str)).chain(oracle))?;
+                files::check_writable(&path, inputs.chain(own_files.iter().map(String::as_str)))?;
                 if !taken.insert(path.clone()) {
                     bail!("{}: would be written twice; give every output a name of its own", path.display());
                 }

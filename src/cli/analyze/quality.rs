@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Arguments, Shown};
 use crate::analysis::{
-    self, BitRanking, BitSample, QualityPlan, RECALL_SHARES, RankingQuality, SampledPlan, SampledQuality, bit_strata,
+    BitRanking, BitSample, QualityPlan, RECALL_SHARES, RankingQuality, SampledPlan, SampledQuality, Truth,
     sampled_quality,
 };
 use crate::cli::Global;
@@ -34,12 +34,12 @@ pub fn part(text: &str) -> Result<f64, String> {
 
 /// Error rises of all bits looked at.
 #[derive(Debug)]
-pub struct Truth {
+pub struct KnownRises {
     rises: Vec<f64>,
     golden_mean: f64,
 }
 
-impl Truth {
+impl KnownRises {
     /// The oracle read from a file, where one is named.
     ///
     /// # Errors
@@ -60,10 +60,18 @@ impl Truth {
     }
 }
 
+/// Where the true rises come from, as far as that is known before the long work.
+pub struct Source {
+    /// An oracle read from a file.
+    pub known: Option<KnownRises>,
+    /// The bits to be flipped, where a sample is asked for.
+    pub sample: Option<BitSample>,
+}
+
 /// How good rankings are.
 pub enum Quality<'a> {
     /// All rises are known.
-    Exact { prepared: &'a Prepared, truth: Truth, qualities: Vec<RankingQuality> },
+    Exact { prepared: &'a Prepared, truth: KnownRises, qualities: Vec<RankingQuality> },
     /// Those of a sample are.
     Sampled { prepared: &'a Prepared, golden_mean: f64, qualities: Vec<SampledQuality> },
 }
@@ -77,14 +85,13 @@ impl<'a> Quality<'a> {
         arguments: &Arguments,
         (opened, prepared): (&Opened, &'a Prepared),
         sites: &[BitId],
-        truth: Option<Truth>,
+        source: Source,
         rankings: &[BitRanking],
         global: &Global,
     ) -> anyhow::Result<Option<Self>> {
         let protected = numbers_of_bits(sites.len(), &arguments.protect);
         let plan = QualityPlan { recalls: &RECALL_SHARES, protected: &protected };
-        if let Some(count) = arguments.sample {
-            let sample = BitSample::draw(&bit_strata(&opened.inventory, sites), count, arguments.seed)?;
+        if let Some(sample) = source.sample {
             let drawn: Vec<BitId> = sample.positions().into_iter().map(|position| sites[position]).collect();
             let oracle = flip_all(opened, prepared, &drawn, global)?;
             let plan = SampledPlan { figures: plan, confidence: arguments.guide.confidence, seed: arguments.seed };
@@ -93,17 +100,18 @@ impl<'a> Quality<'a> {
             let qualities = qualities.collect::<Result<_, _>>()?;
             return Ok(Some(Self::Sampled { prepared, golden_mean: oracle.golden_mean(), qualities }));
         }
-        let truth = match truth {
-            Some(truth) => truth,
+        let truth = match source.known {
+            Some(known) => known,
             None if arguments.oracle.is_some() || arguments.figures.is_some() => {
                 let oracle = flip_all(opened, prepared, sites, global)?;
-                Truth { rises: oracle.error_rises(), golden_mean: oracle.golden_mean() }
+                KnownRises { rises: oracle.error_rises(), golden_mean: oracle.golden_mean() }
             }
             None => return Ok(None),
         };
-        let known = analysis::Truth::new(&truth.rises)?;
-        let qualities = rankings.iter().map(|ranking| known.quality(ranking, &plan)).collect::<Result<_, _>>()?;
-        drop(known);
+        let qualities = {
+            let truth = Truth::new(&truth.rises)?;
+            rankings.iter().map(|ranking| truth.quality(ranking, &plan)).collect::<Result<_, _>>()?
+        };
         Ok(Some(Self::Exact { prepared, truth, qualities }))
     }
 
@@ -116,7 +124,7 @@ impl<'a> Quality<'a> {
             Self::Exact { prepared, truth, qualities } => {
                 let report = QualityReport {
                     qualities,
-                    rise: analysis::Truth::new(&truth.rises)?.total(),
+                    rise: Truth::new(&truth.rises)?.total(),
                     metric: prepared.evaluator.metric().name(),
                     events: prepared.events.len(),
                     golden_mean: truth.golden_mean,
