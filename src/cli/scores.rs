@@ -134,7 +134,7 @@ impl ScoreArguments {
                 let bar = progress::spinner("eigenpairs", global.quiet);
                 let options = SpectrumOptions::default();
                 let max_products = options.max_products.max(PRODUCTS_PER_PAIR * pairs);
-                let pairs = eigenpairs(&derivatives, pairs, &SpectrumOptions { seed, max_products, ..options });
+                let pairs = eigenpairs(&derivatives, pairs, &SpectrumOptions { max_products, seed, ..options });
                 bar.finish_and_clear();
                 let pairs = pairs?;
                 if !pairs.converged {
