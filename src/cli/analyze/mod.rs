@@ -16,6 +16,7 @@ use super::oracle::{SiteArguments, Sites, totals_file};
 use super::rankings::{self, RankingName};
 use super::scores::{Measured, Needs, ScoreArguments};
 use crate::analysis::{BitRanking, Score, hutchinson, stochastic_diagonal};
+use crate::campaign::GuidedOrder;
 use crate::fault::Repeats;
 use crate::report::analysis::{AnalysisReport, trace_groups};
 use crate::report::figures::is_figure_file;
@@ -69,7 +70,7 @@ pub struct Arguments {
     /// sensitive bits; figures of other designs in it stay
     #[arg(long, value_name = "DIR", help_heading = "Quality of rankings")]
     figures: Option<PathBuf>,
-    /// Flip bits in the order of this ranking until little can be missing
+    /// Flip bits in the order of this ranking until little can be missing; alone, it leaves the derivatives out
     #[arg(long, value_name = "RANKING", value_parser = rankings::parse, help_heading = "Guided campaign")]
     guided: Option<RankingName>,
     /// The bits that a guided campaign flipped, as CSV; what is known goes beside it, to FILE.json
@@ -97,7 +98,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
 
     let scores: Vec<Score> = asked.iter().filter_map(RankingName::score).collect();
     let mut needs = Needs::of(&scores);
-    (needs.derivatives, needs.eigenpairs) = (true, true);
+    needs.derivatives |= arguments.tells_derivatives();
+    needs.eigenpairs |= arguments.tells_derivatives();
     needs.diagonals |= arguments.diagonal;
     let measured = arguments.measure.measure(needs, (&opened, &prepared), &sites.bits, arguments.seed, global)?;
     let named = arguments.named_scores(&asked, &measured, (&opened, &sites), &mut sources)?;
@@ -113,7 +115,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
 
     let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites.bits);
     let mut shown = Shown::default();
-    arguments.derivatives((&opened, &prepared), &measured, &provenance, &mut shown)?;
+    if arguments.tells_derivatives() {
+        arguments.derivatives((&opened, &prepared), &measured, &provenance, &mut shown)?;
+    }
     if let Some(path) = &arguments.scores {
         let own: Vec<(String, Vec<f64>)> = named[..asked_for(arguments, &named)].to_vec();
         let scores = ScoreTable::new(&table, &own)?;
@@ -133,7 +137,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     if let Some(name) = &arguments.guided {
         let ranking = &rankings[rankings.len() - 1];
         let plan = arguments.guide.plan(arguments.seed);
-        let run = guided((&opened, &prepared), &sites.bits, ranking, &plan, global)?;
+        let estimates =
+            name.score().filter(|score| score.estimates_rise()).map(|_| named[named.len() - 1].1.as_slice());
+        let order = GuidedOrder { order: ranking.order(), estimates };
+        let run = guided((&opened, &prepared), &sites.bits, &order, &plan, global)?;
         let report = GuidedReport {
             run: &run,
             plan: &plan,
@@ -194,6 +201,12 @@ impl Arguments {
     /// Whether rankings are looked at.
     fn compares(&self) -> bool {
         self.scores.is_some() || self.oracle.is_some() || self.sample.is_some() || self.figures.is_some()
+    }
+
+    /// Whether derivatives are told; they take a while, and where a guided campaign alone is asked for nobody wants them.
+    fn tells_derivatives(&self) -> bool {
+        let wanted = self.output.is_some() || self.diagonal || self.diagonal_estimate || self.compares();
+        wanted || self.guided.is_none()
     }
 
     /// The rankings to be looked at, then that of a guided campaign.
@@ -308,7 +321,7 @@ impl Arguments {
         provenance: &Provenance,
         shown: &mut Shown,
     ) -> anyhow::Result<()> {
-        let derivatives = measured.derivatives.as_ref().expect("always asked for");
+        let derivatives = measured.derivatives.as_ref().expect("measured where they are told");
         let groups: Vec<_> = trace_groups(&opened.inventory).into_iter().map(|(_, range)| range).collect();
         let traces = hutchinson(derivatives, &groups, self.probes, self.seed)?;
         let estimate =
@@ -320,7 +333,7 @@ impl Arguments {
             mean_loss: derivatives.loss(),
             parameters: derivatives.parameters(),
             gradient: derivatives.gradient(),
-            eigenpairs: measured.eigenpairs.as_ref().expect("always asked for"),
+            eigenpairs: measured.eigenpairs.as_ref().expect("measured where they are told"),
             traces: &traces,
             probes: self.probes,
             diagonals: measured.diagonals.as_ref().filter(|_| self.diagonal),
