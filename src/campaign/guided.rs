@@ -339,6 +339,10 @@ impl<'a> GuidedCampaign<'a> {
         } else {
             self.ask_drawn(LEAST_DRAWS);
         }
+        // Without any rise there are no caps to draw by.
+        if self.batch.is_empty() {
+            self.ask_in_order(self.part(ORDER_BATCH));
+        }
         self.batch.iter().map(|asked| asked.position).collect()
     }
 

@@ -150,7 +150,7 @@ fn a_good_order_saves_flips_and_a_bad_one_costs_them() {
     };
     let found = ORDERS.map(flips);
     let [best, noisy, size, chance, reversed] = found;
-    assert!(best < 1100 && best <= noisy && noisy < chance && size < chance && chance <= reversed, "{found:?}");
+    assert!(best < 1100 && best <= noisy && noisy < size && size < chance.min(reversed), "{found:?}");
 }
 
 #[test]
