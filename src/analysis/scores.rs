@@ -86,6 +86,11 @@ impl Score {
         }
     }
 
+    /// Whether its values estimate the rise of the error, in some unit: twice the value, twice the rise.
+    pub const fn estimates_rise(self) -> bool {
+        matches!(self, Self::BitTaylor2 | Self::BitGaussNewton | Self::BitCurve)
+    }
+
     /// Whether it needs the gradient.
     pub const fn needs_gradient(self) -> bool {
         !matches!(self, Self::Random | Self::Msb | Self::BitCurve)

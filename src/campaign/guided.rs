@@ -21,11 +21,20 @@ pub const CAP_FACTOR: f64 = 2.0;
 /// The largest cap of a group is at least this part of that of any other: a group that looked dull is not taken for dead.
 pub const LEAST_CAP: f64 = 0.125;
 
-/// A batch is this part of the bits, but no fewer than [`SMALLEST_BATCH`].
-const BATCHES: usize = 64;
-
 /// Fewest bits of a batch.
 const SMALLEST_BATCH: usize = 32;
+
+/// A batch is this part of the bits at least.
+const LEAST_BATCH: usize = 32;
+
+/// A batch takes this part of the bits in the order at most, but for a first one of which rises are expected.
+const ORDER_BATCH: usize = 16;
+
+/// A batch draws this part of the bits at most.
+const DRAWS_BATCH: usize = 16;
+
+/// So many times the draws that should be enough are drawn at once: another batch costs more than a few draws.
+const DRAWS_MARGIN: f64 = 1.25;
 
 /// Fewest bits drawn at random on which a stop may rest: of what one bit in a hundred does, these would show some with a
 /// probability of 95 %.
@@ -103,8 +112,11 @@ pub struct GuidedBits<'a> {
     pub order: &'a [usize],
     /// Group of each bit, from 0: bits whose flips do alike by size, such as those of an array.
     pub groups: &'a [usize],
-    /// Size of each bit's flip, from 1, to be compared within its group: the change of the register.
+    /// Size of each bit's flip, from 1, to be compared within its group.
     pub sizes: &'a [u32],
+    /// Rise expected of each bit, in any unit; none of a bit whose number is not above 0 or not finite. Nothing is proven by it: it tells how
+    /// far to go in the order before a first look.
+    pub expected: Option<&'a [f64]>,
 }
 
 /// Why a bit was flipped.
@@ -193,8 +205,8 @@ impl Guided {
         sum.value()
     }
 
-    /// Flips that a random order needs on average until no more than this share is missing, even if it is told when to
-    /// stop: any `k` of `N` bits hold `k / N` of the sum on average.
+    /// Flips of a random order until no more than this share is missing on average: any `k` of `N` bits hold `k / N` of
+    /// the sum on average.
     pub fn random_order_flips(&self, missing: MissingShare) -> usize {
         let flips = -cast::floor_i64(-(1.0 - missing.get()) * cast::f64_from_count(self.bits));
         usize::try_from(flips).unwrap_or(0)
@@ -313,14 +325,23 @@ impl<'a> GuidedCampaign<'a> {
     /// What is asked for depends on the rises told so far only, which is what the bound rests on.
     pub fn next_batch(&mut self) -> Vec<usize> {
         self.batch.clear();
-        let size = (self.bits.order.len() / BATCHES).max(SMALLEST_BATCH);
         if self.result.looks.is_empty() {
             self.ask_pilot();
-            self.ask_in_order(size);
+            self.ask_in_order(self.first_in_order());
+        } else if let Some(taint) = self.wager.recent_taint() {
+            let ordered = self.next_in_order(taint);
+            if ordered == 0 {
+                self.ask_drawn(self.draws_to_prove());
+            } else {
+                self.ask_in_order(ordered);
+                self.ask_drawn(ordered.div_ceil(DRAWN_EVERY));
+            }
         } else {
-            let drawn = if self.seems_found() { size } else { size / DRAWN_EVERY };
-            self.ask_in_order(size - drawn);
-            self.ask_drawn(drawn);
+            self.ask_drawn(LEAST_DRAWS);
+        }
+        // Without any rise there are no caps to draw by.
+        if self.batch.is_empty() {
+            self.ask_in_order(self.part(ORDER_BATCH));
         }
         self.batch.iter().map(|asked| asked.position).collect()
     }
@@ -392,10 +413,51 @@ impl<'a> GuidedCampaign<'a> {
         self.found.value() * share / (1.0 - share)
     }
 
-    /// Whether the last draws look as if so little is missing that it can be proven.
-    fn seems_found(&self) -> bool {
+    /// Bits to take in the order at first: as many as find enough, should the rises be as expected.
+    fn first_in_order(&self) -> usize {
+        let Some(expected) = self.bits.expected else { return self.part(ORDER_BATCH) };
+        let rise = |position: &usize| if expected[*position].is_finite() { expected[*position].max(0.0) } else { 0.0 };
+        let enough = self.bits.order.iter().map(rise).sum::<f64>() * (1.0 - ENOUGH_FOUND * self.plan.missing.get());
+        let mut found = 0.0;
+        let ordered = self.bits.order.iter().take_while(|position| {
+            let goes_on = found < enough;
+            found += rise(position);
+            goes_on
+        });
+        ordered.count().max(self.part(LEAST_BATCH))
+    }
+
+    /// Bits to take in the order next: none if the last draws, whose mean taint is given, look as if so little is missing
+    /// that it can be proven; otherwise until it would be, were the taint the same for all bits.
+    fn next_in_order(&self, taint: f64) -> usize {
+        let mut left: f64 = self.caps().iter().sum();
+        let enough = ENOUGH_FOUND * self.allowed();
+        if taint * left <= enough {
+            return 0;
+        }
+        let per_size: Vec<f64> = self.groups.iter().map(|group| self.cap_per_size(group)).collect();
+        let still_there = self.bits.order[self.next..].iter().filter(|position| !self.is_flipped[**position]);
+        let ordered = still_there.take_while(|position| {
+            let goes_on = taint * left > enough;
+            left -= per_size[self.bits.groups[**position]] * f64::from(self.bits.sizes[**position]);
+            goes_on
+        });
+        ordered.count().clamp(self.part(LEAST_BATCH), self.part(ORDER_BATCH))
+    }
+
+    /// A part of the bits, and no fewer than make a batch.
+    fn part(&self, part: usize) -> usize {
+        (self.bits.order.len() / part).max(SMALLEST_BATCH)
+    }
+
+    /// Draws that should prove that no more is missing than may be.
+    fn draws_to_prove(&self) -> usize {
         let cap_left: f64 = self.caps().iter().sum();
-        self.wager.recent_taint().is_some_and(|taint| taint * cap_left <= ENOUGH_FOUND * self.allowed())
+        let likely = DRAWS_MARGIN * self.wager.draws_to_refuse(self.found.value(), self.allowed(), cap_left);
+        let least = self.part(LEAST_BATCH).max(LEAST_DRAWS.saturating_sub(self.result.draws_counted));
+        let most = self.part(DRAWS_BATCH).max(least);
+        let bounded = likely.clamp(cast::f64_from_count(least), cast::f64_from_count(most));
+        usize::try_from(cast::floor_i64(bounded)).unwrap_or(most)
     }
 
     /// Sum of the caps of the bits left, by group.

@@ -25,7 +25,7 @@ pub use guided::{
     CAP_FACTOR, Guided, GuidedBits, GuidedCampaign, GuidedFlip, GuidedPlan, LEAST_CAP, LEAST_DRAWS, Look, MeasureRises,
     MissingShare, MissingShareError, PILOT_BITS, Reason, guided,
 };
-pub use guided_run::{FlipSizes, GuidedRun, run_guided};
+pub use guided_run::{FlipSizes, GuidedOrder, GuidedRun, LEAST_SIZE, run_guided};
 pub use infer::{ErrorSummary, Inference, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use mission::{

@@ -65,12 +65,28 @@ impl Wager {
         (self.weight > 0.0).then(|| self.taints / self.weight)
     }
 
+    /// About how many more draws refuse a total of `found` and `suspected`, if they are like the last ones: what the
+    /// logarithm of the capital still has to grow by, over what it grows by at a draw (to second order).
+    pub fn draws_to_refuse(&self, found: f64, suspected: f64, cap_left: f64) -> f64 {
+        let total = found + suspected;
+        let gain = |bet: &Bet| (1.0 + bet.stake * ((total - bet.found) / bet.cap_left - bet.taint)).max(0.0).ln();
+        let lacking = self.goal.ln() - self.bets.iter().map(gain).sum::<f64>();
+        let (edge, spread) = self.edge(suspected, cap_left);
+        let growth = if edge > 0.0 { edge * edge / (2.0 * (spread + edge * edge)) } else { 0.0 };
+        (lacking / growth).max(0.0)
+    }
+
+    /// How much the mean taint would exceed that of the last draws if `suspected` were left, and the variance of taints.
+    fn edge(&self, suspected: f64, cap_left: f64) -> (f64, f64) {
+        let mean = self.recent_taint().unwrap_or(0.0);
+        let spread = if self.weight > 0.0 { (self.squares / self.weight - mean * mean).max(0.0) } else { 0.0 };
+        (suspected / cap_left - mean, spread)
+    }
+
     /// Bets on a draw, with the stake that lets the capital grow fastest if the sum over the bits not known before is
     /// `suspected` (growth to second order, from what the last draws were like).
     pub fn bet(&mut self, bit: &DrawnBit, suspected: f64) {
-        let edge = suspected / bit.cap_left - self.recent_taint().unwrap_or(0.0);
-        let mean = self.recent_taint().unwrap_or(0.0);
-        let spread = if self.weight > 0.0 { (self.squares / self.weight - mean * mean).max(0.0) } else { 0.0 };
+        let (edge, spread) = self.edge(suspected, bit.cap_left);
         let stake = if edge > 0.0 { (edge / (spread + edge * edge)).min(LARGEST_STAKE) } else { 0.0 };
         let taint = bit.value / bit.cap;
         self.bets.push(Bet { found: bit.found, cap_left: bit.cap_left, taint, stake });
@@ -170,6 +186,27 @@ mod tests {
         assert!(failed <= 82, "{failed}");
         let middle: f64 = (0..20).map(|seed| bounds(&values, &mut Draws::new(seed, 3), 0.2)[199].1).sum::<f64>() / 20.0;
         assert!(middle < 40.0, "and are not idle: {middle}");
+    }
+
+    #[test]
+    fn draws_to_refuse_are_about_as_many_as_it_takes() {
+        // One in fifty is as bad as its cap; a total of twice as much is to be refused.
+        let mut draws = Draws::new(6, 0);
+        let mut wager = Wager::new(0.05);
+        let mut bet = |wager: &mut Wager| {
+            let value = f64::from(u8::from(draws.unit() < 0.02));
+            wager.bet(&DrawnBit { found: 0.0, cap_left: 1000.0, cap: 1.0, value }, 40.0);
+        };
+        assert_eq!(wager.draws_to_refuse(0.0, 0.0, 1000.0), f64::INFINITY, "nothing refuses what may be");
+        (0..100).for_each(|_| bet(&mut wager));
+        let told = wager.draws_to_refuse(0.0, 40.0, 1000.0);
+        let needed = (0..10_000).take_while(|_| {
+            bet(&mut wager);
+            !wager.refuses(40.0)
+        });
+        let needed = cast::f64_from_count(needed.count());
+        assert!(needed > 50.0 && (needed / 3.0..needed * 3.0).contains(&told), "{told} {needed}");
+        assert_eq!(wager.draws_to_refuse(0.0, 40.0, 1000.0), 0.0);
     }
 
     #[test]

@@ -5,15 +5,15 @@ use clap::Args;
 use super::Global;
 use super::checkpoint::BitBar;
 use super::inputs::{Opened, Prepared};
-use crate::analysis::BitRanking;
-use crate::campaign::{Confidence, GuidedPlan, GuidedRun, MissingShare, OracleInput, run_guided};
+use crate::campaign::{Confidence, GuidedOrder, GuidedPlan, GuidedRun, MissingShare, OracleInput, run_guided};
 use crate::hw::BitId;
 
 /// What a guided campaign is to promise.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Guided campaign")]
 pub struct GuidedArguments {
-    /// Stop when no more than this share of the summed error rise can be missing, such as 1% or 0.01
+    /// Stop when no more than this share of the summed error rise of the bits that raise it can be missing, such as 1%
+    /// or 0.01
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     missing: MissingShare,
     /// Confidence with which that is to hold, and of the intervals of a sample, such as 95% or 0.95
@@ -43,17 +43,17 @@ impl GuidedArguments {
     }
 }
 
-/// Flips `sites` in the order of `ranking` until enough is known, with a progress bar over all of them.
+/// Flips `sites` in an order until enough is known, with a progress bar over all of them.
 ///
 /// # Errors
 /// When an error is not finite.
 ///
 /// # Panics
-/// When `ranking` is not over these sites.
+/// When the order is not one of these sites.
 pub fn guided(
     (opened, prepared): (&Opened, &Prepared),
     sites: &[BitId],
-    ranking: &BitRanking,
+    order: &GuidedOrder<'_>,
     plan: &GuidedPlan,
     global: &Global,
 ) -> anyhow::Result<GuidedRun> {
@@ -65,7 +65,7 @@ pub fn guided(
         sites,
     };
     let bar = BitBar::new(&input, (0, input.pairs()), global);
-    let run = run_guided(&input, ranking.order(), plan, &|pairs| bar.add(pairs));
+    let run = run_guided(&input, order, plan, &|pairs| bar.add(pairs));
     bar.finish();
     Ok(run?)
 }

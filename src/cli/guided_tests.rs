@@ -77,7 +77,8 @@ fn a_campaign_finds_what_the_oracle_knows() {
     // The campaign measures the same, finds enough, and saves flips.
     let ranking = Ranking::by_score("noisy", &rises.iter().map(|rise| rise.max(0.0).sqrt()).collect::<Vec<_>>());
     let plan = command.guided.plan(1);
-    let run = guided((&opened, &prepared), &sites, &ranking, &plan, &command.global).unwrap();
+    let order = GuidedOrder { order: ranking.order(), estimates: None };
+    let run = guided((&opened, &prepared), &sites, &order, &plan, &command.global).unwrap();
     for (flip, outcome) in run.guided.flips.iter().zip(&run.outcomes) {
         assert_eq!((flip.rise, outcome), (rises[flip.position], &oracle.outcomes()[flip.position]));
     }
@@ -86,6 +87,10 @@ fn a_campaign_finds_what_the_oracle_knows() {
     assert!(!run.guided.is_complete() && last.share_bound().unwrap() <= 0.05);
     assert!(last.found >= 0.95 * total, "{last:?} {total}");
     assert!(run.guided.flips.len() < 6000, "{}", run.guided.flips.len());
+    // Told how large the rises are, it finds enough with fewer.
+    let order = GuidedOrder { order: ranking.order(), estimates: Some(&rises) };
+    let estimated = guided((&opened, &prepared), &sites, &order, &plan, &command.global).unwrap().guided;
+    assert!(estimated.last().found >= 0.95 * total && estimated.flips.len() < run.guided.flips.len() * 9 / 10);
     let report = GuidedReport { run: &run, plan: &plan, ranking: ranking.name(), sites: &table, metric, events };
     check_width(&report.table());
     assert!(report.table().contains("promise kept: at most"), "{}", report.table());

@@ -42,6 +42,7 @@ struct Summary<'a> {
     flips: Flips,
     saved_flips: usize,
     random_order_flips: usize,
+    saved_against_random_order: usize,
     rise_found: f64,
     rise_found_signed: f64,
     missing_bound: Option<f64>,
@@ -125,6 +126,7 @@ impl GuidedReport<'_> {
             },
             saved_flips: guided.bits - guided.flips.len(),
             random_order_flips: guided.random_order_flips(self.plan.missing),
+            saved_against_random_order: guided.random_order_flips(self.plan.missing).saturating_sub(guided.flips.len()),
             rise_found: last.found,
             rise_found_signed: guided.found_signed(),
             missing_bound: last.missing_bound,
@@ -142,6 +144,7 @@ impl GuidedReport<'_> {
     pub fn table(&self) -> String {
         let guided = &self.run.guided;
         let (flips, bits) = (guided.flips.len(), guided.bits);
+        let random = guided.random_order_flips(self.plan.missing);
         let share = |count: usize| percent(cast::f64_from_count(count) / cast::f64_from_count(bits), 1);
         let mut table = TextTable::new(&[
             ("flips", Side::Right),
@@ -164,7 +167,7 @@ impl GuidedReport<'_> {
              {} in the order, {} as a pilot, {} drawn at random\n\
              {} events, fault-free mean error ({}) {}\n\
              {}\n\
-             random order: {} flips on average to find as much, even if told when to stop\n\n\
+             random order: {} flips until it holds as much on average; {} saved against that\n\n\
              {table}\n\
              rise found: sum over the bits flipped that raise the error, each flipped alone\n\
              missing at most: bound on the same sum over the bits not flipped, good for all looks at once\n",
@@ -180,7 +183,8 @@ impl GuidedReport<'_> {
             self.metric,
             significant(self.golden_mean()),
             self.promise(),
-            grouped(guided.random_order_flips(self.plan.missing)),
+            grouped(random),
+            grouped(random.saturating_sub(flips)),
         )
     }
 

@@ -16,6 +16,7 @@ use super::oracle::{SiteArguments, Sites, totals_file};
 use super::rankings::{self, RankingName, ScoreFile};
 use super::scores::{Measured, Needs, ScoreArguments};
 use crate::analysis::{BitRanking, BitSample, Score, bit_strata, hutchinson, stochastic_diagonal};
+use crate::campaign::GuidedOrder;
 use crate::fault::Repeats;
 use crate::import::oracle::totals_files;
 use crate::report::analysis::{AnalysisReport, trace_groups};
@@ -71,7 +72,7 @@ pub struct Arguments {
     /// sensitive bits; figures of other designs in it stay
     #[arg(long, value_name = "DIR", help_heading = "Quality of rankings")]
     figures: Option<PathBuf>,
-    /// Flip bits in the order of this ranking until little can be missing
+    /// Flip bits in the order of this ranking until little can be missing; alone, it leaves the derivatives out
     #[arg(long, value_name = "RANKING", value_parser = rankings::parse, help_heading = "Guided campaign")]
     guided: Option<RankingName>,
     /// The bits that a guided campaign flipped, as CSV; what is known goes beside it, to FILE.json
@@ -152,7 +153,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     if let Some(name) = &arguments.guided {
         let ranking = &rankings[rankings.len() - 1];
         let plan = arguments.guide.plan(arguments.seed);
-        let run = guided((&opened, &prepared), &sites.bits, ranking, &plan, global)?;
+        let estimates =
+            name.score().filter(|score| score.estimates_rise()).map(|_| named[named.len() - 1].1.as_slice());
+        let order = GuidedOrder { order: ranking.order(), estimates };
+        let run = guided((&opened, &prepared), &sites.bits, &order, &plan, global)?;
         let report = GuidedReport {
             run: &run,
             plan: &plan,
@@ -352,7 +356,7 @@ impl Arguments {
         provenance: &Provenance,
         shown: &mut Shown,
     ) -> anyhow::Result<()> {
-        let derivatives = measured.derivatives.as_ref().expect("always asked for");
+        let derivatives = measured.derivatives.as_ref().expect("measured where they are told");
         let groups: Vec<_> = trace_groups(&opened.inventory).into_iter().map(|(_, range)| range).collect();
         let traces = hutchinson(derivatives, &groups, self.probes, self.seed)?;
         let estimate =
@@ -364,7 +368,7 @@ impl Arguments {
             mean_loss: derivatives.loss(),
             parameters: derivatives.parameters(),
             gradient: derivatives.gradient(),
-            eigenpairs: measured.eigenpairs.as_ref().expect("always asked for"),
+            eigenpairs: measured.eigenpairs.as_ref().expect("measured where they are told"),
             traces: &traces,
             probes: self.probes,
             diagonals: measured.diagonals.as_ref().filter(|_| self.diagonal),
