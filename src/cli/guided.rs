@@ -14,12 +14,20 @@ use crate::hw::BitId;
 pub struct GuidedArguments {
     /// Stop when no more than this share of the summed error rise of the bits that raise it can be missing, such as 1%
     /// or 0.01
-    #[arg(long, value_name = "SHARE", default_value = "1%")]
-    missing: MissingShare,
+    /// [default: 1%]
+    #[arg(long, value_name = "SHARE")]
+    pub missing: Option<MissingShare>,
     /// Confidence with which that is to hold, and of the intervals of a sample, such as 95% or 0.95
-    #[arg(long, value_name = "C", default_value = "95%", value_parser = confidence)]
-    pub confidence: Confidence,
+    /// [default: 95%]
+    #[arg(long, value_name = "C", value_parser = confidence)]
+    pub confidence: Option<Confidence>,
 }
+
+/// Share that may be missing unless told.
+const MISSING: f64 = 0.01;
+
+/// Confidence unless told.
+const CONFIDENCE: f64 = 0.95;
 
 fn confidence(text: &str) -> Result<Confidence, String> {
     let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
@@ -33,12 +41,19 @@ fn confidence(text: &str) -> Result<Confidence, String> {
 impl GuidedArguments {
     /// The plan asked for, with a seed of the bits drawn at random.
     pub fn plan(&self, seed: u64) -> GuidedPlan {
-        GuidedPlan { missing: self.missing, confidence: self.confidence, seed }
+        let missing = self.missing.unwrap_or_else(|| MissingShare::new(MISSING).expect("a share"));
+        GuidedPlan { missing, confidence: self.confidence(), seed }
+    }
+
+    /// The confidence asked for.
+    pub fn confidence(&self) -> Confidence {
+        self.confidence.unwrap_or_else(|| Confidence::new(CONFIDENCE).expect("a confidence"))
     }
 
     /// The options in canonical form.
     pub fn canonical(&self) -> Vec<String> {
-        let options = [("--missing", self.missing.to_string()), ("--confidence", self.confidence.to_string())];
+        let plan = self.plan(0);
+        let options = [("--missing", plan.missing.to_string()), ("--confidence", plan.confidence.to_string())];
         options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 }

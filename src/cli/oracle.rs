@@ -59,6 +59,11 @@ pub struct Sites {
 }
 
 impl SiteArguments {
+    /// Whether other bits than all kernel bits are asked for.
+    pub fn is_chosen(&self) -> bool {
+        self.sites.is_some() || self.include_bias
+    }
+
     /// Lists the bits.
     ///
     /// # Errors

@@ -42,6 +42,7 @@ pub struct ScoreFile {
 /// # Errors
 /// When it is none of these.
 pub fn parse(text: &str) -> Result<RankingName, String> {
+    let text = text.trim();
     if text == "oracle" {
         return Ok(RankingName::Oracle);
     }
@@ -50,8 +51,19 @@ pub fn parse(text: &str) -> Result<RankingName, String> {
     }
     ScoreFile::parse(text).map(RankingName::File).ok_or_else(|| {
         let names = Score::ALL.map(Score::name).join(", ");
-        format!("is neither oracle, a score ({names}), a file nor FILE:COLUMN")
+        format!("is neither oracle, a score ({names}) nor a file that exists, FILE or FILE:COLUMN")
     })
+}
+
+/// The names of rankings in results; columns of one name in different files are called `FILE.COLUMN`.
+pub fn labels(rankings: &[RankingName]) -> Vec<String> {
+    let names: Vec<String> = rankings.iter().map(RankingName::name).collect();
+    let is_alone = |name: &String| names.iter().filter(|other| *other == name).count() == 1;
+    let label = |(ranking, name): (&RankingName, &String)| match ranking {
+        RankingName::File(file) if !is_alone(name) => file.long_name(),
+        _ => name.clone(),
+    };
+    rankings.iter().zip(&names).map(label).collect()
 }
 
 impl RankingName {
@@ -99,6 +111,11 @@ impl ScoreFile {
             Some(stem) if self.column == DEFAULT_COLUMN => stem.to_string_lossy().into_owned(),
             _ => self.column.clone(),
         }
+    }
+
+    fn long_name(&self) -> String {
+        let stem = self.path.file_stem().map_or_else(|| self.text.clone(), |stem| stem.to_string_lossy().into_owned());
+        format!("{stem}.{}", self.column)
     }
 
     /// Its path.

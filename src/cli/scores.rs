@@ -197,9 +197,8 @@ impl Measured<'_> {
         let blind = self.blind(scores);
         if !blind.is_empty() && !global.quiet {
             eprintln!(
-                "note: the gradient is zero everywhere, so {} rank{} bits in the order of the registers; choose another --loss",
-                blind.join(", "),
-                if blind.len() == 1 { "s" } else { "" }
+                "note: the gradient is zero everywhere, so {} cannot tell one register from another; choose another --loss",
+                blind.join(", ")
             );
         }
     }

@@ -87,14 +87,15 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let rankings: Vec<BitRanking> = arguments
         .rankings
         .iter()
-        .map(|asked| {
+        .zip(rankings::labels(&arguments.rankings))
+        .map(|(asked, label)| {
             let values = match asked {
                 // Every bit costs the same, so the largest rise per area is the largest rise.
                 RankingName::Oracle => rises.clone(),
                 RankingName::Score(_) => scores.next().expect("every score asked for is measured").1,
                 RankingName::File(_) => files.next().expect("every file asked for is read"),
             };
-            BitRanking::by_score(&asked.name(), &values)
+            BitRanking::by_score(&label, &values)
         })
         .collect();
     let result = sweep(&SweepInput {
@@ -192,7 +193,7 @@ fn read_files(
 ) -> anyhow::Result<Vec<Vec<f64>>> {
     let mut taken = HashMap::new();
     let mut scores = Vec::new();
-    for asked in &arguments.rankings {
+    for (asked, label) in arguments.rankings.iter().zip(rankings::labels(&arguments.rankings)) {
         if let RankingName::File(file) = asked {
             let (values, source) = file.read(opened, sites)?;
             if !sources.contains(&source) {
@@ -202,7 +203,7 @@ fn read_files(
         }
         for budget in &arguments.budgets {
             let point = format!("ranking `{}` at budget {budget}", asked.text());
-            if let Some(other) = taken.insert(plan_file(&asked.name(), *budget).to_lowercase(), point.clone()) {
+            if let Some(other) = taken.insert(plan_file(&label, *budget).to_lowercase(), point.clone()) {
                 bail!(
                     "{other} and {point} would have plan files of one name; leave one out, or rename a score or its file"
                 );

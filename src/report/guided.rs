@@ -167,7 +167,7 @@ impl GuidedReport<'_> {
              {} in the order, {} as a pilot, {} drawn at random\n\
              {} events, fault-free mean error ({}) {}\n\
              {}\n\
-             random order: {} flips until it holds as much on average; {} saved against that\n\n\
+             random order: {} flips until no more than {} is missing on average; {} saved against that\n\n\
              {table}\n\
              rise found: sum over the bits flipped that raise the error, each flipped alone\n\
              missing at most: bound on the same sum over the bits not flipped, good for all looks at once\n",
@@ -184,6 +184,7 @@ impl GuidedReport<'_> {
             significant(self.golden_mean()),
             self.promise(),
             grouped(random),
+            percent(self.plan.missing.get(), 1),
             grouped(random.saturating_sub(flips)),
         )
     }
@@ -205,7 +206,7 @@ impl GuidedReport<'_> {
         format!(
             "promise kept: at most {} of the summed rise is missing, with confidence {}{assumed}",
             percent(last.share_bound().unwrap_or(f64::NAN), 2),
-            percent(self.plan.confidence.get(), 1),
+            percent(self.plan.confidence.get(), if self.plan.confidence.get() > 0.999 { 7 } else { 1 }),
         )
     }
 

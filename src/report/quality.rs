@@ -174,7 +174,7 @@ impl QualityReport<'_> {
     /// Tables for people.
     pub fn tables(&self) -> String {
         let mut columns = vec![
-            ("ranking".to_owned(), Side::Left),
+            ("ranking".to_owned(), Side::Name),
             ("area".to_owned(), Side::Right),
             ("gain".to_owned(), Side::Right),
             ("spearman".to_owned(), Side::Right),
@@ -248,7 +248,7 @@ impl SampledQualityReport<'_> {
     pub fn tables(&self) -> String {
         let interval = format!("{} interval", percent(self.confidence, 0));
         let mut table = TextTable::new(&[
-            ("ranking", Side::Left),
+            ("ranking", Side::Name),
             ("figure", Side::Left),
             ("estimate", Side::Right),
             (&interval, Side::Right),

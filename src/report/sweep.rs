@@ -164,7 +164,7 @@ impl SweepReport<'_> {
         let start = &self.sweep.unprotected;
         let unit = self.prices.unit.cost_name();
         let mut table = TextTable::new(&[
-            ("ranking", Side::Left),
+            ("ranking", Side::Name),
             ("budget", Side::Right),
             ("bits", Side::Right),
             (&format!("area +{unit}"), Side::Right),

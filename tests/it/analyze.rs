@@ -90,6 +90,15 @@ fn scores_rank_as_they_should_and_a_sweep_takes_them_back() {
         };
         assert_eq!(sweep(&by_file), sweep("bit-curve,hessian,msb"));
     }
+    // Columns of one name in two files, here by another loss, are told apart.
+    let other = folder.path("telescope.csv");
+    let telescope = run(&with(&["--loss", "telescope", "--rankings", "hessian", "--scores", &other]));
+    assert!(telescope.contains("1 ranking of 10,240 bits on 60 events; derivatives are of the mean telescope loss"));
+    let both = format!("{}:hessian,{other}:hessian,hessian", folder.path("scores.csv"));
+    run(&with(&["--oracle", &oracle, "--rankings", &both, "--quality", &quality]));
+    let compared = json(&format!("{quality}.json"));
+    assert_eq!(figure(&compared, "scores.hessian", "area"), figure(&compared, "hessian", "area"));
+    assert_ne!(figure(&compared, "telescope.hessian", "area"), figure(&compared, "hessian", "area"));
     // Rankings of files are compared like any other.
     let file = format!("{}:bit-curve", folder.path("scores.csv"));
     let text = run(&with(&["--oracle", &oracle, "--rankings", &file, "--json"]));
@@ -147,7 +156,7 @@ fn bad_requests_are_refused_by_name() {
     let header: Vec<String> = (0..48).map(|cell| format!("CALQ_{cell}")).collect();
     let none = folder.write("none.csv", format!("{}\n", header.join(",")));
     let scores = folder.path("scores.csv");
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["analyze", "econ_t_medium", "-q", "--generate", "5", "--oracle", &oracle], "is an oracle of another design"),
         (&["analyze", "econ_t_small", "-q", "--generate", "6", "--oracle", &oracle], "has the emd of 5 events"),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--oracle", &alone], "alone.csv.json"),
@@ -163,6 +172,10 @@ fn bad_requests_are_refused_by_name() {
         ),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--sample", "3"], "a sample of 3 bits is too small"),
         (&["analyze", "econ_t_small", "-q", "-o", &scores, "--scores", &scores], "would be written twice"),
+        (&["analyze", "econ_t_small", "-q", "--missing", "5%"], "say which order guides it"),
+        (&["analyze", "econ_t_small", "-q", "--confidence", "90%"], "is that of --guided or --sample"),
+        (&["analyze", "econ_t_small", "-q", "--protect", "5%"], "is part of a comparison"),
+        (&["analyze", "econ_t_small", "-q", "--include-bias"], "derivatives are of all registers"),
         (&["analyze", "econ_t_small", "-q", "--guided", "oracle"], "the oracle is what rankings are compared with"),
     ];
     for (arguments, expected) in cases {

@@ -24,7 +24,7 @@ use crate::report::figures::is_figure_file;
 use crate::report::files::{self, ResultFolder};
 use crate::report::guided::GuidedReport;
 use crate::report::scores::ScoreTable;
-use crate::report::{Provenance, SiteTable};
+use crate::report::{Provenance, SiteTable, grouped};
 use quality::{KnownRises, Quality};
 
 #[derive(Debug, Args)]
@@ -61,10 +61,10 @@ pub struct Arguments {
     /// Compare the rankings by flipping N bits drawn at random, with intervals
     #[arg(long, value_name = "N", conflicts_with = "oracle", help_heading = "Quality of rankings")]
     sample: Option<usize>,
-    /// Parts of the bits to protect at which the share of the rise that is gone is told
+    /// Parts of the bits to protect at which the share of the rise that is gone is told [default: 5%,10%,20%]
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "5%,10%,20%", value_parser = quality::part,
           help_heading = "Quality of rankings")]
-    protect: Vec<f64>,
+    protect: Option<Vec<f64>>,
     /// Figures of the comparison to write, as CSV; the same as JSON goes beside it, to FILE.json
     #[arg(long, value_name = "FILE", help_heading = "Quality of rankings")]
     quality: Option<PathBuf>,
@@ -87,6 +87,9 @@ pub struct Arguments {
     #[command(flatten)]
     sites: SiteArguments,
 }
+
+/// Parts of the bits protected unless told.
+const PROTECTED: [f64; 3] = [0.05, 0.1, 0.2];
 
 /// Rankings that a figure has colors for, beside the oracle.
 const MOST_CURVES: usize = 11;
@@ -133,12 +136,24 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     // What is known of every event is not needed any more.
     drop(measured);
+    if arguments.compares() {
+        let losses = if needs.derivatives {
+            format!("; derivatives are of the mean {} loss", arguments.measure.loss(prepared.evaluator.metric()))
+        } else {
+            String::new()
+        };
+        let (bits, events) = (grouped(sites.bits.len()), grouped(prepared.events.len()));
+        let count = asked_for(arguments, &named);
+        let rankings = if count == 1 { "ranking" } else { "rankings" };
+        shown.line(&format!("{count} {rankings} of {bits} bits on {events} events{losses}"));
+    }
     if let Some(path) = &arguments.scores {
         let own: Vec<(String, Vec<f64>)> = named[..asked_for(arguments, &named)].to_vec();
         let scores = ScoreTable::new(&table, &own)?;
         let rows = scores.to_bytes(path, &provenance)?;
         files::write_file(&totals_file(path), scores.json(&provenance).as_bytes())?;
         files::write_file(path, &rows)?;
+        shown.json.insert("scores".to_owned(), serde_json::from_str(&scores.json(&provenance))?);
         shown.written(path, "a row per bit, a column per score");
     }
     let compared = &rankings[..asked_for(arguments, &named)];
@@ -203,6 +218,13 @@ impl Shown {
         Ok(())
     }
 
+    fn line(&mut self, line: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        writeln!(self.text, "{line}").expect("a string takes any text");
+    }
+
     fn figures(&mut self, names: &[String]) {
         writeln!(self.text, "\nfigures written: {}", names.join(", ")).expect("a string takes any text");
     }
@@ -214,6 +236,11 @@ impl Shown {
 }
 
 impl Arguments {
+    /// Parts of the bits that are protected to see what that removes.
+    fn protected_parts(&self) -> &[f64] {
+        self.protect.as_deref().unwrap_or(&PROTECTED)
+    }
+
     /// Whether rankings are looked at.
     fn compares(&self) -> bool {
         self.scores.is_some() || self.oracle.is_some() || self.sample.is_some() || self.figures.is_some()
@@ -243,15 +270,17 @@ impl Arguments {
         if self.quality.is_some() && self.oracle.is_none() && self.sample.is_none() && self.figures.is_none() {
             bail!("--quality writes a comparison; say with what: --oracle FILE, --oracle run or --sample N");
         }
+        self.refuse_what_would_be_ignored()?;
         if self.figures.is_some() && asked.len() > MOST_CURVES {
             bail!("--figures draws {MOST_CURVES} rankings at most, and the oracle; {} are asked for", asked.len());
         }
         if self.figures.is_some() && self.sample.is_some() {
             bail!("--figures shows every bit, so a sample is not enough; leave --sample out, or use --oracle");
         }
-        let mut names = std::collections::HashSet::new();
-        if let Some(twice) = asked.iter().find(|name| !names.insert(name.name())) {
-            bail!("two rankings are called `{}`; leave one out, or rename a file", twice.name());
+        let mut labels = rankings::labels(&asked);
+        labels.sort();
+        if let Some(twice) = labels.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!("two rankings are called `{}`; leave one out, or rename a file", twice[0]);
         }
         if self.scores.is_some() && asked.iter().any(|name| matches!(name, RankingName::Oracle)) {
             bail!("--scores writes scores, and the oracle is none; `trivote oracle -o FILE` writes its rises");
@@ -261,6 +290,26 @@ impl Arguments {
         }
         asked.extend(self.guided.clone());
         Ok(asked)
+    }
+
+    /// Refuses options that would change nothing.
+    fn refuse_what_would_be_ignored(&self) -> anyhow::Result<()> {
+        let measures = self.oracle.is_some() || self.sample.is_some() || self.figures.is_some();
+        if self.guide.missing.is_some() && self.guided.is_none() {
+            bail!("--missing is the promise of a guided campaign; say which order guides it by --guided RANKING");
+        }
+        if self.guide.confidence.is_some() && self.guided.is_none() && self.sample.is_none() {
+            bail!("--confidence is that of --guided or --sample; ask for one of them");
+        }
+        if self.protect.is_some() && !measures {
+            bail!("--protect is part of a comparison; say with what: --oracle FILE, --oracle run or --sample N");
+        }
+        if self.sites.is_chosen() && !self.compares() && self.guided.is_none() {
+            bail!(
+                "derivatives are of all registers; --sites and --include-bias choose the bits of --scores, --oracle, --sample, --figures or --guided"
+            );
+        }
+        Ok(())
     }
 
     /// Checks, before the long work, that what is to be written can be.
@@ -309,10 +358,10 @@ impl Arguments {
             options.extend(["--sample".to_owned(), sample.to_string()]);
         }
         if self.sample.is_some() && self.guided.is_none() {
-            options.extend(["--confidence".to_owned(), self.guide.confidence.to_string()]);
+            options.extend(["--confidence".to_owned(), self.guide.confidence().to_string()]);
         }
         if self.oracle.is_some() || self.sample.is_some() || self.figures.is_some() {
-            let parts: Vec<String> = self.protect.iter().map(ToString::to_string).collect();
+            let parts: Vec<String> = self.protected_parts().iter().map(ToString::to_string).collect();
             options.extend(["--protect".to_owned(), parts.join(",")]);
         }
         if let Some(name) = &self.guided {
@@ -331,7 +380,7 @@ impl Arguments {
         sources: &mut Vec<(String, String)>,
     ) -> anyhow::Result<Vec<(String, Vec<f64>)>> {
         let mut named = Vec::new();
-        for name in asked {
+        for (name, label) in asked.iter().zip(rankings::labels(asked)) {
             named.push(match name {
                 RankingName::Oracle => unreachable!("refused before"),
                 RankingName::Score(score) => measured.values(&[*score], opened, &sites.bits, self.seed).swap_remove(0),
@@ -341,7 +390,7 @@ impl Arguments {
                     if !sources.contains(&source) {
                         sources.push(source);
                     }
-                    (name.name(), values)
+                    (label, values)
                 }
             });
         }

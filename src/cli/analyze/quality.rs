@@ -89,12 +89,12 @@ impl<'a> Quality<'a> {
         rankings: &[BitRanking],
         global: &Global,
     ) -> anyhow::Result<Option<Self>> {
-        let protected = numbers_of_bits(sites.len(), &arguments.protect);
+        let protected = numbers_of_bits(sites.len(), arguments.protected_parts());
         let plan = QualityPlan { recalls: &RECALL_SHARES, protected: &protected };
         if let Some(sample) = source.sample {
             let drawn: Vec<BitId> = sample.positions().into_iter().map(|position| sites[position]).collect();
             let oracle = flip_all(opened, prepared, &drawn, global)?;
-            let plan = SampledPlan { figures: plan, confidence: arguments.guide.confidence, seed: arguments.seed };
+            let plan = SampledPlan { figures: plan, confidence: arguments.guide.confidence(), seed: arguments.seed };
             let rises = oracle.error_rises();
             let qualities = rankings.iter().map(|ranking| sampled_quality(ranking, &sample, &rises, &plan));
             let qualities = qualities.collect::<Result<_, _>>()?;
@@ -134,7 +134,7 @@ impl<'a> Quality<'a> {
             Self::Sampled { prepared, golden_mean, qualities } => {
                 let report = SampledQualityReport {
                     qualities,
-                    confidence: arguments.guide.confidence.get(),
+                    confidence: arguments.guide.confidence().get(),
                     metric: prepared.evaluator.metric().name(),
                     events: prepared.events.len(),
                     golden_mean: *golden_mean,

@@ -140,7 +140,9 @@ fn check(input: &FigureInput) -> Result<(), FigureError> {
 
 /// A design's name without signs that file names should not have.
 fn file_name(design: &str) -> String {
-    design.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+    let name: String = design.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    // Neither hidden nor taken for an option.
+    if name.starts_with(|c: char| c.is_alphanumeric()) { name } else { format!("design_{name}") }
 }
 
 impl FigureInput<'_> {
