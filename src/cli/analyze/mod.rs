@@ -62,7 +62,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "oracle", help_heading = "Quality of rankings")]
     sample: Option<usize>,
     /// Parts of the bits to protect at which the share of the rise that is gone is told [default: 5%,10%,20%]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "5%,10%,20%", value_parser = quality::part,
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = quality::part,
           help_heading = "Quality of rankings")]
     protect: Option<Vec<f64>>,
     /// Figures of the comparison to write, as CSV; the same as JSON goes beside it, to FILE.json
