@@ -277,10 +277,9 @@ impl Arguments {
         if self.figures.is_some() && self.sample.is_some() {
             bail!("--figures shows every bit, so a sample is not enough; leave --sample out, or use --oracle");
         }
-        let mut labels = rankings::labels(&asked);
-        labels.sort();
-        if let Some(twice) = labels.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("two rankings are called `{}`; leave one out, or rename a file", twice[0]);
+        let mut labels = std::collections::HashSet::new();
+        if let Some(twice) = rankings::labels(&asked).into_iter().find(|label| !labels.insert(label.clone())) {
+            bail!("two rankings are called `{twice}`; leave one out, or rename a file");
         }
         if self.scores.is_some() && asked.iter().any(|name| matches!(name, RankingName::Oracle)) {
             bail!("--scores writes scores, and the oracle is none; `trivote oracle -o FILE` writes its rises");
