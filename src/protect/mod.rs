@@ -2,6 +2,7 @@
 
 mod budget;
 mod plan;
+pub mod planner;
 mod sweep;
 
 pub use budget::{Budget, BudgetError, Prices};

@@ -128,6 +128,14 @@ impl ProtectionPlan {
         plan
     }
 
+    /// Protects a bit in this way, whatever it had before.
+    ///
+    /// # Panics
+    /// When the bit is not of the design.
+    pub fn set(&mut self, bit: BitId, protection: Protection) {
+        self.bits[bit.index()] = protection;
+    }
+
     /// Protection of one bit.
     pub fn of(&self, bit: BitId) -> Protection {
         self.bits[bit.index()]
