@@ -21,7 +21,7 @@ pub use derivatives::{DerivativeError, DerivativeInput, Derivatives, Diagonals};
 pub use head::LossError;
 pub use objective::{Loss, UnknownLoss};
 pub use operator::SymmetricOperator;
-pub use quality::{CurvePoint, QualityError, QualityPlan, RECALL_SHARES, RankingQuality, Recall, Removal, Truth};
+pub use quality::{QualityError, QualityPlan, RECALL_SHARES, RankingQuality, Recall, Removal, Truth};
 pub use ranking::BitRanking;
 pub use sampled::{
     BitSample, Estimated, EstimatedAt, SampledError, SampledPlan, SampledQuality, bit_strata, sampled_quality,

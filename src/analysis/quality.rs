@@ -89,15 +89,6 @@ pub struct Removal {
     pub of_oracle: Option<f64>,
 }
 
-/// A point of a cumulative curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    /// Bits from the beginning of the order.
-    pub bits: usize,
-    /// Sum of their rises.
-    pub rise: f64,
-}
-
 /// How near a ranking comes to the oracle's.
 ///
 /// Of `N` bits let `C(k)` be the sum of the rises of the first `k` in the order of the ranking, for `k` from 1 to `N`
@@ -205,26 +196,6 @@ impl<'a> Truth<'a> {
             recalls: plan.recalls.iter().filter(|_| bits > 0).map(|share| self.recall(order, *share)).collect(),
             removals: self.removals(order, plan.protected)?,
         })
-    }
-
-    /// The cumulative curve of `ranking`: `C(k)` at no more than `points` places spread evenly, from `k` = 0 to all bits.
-    ///
-    /// # Errors
-    /// When the ranking is of other bits.
-    pub fn curve(&self, ranking: &BitRanking, points: usize) -> Result<Vec<CurvePoint>, QualityError> {
-        let order = self.checked(ranking)?;
-        let bits = order.len();
-        // Both ends are kept, so two points are the fewest.
-        let steps = points.max(2).min(bits + 1) - 1;
-        let mut curve = vec![CurvePoint { bits: 0, rise: 0.0 }];
-        let mut sum = ExactSum::default();
-        for step in 1..=steps {
-            // Products of lengths below 2^32 fit 64 bits.
-            let (from, to) = (curve[step - 1].bits, bits * step / steps);
-            sum += order[from..to].iter().map(|position| exact(self.rises[*position])).sum();
-            curve.push(CurvePoint { bits: to, rise: sum.value() });
-        }
-        Ok(curve)
     }
 
     fn checked<'r>(&self, ranking: &'r BitRanking) -> Result<&'r [usize], QualityError> {

@@ -15,7 +15,7 @@ use crate::fault::{Biases, all_sites};
 use crate::report::SiteTable;
 use crate::report::guided::GuidedReport;
 use crate::report::oracle::OracleReport;
-use crate::report::quality::{QualityReport, SampledQualityReport, curves_csv, numbers_of_bits};
+use crate::report::quality::{QualityReport, SampledQualityReport, numbers_of_bits};
 
 #[derive(Parser)]
 struct Command {
@@ -113,8 +113,6 @@ fn a_campaign_finds_what_the_oracle_knows() {
     assert_eq!(report.csv().lines().count(), 1 + 2 * (5 + 4 + 2 * 3));
     let json: serde_json::Value = serde_json::from_str(&report.json(&provenance)).unwrap();
     assert_eq!(json["rankings"][0]["figures"][1]["value"], exact[0].area.unwrap());
-    let curve = truth.curve(&rankings[0], 11).unwrap();
-    assert_eq!(curves_csv(&[("noisy", &curve)]).lines().last().unwrap(), format!("noisy,10240,{},1", truth.total()));
 
     let sample = BitSample::draw(&bit_strata(&opened.inventory, &sites), 1000, 1).unwrap();
     let sampled: Vec<BitId> = sample.positions().iter().map(|position| sites[*position]).collect();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::oracle::quoted;
 use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
-use crate::analysis::{CurvePoint, Estimated, RankingQuality, SampledQuality};
+use crate::analysis::{Estimated, RankingQuality, SampledQuality};
 use crate::num::cast;
 
 /// Header of both CSV forms.
@@ -294,22 +294,6 @@ fn shown(figure: &Figure, all: usize) -> (String, fn(f64) -> String) {
 fn table_of(columns: &[(String, Side)]) -> TextTable {
     let columns: Vec<(&str, Side)> = columns.iter().map(|(name, side)| (name.as_str(), *side)).collect();
     TextTable::new(&columns)
-}
-
-/// Cumulative curves of rankings over the same bits, a row per point: `ranking,bits,rise,share_of_rise`.
-///
-/// `share_of_rise` is that of the summed rise of all bits, and empty where that is 0.
-pub fn curves_csv(curves: &[(&str, &[CurvePoint])]) -> String {
-    let mut text = String::from("ranking,bits,rise,share_of_rise\n");
-    for (ranking, curve) in curves {
-        let total = curve.last().map_or(0.0, |point| point.rise);
-        for point in *curve {
-            let share = if total == 0.0 { String::new() } else { (point.rise / total).to_string() };
-            writeln!(text, "{},{},{},{share}", quoted(ranking), point.bits, point.rise)
-                .expect("a string takes any text");
-        }
-    }
-    text
 }
 
 /// Numbers of bits at which removal is told, from parts of all bits: each once, in rising order.
