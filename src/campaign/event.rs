@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::host::evaluator::EventInput;
-use crate::net::{FingerprintBuilder, Network};
+use crate::net::{Fingerprint, FingerprintBuilder, Network};
 use crate::num::NotFinite;
 
 /// One event as the campaigns need it.
@@ -68,6 +68,13 @@ impl Event {
             EventInput::Tensor(values) => hash.floats(values.iter().copied().map(f64::from)),
         }
     }
+}
+
+/// What tells lists of events apart: their values, in their order.
+pub fn events_fingerprint(events: &[Event]) -> Fingerprint {
+    let mut hash = FingerprintBuilder::new("events");
+    events.iter().for_each(|event| event.add_to(&mut hash));
+    hash.finish()
 }
 
 /// An event, and how many of a list are like it.

@@ -20,7 +20,7 @@ mod trials;
 mod wager;
 mod workspace;
 
-pub use event::{DistinctEvent, Event, InputError, distinct_events};
+pub use event::{DistinctEvent, Event, InputError, distinct_events, events_fingerprint};
 pub use guided::{
     CAP_FACTOR, Guided, GuidedBits, GuidedCampaign, GuidedFlip, GuidedPlan, LEAST_CAP, LEAST_DRAWS, Look, MeasureRises,
     MissingShare, MissingShareError, PILOT_BITS, Reason, guided,

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Global, shipped};
-use crate::campaign::Event;
+use crate::campaign::{Event, events_fingerprint};
 use crate::host::evaluator::{Evaluator, EventInput, EventKind};
 use crate::host::generator::{Generator, Population};
 use crate::host::geometry::Charges;
@@ -119,7 +119,7 @@ impl Opened {
     pub fn provenance(&self, verb: &str, options: Vec<String>) -> Provenance {
         let mut command = vec!["trivote".to_owned(), verb.to_owned(), self.named.clone()];
         command.extend(options);
-        let mut provenance = Provenance::new(command, self.design.accelerator.fingerprint().to_string());
+        let mut provenance = Provenance::new(command, self.name(), self.design.accelerator.fingerprint().to_string());
         provenance.inputs.extend(self.design.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
         provenance
     }
@@ -145,6 +145,7 @@ impl Prepared {
         provenance.command.extend(self.options.iter().cloned());
         provenance.seeds.extend(self.seeds.iter().cloned());
         provenance.inputs.extend(self.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
+        provenance.events = Some(events_fingerprint(&self.events).to_string());
     }
 }
 

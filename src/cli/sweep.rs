@@ -20,10 +20,10 @@ use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
 use crate::net::Fingerprint;
 use crate::protect::{Budget, Candidates, ProtectionPlan, SweepInput, sweep};
-use crate::report::SiteTable;
 use crate::report::files::ResultFolder;
 use crate::report::oracle::OracleReport;
 use crate::report::sweep::{SweepReport, is_sweep_file, plan_file};
+use crate::report::{DesignFacts, SiteTable};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -115,7 +115,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     provenance.inputs.extend(sources.into_iter().chain(sites.source).map(|(name, hash)| (name, hash.to_string())));
     provenance.inputs.extend(areas.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
     let protection = arguments.style.to_string();
+    let facts = DesignFacts::new(opened.name(), &opened.design.accelerator, &opened.inventory, &scheduled.schedule);
     let report = SweepReport {
+        design: &facts,
         sweep: &result,
         prices: &prices,
         protection: &protection,

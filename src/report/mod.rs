@@ -4,6 +4,8 @@
 pub mod analysis;
 pub mod area;
 mod bit_table;
+pub mod compare;
+mod design_facts;
 mod edge_times;
 mod error;
 mod fault_list;
@@ -27,6 +29,7 @@ mod table;
 pub mod trace;
 pub mod waves;
 
+pub use design_facts::DesignFacts;
 pub use edge_times::{EdgeTimes, TimesError};
 pub use error::ReportError;
 pub use fault_list::fault_list_csv;

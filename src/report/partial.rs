@@ -295,7 +295,7 @@ mod tests {
                 metric: "mse".to_owned(),
                 events: 6,
                 arrays: arrays.clone(),
-                provenance: Provenance::new(vec!["oracle".to_owned()], "design".to_owned()),
+                provenance: Provenance::new(vec!["oracle".to_owned()], "name", "design".to_owned()),
             },
             sites: SiteTable { arrays, sites: vec![row(0, 7), row(1, 0)] },
             tally: Tally::of_parts(3, rise(&[0.3, 0.25, 7.0]), outcomes),

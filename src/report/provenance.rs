@@ -11,8 +11,12 @@ pub struct Provenance {
     pub trivote: String,
     /// The command, without what cannot change the result (threads, output, progress).
     pub command: Vec<String>,
+    /// Name of the design.
+    pub design_name: String,
     /// Fingerprint of the accelerator's registers and arithmetic.
     pub design: String,
+    /// Fingerprint of the values of all events, in their order; none where there are no events.
+    pub events: Option<String>,
     /// Seeds used, by purpose.
     pub seeds: Vec<(String, u64)>,
     /// SHA-256 of every file read, by name.
@@ -21,7 +25,15 @@ pub struct Provenance {
 
 impl Provenance {
     /// Provenance of a command by this version.
-    pub fn new(command: Vec<String>, design: String) -> Self {
-        Self { trivote: env!("CARGO_PKG_VERSION").to_owned(), command, design, seeds: Vec::new(), inputs: Vec::new() }
+    pub fn new(command: Vec<String>, design_name: &str, design: String) -> Self {
+        Self {
+            trivote: env!("CARGO_PKG_VERSION").to_owned(),
+            command,
+            design_name: design_name.to_owned(),
+            design,
+            events: None,
+            seeds: Vec::new(),
+            inputs: Vec::new(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
+use super::{DesignFacts, Provenance, Side, TextTable, fixed, grouped, percent, significant};
 use crate::campaign::{BINS, Bound, Confidence, Estimate, Interval, Judged, MissionOutcome, MissionSummary, Quantity};
 use crate::num::cast;
 
@@ -80,6 +80,8 @@ pub struct ScenarioResult {
 /// Missions in one or more scenarios.
 #[derive(Debug, Clone, Copy)]
 pub struct SimulateReport<'a> {
+    /// The design.
+    pub design: &'a DesignFacts,
     /// What they have in common.
     pub setup: &'a MissionSetup,
     /// How sure intervals are.
@@ -113,7 +115,8 @@ impl SimulateReport<'_> {
     /// Everything but the replicas.
     pub fn json(&self, provenance: &Provenance) -> String {
         let scenarios: Vec<Value> = self.scenarios.iter().map(|scenario| self.scenario_json(scenario)).collect();
-        let value = json!({ "provenance": provenance, "mission": self.setup, "scenarios": scenarios });
+        let value =
+            json!({ "provenance": provenance, "design": self.design, "mission": self.setup, "scenarios": scenarios });
         let mut text = serde_json::to_string_pretty(&value).expect("strings and numbers have a JSON form");
         text.push('\n');
         text

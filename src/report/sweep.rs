@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::oracle::quoted;
-use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant, whole};
+use super::{DesignFacts, Provenance, Side, TextTable, fixed, grouped, percent, significant, whole};
 use crate::hw::AreaUnit;
 use crate::num::cast;
 use crate::protect::{Budget, Prices, Sweep, SweepPoint};
@@ -15,6 +15,8 @@ use crate::protect::{Budget, Prices, Sweep, SweepPoint};
 pub struct SweepReport<'a> {
     /// The sweep.
     pub sweep: &'a Sweep,
+    /// The design.
+    pub design: &'a DesignFacts,
     /// What areas are measured against.
     pub prices: &'a Prices,
     /// How a chosen bit is protected.
@@ -32,6 +34,7 @@ pub struct SweepReport<'a> {
 #[derive(Serialize)]
 struct File<'a> {
     provenance: &'a Provenance,
+    design: &'a DesignFacts,
     metric: &'a str,
     events: usize,
     golden_mean_error: f64,
@@ -136,6 +139,7 @@ impl SweepReport<'_> {
         let start = &self.sweep.unprotected;
         let file = File {
             provenance,
+            design: self.design,
             metric: self.metric,
             events: self.events,
             golden_mean_error: self.golden_mean,

@@ -28,7 +28,8 @@ use super::keras::data;
 const NAMES: [&str; 2] = ["scores.csv", "scores.parquet"];
 
 fn provenance() -> Provenance {
-    let mut provenance = Provenance::new(vec!["trivote".to_owned(), "score".to_owned()], "fingerprint".to_owned());
+    let mut provenance =
+        Provenance::new(vec!["trivote".to_owned(), "score".to_owned()], "name", "fingerprint".to_owned());
     provenance.seeds.push(("bits".to_owned(), 7));
     provenance
 }

@@ -28,6 +28,7 @@ use crate::import::fault_list::{FaultKind, FaultRow, read_fault_list};
 use crate::net::Fingerprint;
 use crate::num::cast;
 use crate::protect::ProtectionPlan;
+use crate::report::DesignFacts;
 use crate::report::files::{self, ResultFolder};
 use crate::report::simulate::{MissionSetup, SIMULATE_FILES, SimulateReport, duration};
 
@@ -211,7 +212,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     prepared.record(&mut provenance);
     provenance.seeds.push(("missions".to_owned(), arguments.seed));
     provenance.inputs.extend(sources.into_iter().map(|(name, hash)| (name, hash.to_string())));
-    let report = SimulateReport { setup: &setup, confidence: arguments.estimates.confidence, scenarios: &results };
+    let facts = DesignFacts::new(opened.name(), input.network, input.inventory, &schedule);
+    let report = SimulateReport {
+        design: &facts,
+        setup: &setup,
+        confidence: arguments.estimates.confidence,
+        scenarios: &results,
+    };
     let json = report.json(&provenance);
     if let Some(mut folder) = folder {
         folder.add("simulate.csv", report.csv());

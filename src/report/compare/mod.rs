@@ -1,0 +1,261 @@
+//! Designs side by side: what results of several runs say together, as one HTML page, CSV, JSON and a table.
+//!
+//! Everything here was computed by other verbs; this only gathers, orders and shows it.
+
+use serde::Serialize;
+
+use super::{DesignFacts, Provenance};
+
+/// Results of any number of designs and plans.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// By label, in the order in which they were first named.
+    pub systems: Vec<System>,
+    /// Every result read, in the order given.
+    pub sources: Vec<Source>,
+}
+
+/// A result as read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Source {
+    /// Its file or folder, as named.
+    pub path: String,
+    /// Verb that wrote it: sweep, simulate, oracle or analyze.
+    pub verb: String,
+    /// Label of its system.
+    pub system: String,
+    /// How it was made.
+    pub provenance: Provenance,
+}
+
+/// A design on its events: everything that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct System {
+    /// What it is called on the page.
+    pub label: String,
+    /// Fingerprint of its registers and arithmetic.
+    pub fingerprint: String,
+    /// Size and times, where a sweep or missions say so.
+    pub facts: Option<DesignFacts>,
+    /// Error of the design without faults, where a sweep or an oracle says so.
+    pub error: Option<ErrorFacts>,
+    /// Area, where a sweep says so.
+    pub area: Option<AreaFacts>,
+    /// What single flips do, where a sweep or an oracle says so.
+    pub bits: Option<BitFacts>,
+    /// Trade-offs of area against risk.
+    pub sweeps: Vec<SweepEntry>,
+    /// Error rise of every bit, where there is an oracle.
+    pub map: Option<BitMap>,
+    /// By bit position, from the MSB on.
+    pub positions: Vec<PositionEntry>,
+    /// Cumulative error of rankings, best first.
+    pub curves: Vec<Curve>,
+    /// Missions.
+    pub missions: Vec<MissionEntry>,
+    /// Derivatives.
+    pub analyses: Vec<AnalysisEntry>,
+}
+
+/// How errors were measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ErrorFacts {
+    /// Name of the error.
+    pub metric: String,
+    /// Number of events.
+    pub events: usize,
+    /// Mean error without a fault.
+    pub golden_mean: f64,
+}
+
+/// Area without protection.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AreaFacts {
+    /// Name of the technology.
+    pub technology: String,
+    /// Unit of all areas, as costs are written: GE or LUT equivalents.
+    pub unit: String,
+    /// Of all weight and bias registers.
+    pub registers: f64,
+    /// Of the whole accelerator.
+    pub accelerator: f64,
+}
+
+/// What single flips do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BitFacts {
+    /// Bits flipped.
+    pub candidates: usize,
+    /// Bits whose flip changes an output, where that was counted.
+    pub effective: Option<usize>,
+    /// Bits whose flip raises the mean error.
+    pub sensitive: usize,
+    /// Sum of the error rises.
+    pub rise: f64,
+}
+
+/// A sweep.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SweepEntry {
+    /// Number of its source.
+    pub source: usize,
+    /// How a chosen bit is protected.
+    pub protection: String,
+    /// Its technology.
+    pub technology: String,
+    /// By ranking, then by budget.
+    pub points: Vec<SweepRow>,
+}
+
+/// A ranking at a budget.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SweepRow {
+    /// The ranking.
+    pub ranking: String,
+    /// The budget as asked for.
+    pub budget: String,
+    /// Bits protected.
+    pub bits_protected: usize,
+    /// Area added.
+    pub area_added: f64,
+    /// The same, as a share of all registers.
+    pub share_of_registers: f64,
+    /// The same, as a share of the accelerator.
+    pub share_of_accelerator: f64,
+    /// Summed error rise of the bits left unprotected.
+    pub rise_remaining: f64,
+    /// Share of the summed error rise removed.
+    pub share_removed: Option<f64>,
+    /// Share removed by the best ranking at this budget, minus that: the price of choosing by this ranking.
+    pub price: Option<f64>,
+    /// Bits left whose flip raises the mean error.
+    pub sensitive_remaining: usize,
+    /// Mean error rise of an upset of the candidates' cells.
+    pub mean_rise_per_upset: f64,
+    /// File of the plan in the result's folder, where a plan can say what was chosen.
+    pub plan: Option<String>,
+    /// Whether no other point of the system's sweeps of this technology has less risk for as much area or less.
+    pub is_on_front: bool,
+    /// What injection found, where the sweep was verified: as in its file.
+    pub verified: Option<serde_json::Value>,
+}
+
+/// Error rise of every bit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BitMap {
+    /// In the order of the registers.
+    pub arrays: Vec<MapArray>,
+    /// By array, register and bit, MSB first; none where a bit was not flipped. Not part of the JSON.
+    #[serde(skip)]
+    pub rises: Vec<Option<f32>>,
+}
+
+/// Registers of a tensor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MapArray {
+    /// Layer.
+    pub layer: String,
+    /// kernel or bias.
+    pub tensor: String,
+    /// Registers.
+    pub registers: usize,
+    /// Bits of each.
+    pub width: usize,
+}
+
+/// Bits at one position.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PositionEntry {
+    /// Position, 0 is the MSB.
+    pub bit: usize,
+    /// Bits flipped.
+    pub bits: usize,
+    /// Of these, sensitive.
+    pub sensitive: usize,
+    /// Sum of their error rises.
+    pub rise: f64,
+}
+
+/// Summed error rise of the first bits of a ranking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Curve {
+    /// The ranking.
+    pub ranking: String,
+    /// Number of the source of its scores.
+    pub source: usize,
+    /// Area under the curve relative to the oracle's, where that is above 0.
+    pub area: Option<f64>,
+    /// Shares of the bits, rising, from 0 to 1.
+    pub bits: Vec<f64>,
+    /// Share of the summed error rise among so many.
+    pub rise: Vec<f64>,
+}
+
+/// A mean with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MeanEntry {
+    /// The mean.
+    pub mean: f64,
+    /// Ends of its interval, where it has one.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// A scenario of missions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MissionEntry {
+    /// Number of its source.
+    pub source: usize,
+    /// Environment, with its rate of strikes.
+    pub environment: String,
+    /// Cluster sizes.
+    pub cluster_sizes: Option<String>,
+    /// Style of protected bits.
+    pub style: String,
+    /// File of the plan, where there is one.
+    pub plan: Option<String>,
+    /// Scrub period.
+    pub scrub: String,
+    /// Length of a mission.
+    pub mission_s: f64,
+    /// Number of missions.
+    pub replicas: usize,
+    /// Confidence of each interval.
+    pub confidence: f64,
+    /// Events that errors were judged on.
+    pub events: usize,
+    /// Bits with more than one copy.
+    pub protected_bits: usize,
+    /// Strikes in a mission.
+    pub strikes: MeanEntry,
+    /// Share of wrong outputs.
+    pub wrong_share: MeanEntry,
+    /// Rise of the mean error.
+    pub error_rise: MeanEntry,
+    /// Mean time to the first wrong output, censored ones counted with the mission's length, in seconds.
+    pub first_wrong_s: MeanEntry,
+    /// Ends of the parts of a mission, in seconds.
+    pub times_s: Vec<f64>,
+    /// Rise of the mean error, part by part.
+    pub error_rise_by_time: Vec<MeanEntry>,
+    /// Share of wrong outputs, part by part.
+    pub wrong_share_by_time: Vec<MeanEntry>,
+}
+
+/// Derivatives of a loss.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AnalysisEntry {
+    /// Number of its source.
+    pub source: usize,
+    /// The loss.
+    pub loss: String,
+    /// Number of events.
+    pub events: usize,
+    /// Its mean.
+    pub mean_loss: f64,
+    /// Length of its gradient.
+    pub gradient_norm: f64,
+    /// Eigenvalues of its Hessian of largest magnitude.
+    pub eigenvalues: Vec<f64>,
+    /// By layer: name and trace (exact where known, otherwise estimated).
+    pub traces: Vec<(String, f64)>,
+}
