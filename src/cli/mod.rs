@@ -18,6 +18,7 @@ mod inputs;
 mod known_oracle;
 mod merge;
 mod oracle;
+mod planned;
 mod progress;
 mod rankings;
 mod schedule;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use super::inputs::Opened;
+use super::planned::PlannedLine;
 use crate::analysis::Score;
 use crate::fault::{Repeats, named_sites};
 use crate::hw::BitId;
@@ -26,6 +27,8 @@ pub enum RankingName {
     Score(Score),
     /// By a column of a file.
     File(ScoreFile),
+    /// What a planner chooses.
+    Planned(PlannedLine),
 }
 
 /// A column of a file.
@@ -37,7 +40,7 @@ pub struct ScoreFile {
     column: String,
 }
 
-/// Reads `oracle`, the name of a score, `FILE` or `FILE:COLUMN`.
+/// Reads `oracle`, the name of a score, `planned` with its choices, `FILE` or `FILE:COLUMN`.
 ///
 /// # Errors
 /// When it is none of these.
@@ -49,9 +52,12 @@ pub fn parse(text: &str) -> Result<RankingName, String> {
     if let Ok(score) = text.parse() {
         return Ok(RankingName::Score(score));
     }
+    if let Some(planned) = PlannedLine::parse(text) {
+        return planned.map(RankingName::Planned);
+    }
     ScoreFile::parse(text).map(RankingName::File).ok_or_else(|| {
         let names = Score::ALL.map(Score::name).join(", ");
-        format!("is neither oracle, a score ({names}) nor a file that exists, FILE or FILE:COLUMN")
+        format!("is neither oracle, a score ({names}), planned nor a file that exists, FILE or FILE:COLUMN")
     })
 }
 
@@ -73,6 +79,7 @@ impl RankingName {
             Self::Oracle => "oracle",
             Self::Score(score) => score.name(),
             Self::File(file) => &file.text,
+            Self::Planned(planned) => planned.text(),
         }
     }
 
@@ -89,9 +96,13 @@ impl RankingName {
         if let Self::File(file) = self { Some(file) } else { None }
     }
 
-    /// The score, if it is one of ours.
+    /// The score of ours that it goes by, if it does.
     pub fn score(&self) -> Option<Score> {
-        if let Self::Score(score) = self { Some(*score) } else { None }
+        match self {
+            Self::Score(score) => Some(*score),
+            Self::Planned(planned) => planned.by,
+            Self::Oracle | Self::File(_) => None,
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
 use super::Global;
-use super::area::{AreaArguments, areas};
+use super::area::{AreaArguments, Areas, areas};
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
 use super::rankings::{self, RankingName};
@@ -19,11 +19,15 @@ use crate::analysis::{BitRanking, Score};
 use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
 use crate::net::Fingerprint;
-use crate::protect::{Budget, Candidates, ProtectionPlan, SweepInput, sweep};
+use crate::protect::planner::{Offer, Planner, PlannerInput};
+use crate::protect::{Budget, Candidates, Line, Sweep, SweepInput, sweep};
 use crate::report::files::ResultFolder;
 use crate::report::oracle::OracleReport;
-use crate::report::sweep::{SweepReport, is_sweep_file, plan_file};
-use crate::report::{DesignFacts, SiteTable};
+use crate::report::sweep::{SweepReport, bit_table, is_sweep_file, plan_file};
+use crate::report::{DesignFacts, Provenance, SiteTable};
+
+/// The file of everything per bit.
+const BITS_FILE: &str = "bits.parquet";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -31,7 +35,9 @@ pub struct Arguments {
     design: DesignArgument,
     /// Orders in which bits are protected, highest score first: oracle, a score of `trivote analyze` (random, msb,
     /// gradient, hessian, bit-curve and others), or FILE:COLUMN, a column of a CSV or Parquet file with columns
-    /// layer,tensor,index,bit; FILE alone is its column score
+    /// layer,tensor,index,bit; FILE alone is its column score. `planned` plans each budget anew; choices follow after
+    /// colons: bit, register, column or layer; rise, sensitive or above=X; by=SCORE; measures in place of --style, such as
+    /// feedback, sec8, sec-ded8, parity8=0.01 (with the share of harm left)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "oracle,msb,random",
           value_parser = rankings::parse)]
     rankings: Vec<RankingName>,
@@ -45,7 +51,8 @@ pub struct Arguments {
     /// How a chosen bit is protected: unvoted, feedback or feedback3, with +flag for error flags
     #[arg(long, value_name = "STYLE", default_value = "feedback", value_parser = style)]
     style: Protection,
-    /// Folder to write: sweep.csv, sweep.json, oracle.csv, oracle.json, and the protection plan of every point
+    /// Folder to write: sweep.csv, sweep.json, oracle.csv, oracle.json, bits.parquet, and the protection plan of every
+    /// point
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -84,23 +91,23 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     drop(measured);
     let oracle = flip_all(&opened, &prepared, &sites.bits, global)?;
     let rises = oracle.error_rises();
-    let rankings: Vec<BitRanking> = arguments
-        .rankings
-        .iter()
-        .zip(rankings::labels(&arguments.rankings))
-        .map(|(asked, label)| {
-            let values = match asked {
-                // Every bit costs the same, so the largest rise per area is the largest rise.
-                RankingName::Oracle => rises.clone(),
-                RankingName::Score(_) => scores.next().expect("every score asked for is measured").1,
-                RankingName::File(_) => files.next().expect("every file asked for is read"),
-            };
-            BitRanking::by_score(&label, &values)
-        })
-        .collect();
+    let mut values = Vec::new();
+    for asked in &arguments.rankings {
+        values.push(match asked {
+            // Every bit costs the same, so the largest rise per area is the largest rise.
+            RankingName::Oracle => rises.clone(),
+            RankingName::Planned(planned) if planned.by.is_none() => rises.clone(),
+            RankingName::Score(_) | RankingName::Planned(_) => {
+                scores.next().expect("every score asked for is measured").1
+            }
+            RankingName::File(_) => files.next().expect("every file asked for is read"),
+        });
+    }
+    let offers = arguments.offers(&areas);
+    let lines = lines(arguments, &opened, &sites.bits, &values, &offers)?;
     let result = sweep(&SweepInput {
-        candidates: Candidates { error_rises: &rises },
-        rankings: &rankings,
+        candidates: Candidates { inventory: &opened.inventory, sites: &sites.bits, error_rises: &rises },
+        lines: &lines,
         budgets: &arguments.budgets,
         prices: &prices,
         protection: arguments.style,
@@ -114,8 +121,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     provenance.seeds.push(("random ranking".to_owned(), arguments.seed));
     provenance.inputs.extend(sources.into_iter().chain(sites.source).map(|(name, hash)| (name, hash.to_string())));
     provenance.inputs.extend(areas.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
-    let protection = arguments.style.to_string();
     let facts = DesignFacts::new(opened.name(), &opened.design.accelerator, &opened.inventory, &scheduled.schedule);
+    let protection = arguments.style.to_string();
     let report = SweepReport {
         design: &facts,
         sweep: &result,
@@ -129,23 +136,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let json = report.json(&provenance);
     if let Some(mut folder) = folder {
         let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites.bits);
-        let oracle_report = OracleReport { sites: &table, oracle: &oracle, metric: prepared.evaluator.metric().name() };
+        let oracle_report = OracleReport { sites: &table, oracle: &oracle, metric: report.metric };
         folder.add("oracle.csv", oracle_report.csv());
         folder.add("oracle.json", oracle_report.json(&provenance));
         folder.add("sweep.csv", report.csv());
-        let fingerprint = opened.design.accelerator.fingerprint();
-        for point in &result.points {
-            let bits = point.chosen.iter_ones().map(|position| sites.bits[position]);
-            let plan = ProtectionPlan::uniform(&opened.inventory, bits, arguments.style);
-            let origin = json!({
-                "ranking": point.ranking,
-                "budget": point.budget.to_string(),
-                "provenance": serde_json::to_value(&provenance)?,
-            });
-            folder.add(
-                &plan_file(&point.ranking, point.budget),
-                plan.to_json(&opened.inventory, opened.name(), fingerprint, origin),
-            );
+        folder.add(BITS_FILE, bit_table(&table, &oracle, &lines, &result).to_bytes(Path::new(BITS_FILE), &provenance)?);
+        for (name, text) in plans(&result, &opened, &provenance)? {
+            folder.add(&name, text);
         }
         folder.add("sweep.json", json.as_bytes());
         folder.finish()?;
@@ -155,12 +152,69 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let mut text = format!("{}: {}", opened.name(), report.table());
     if let Some(path) = &arguments.output {
-        writeln!(text, "written: {} (sweep.csv, sweep.json, oracle.csv, oracle.json, plans/)", path.display())?;
+        let path = path.display();
+        writeln!(text, "written: {path} (sweep.csv, sweep.json, oracle.csv, oracle.json, {BITS_FILE}, plans/)")?;
     }
     Ok(text)
 }
 
+/// The ways to choose bits that were asked for: those of `offers` and `values` are in the order of the rankings.
+fn lines<'a>(
+    arguments: &Arguments,
+    opened: &'a Opened,
+    sites: &'a [BitId],
+    values: &'a [Vec<f64>],
+    offers: &'a [Vec<Offer>],
+) -> anyhow::Result<Vec<Line<'a>>> {
+    let mut lines = Vec::new();
+    for (position, label) in rankings::labels(&arguments.rankings).into_iter().enumerate() {
+        lines.push(match &arguments.rankings[position] {
+            RankingName::Planned(asked) => {
+                let input = PlannerInput {
+                    inventory: &opened.inventory,
+                    sites,
+                    error_rises: &values[position],
+                    upset_rates: None,
+                    objective: asked.objective,
+                    granularity: asked.granularity,
+                    offers: &offers[position],
+                };
+                let planner = Planner::new(input).with_context(|| format!("`{}`", asked.text()))?;
+                Line::Planned { name: label, planner }
+            }
+            _ => Line::Ranking(BitRanking::by_score(&label, &values[position])),
+        });
+    }
+    Ok(lines)
+}
+
+/// The plan files of all points, with their names.
+fn plans(sweep: &Sweep, opened: &Opened, provenance: &Provenance) -> anyhow::Result<Vec<(String, String)>> {
+    let fingerprint = opened.design.accelerator.fingerprint();
+    let mut files = Vec::new();
+    for point in &sweep.points {
+        let Some(plan) = &point.plan else { continue };
+        let origin = json!({
+            "ranking": point.ranking,
+            "budget": point.budget.to_string(),
+            "provenance": serde_json::to_value(provenance)?,
+        });
+        let text = plan.to_json(&opened.inventory, opened.name(), fingerprint, origin);
+        files.push((plan_file(&point.ranking, point.budget), text));
+    }
+    Ok(files)
+}
+
 impl Arguments {
+    /// What planners may do, in the order of the rankings; nothing for those that plan nothing.
+    fn offers(&self, areas: &Areas) -> Vec<Vec<Offer>> {
+        let offers = |asked: &RankingName| match asked {
+            RankingName::Planned(planned) => planned.offers(self.style, areas.model.technology()),
+            _ => Vec::new(),
+        };
+        self.rankings.iter().map(offers).collect()
+    }
+
     /// The options that are this verb's own, in canonical form.
     fn canonical(&self) -> Vec<String> {
         let budgets: Vec<String> = self.budgets.iter().map(ToString::to_string).collect();

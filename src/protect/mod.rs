@@ -7,4 +7,4 @@ mod sweep;
 
 pub use budget::{Budget, BudgetError, Prices};
 pub use plan::{PlanError, ProtectionPlan};
-pub use sweep::{Candidates, Sweep, SweepInput, SweepPoint, Unprotected, sweep};
+pub use sweep::{Candidates, Line, Planning, Sweep, SweepError, SweepInput, SweepPoint, Unprotected, sweep};

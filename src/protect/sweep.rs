@@ -1,18 +1,48 @@
-//! The sweep: what every ranking buys at every budget.
+//! The sweep: what every ranking, and every planned choice, buys at every budget.
 
 use bitvec::vec::BitVec;
 
 use super::budget::{Budget, BudgetError, Prices};
+use super::plan::ProtectionPlan;
+use super::planner::{DEFAULT_EFFORT, Method, Planned, Planner, PlannerError, Verdict, spendable};
 use crate::analysis::BitRanking;
 use crate::campaign::ExactSum;
-use crate::hw::Protection;
+use crate::hw::{BitId, Inventory, Protection};
 use crate::num::cast;
 
 /// What is known of each candidate bit, in the order of the sites.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidates<'a> {
+    /// The registers of the design.
+    pub inventory: &'a Inventory,
+    /// The bits.
+    pub sites: &'a [BitId],
     /// Mean error with the bit flipped minus mean error without.
     pub error_rises: &'a [f64],
+}
+
+/// A way to choose bits.
+#[derive(Debug, Clone)]
+pub enum Line<'a> {
+    /// The first bits of a ranking, each protected as the sweep says.
+    Ranking(BitRanking),
+    /// What a planner chooses, by the harms and among the offers that it was given.
+    Planned {
+        /// What it is called.
+        name: String,
+        /// The planner.
+        planner: Planner<'a>,
+    },
+}
+
+impl Line<'_> {
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ranking(ranking) => ranking.name(),
+            Self::Planned { name, .. } => name,
+        }
+    }
 }
 
 /// What a sweep is asked.
@@ -20,14 +50,26 @@ pub struct Candidates<'a> {
 pub struct SweepInput<'a> {
     /// The bits.
     pub candidates: Candidates<'a>,
-    /// Orders to try.
-    pub rankings: &'a [BitRanking],
+    /// Ways to choose among them.
+    pub lines: &'a [Line<'a>],
     /// Budgets to try.
     pub budgets: &'a [Budget],
     /// What areas are measured against.
     pub prices: &'a Prices,
-    /// How a chosen bit is protected.
+    /// How the bits of a ranking are protected.
     pub protection: Protection,
+}
+
+/// Why nothing can be swept.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepError {
+    /// A budget that does not fit.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    /// Nothing can be planned.
+    #[error(transparent)]
+    Planner(#[from] PlannerError),
 }
 
 /// The candidates without any protection.
@@ -43,10 +85,22 @@ pub struct Unprotected {
     pub mean_rise_per_upset: f64,
 }
 
-/// One ranking at one budget.
+/// How a planned point came about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Planning {
+    /// How the plan was found.
+    pub method: Method,
+    /// How much more of the planner's objective another plan for this budget could take away at most, as a share of all
+    /// of it; 0 where this one is the best.
+    pub gap: f64,
+    /// What the budget was good for.
+    pub verdict: Verdict,
+}
+
+/// One line at one budget.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepPoint {
-    /// Name of the ranking.
+    /// Name of the line.
     pub ranking: String,
     /// The budget.
     pub budget: Budget,
@@ -58,18 +112,26 @@ pub struct SweepPoint {
     pub share_of_registers: f64,
     /// Area added as a share of the whole accelerator without protection.
     pub share_of_accelerator: f64,
-    /// Sum of the error rises of the bits left unprotected.
+    /// Sum of the error rises of the bits left unprotected, and of what is left of those protected.
     pub rise_remaining: f64,
     /// Share of the summed error rise that is gone: 1 - remaining / all. Above 1 where the bits left would lower the
     /// error; not a number where no bit has any effect.
     pub share_removed: f64,
+    /// Share of the summed error rise that the best choice of bits in the sweep's style removes for this budget, minus
+    /// that removed here: the price of choosing without an oracle. Below 0 where other measures do more for the area; not
+    /// a number where no bit has any effect.
+    pub price: f64,
     /// Bits left unprotected whose flip raises the mean error.
     pub sensitive_remaining: usize,
-    /// Mean error rise of one upset that strikes a cell of the candidates at random: every copy of a protected bit is a
-    /// cell, and no single copy matters.
+    /// Mean error rise of one upset that strikes a cell of the candidates at random: every copy of a protected bit and
+    /// every check bit is a cell, and no single one of them matters.
     pub mean_rise_per_upset: f64,
     /// Positions (among the sites) of the bits protected.
     pub chosen: BitVec,
+    /// The plan; none where bits are protected by codes, which no plan can say.
+    pub plan: Option<ProtectionPlan>,
+    /// How it came about, where it was planned.
+    pub planning: Option<Planning>,
 }
 
 /// All points, and where they start from.
@@ -77,70 +139,161 @@ pub struct SweepPoint {
 pub struct Sweep {
     /// Without protection.
     pub unprotected: Unprotected,
-    /// By ranking, then by budget, in the order asked for.
+    /// By line, then by budget, in the order asked for.
     pub points: Vec<SweepPoint>,
 }
 
-/// Protects, for every ranking and budget, the best-ranked bits that the budget pays.
+/// Protects, for every line and budget, what the budget pays: the best-ranked bits of a ranking, or a plan.
 ///
-/// Every bit costs the same, so the prefix of a ranking is the best it can do. A budget is filled to its last bit, also
-/// with bits that gain nothing.
+/// Every bit of a ranking costs the same, so a prefix of it is the best it can do. A budget is filled to its last bit,
+/// also with bits that gain nothing; a planner leaves these alone.
 ///
 /// # Errors
-/// When a budget does not fit the technology or the number of bits.
+/// When a budget does not fit the technology or the number of bits, or is too large to plan for.
 ///
 /// # Panics
-/// When a ranking is not over these candidates.
-pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, BudgetError> {
-    let rises = input.candidates.error_rises;
-    let total = sum(rises.iter());
+/// When a line is not over these candidates.
+pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
+    let Candidates { sites, error_rises: rises, .. } = input.candidates;
+    let all = Totals::new(rises);
     let unprotected = Unprotected {
         bits: rises.len(),
-        rise: total,
+        rise: all.rise,
         sensitive: rises.iter().filter(|rise| **rise > 0.0).count(),
-        mean_rise_per_upset: total / cast::f64_from_count(rises.len()),
+        mean_rise_per_upset: all.rise / cast::f64_from_count(rises.len()),
     };
-    let mut points = Vec::with_capacity(input.rankings.len() * input.budgets.len());
-    for ranking in input.rankings {
-        assert_eq!(ranking.order().len(), rises.len(), "a ranking orders the candidates");
+    let mut points = Vec::with_capacity(input.lines.len() * input.budgets.len());
+    for line in input.lines {
         for budget in input.budgets {
-            let bits = budget.affordable_bits(input.prices, rises.len())?;
-            let mut chosen = BitVec::repeat(false, rises.len());
-            for position in &ranking.order()[..bits] {
-                chosen.set(*position, true);
-            }
-            let rise_remaining = sum(chosen.iter_zeros().map(|position| &rises[position]));
-            let copies = usize::from(input.protection.copies());
-            let cells = rises.len() - bits + bits * copies;
-            let area = input.prices.bit * cast::f64_from_count(bits);
+            let affordable = budget.affordable_bits(input.prices, rises.len())?;
+            let choice = match line {
+                Line::Ranking(ranking) => {
+                    assert_eq!(ranking.order().len(), rises.len(), "a ranking orders the candidates");
+                    let first = &ranking.order()[..affordable];
+                    Choice::uniform(first, input)
+                }
+                Line::Planned { planner, .. } => {
+                    assert_eq!(planner.input().sites, sites, "a planner chooses among the candidates");
+                    let area = spendable(*budget, input.prices, rises.len())?;
+                    Choice::planned(planner, &planner.plan(area, DEFAULT_EFFORT)?)?
+                }
+            };
+            let Choice { chosen, residuals, area, cells_added, plan, planning } = choice;
+            let left = rises.iter().zip(&residuals).filter(|(_, left)| **left != 0.0);
+            let rise_remaining = sum(left.map(|(rise, left)| rise * left));
             points.push(SweepPoint {
-                ranking: ranking.name().to_owned(),
+                ranking: line.name().to_owned(),
                 budget: *budget,
-                bits,
+                bits: chosen.count_ones(),
                 area,
                 share_of_registers: area / input.prices.registers,
                 share_of_accelerator: area / input.prices.accelerator,
                 rise_remaining,
-                share_removed: (total - rise_remaining) / total,
+                share_removed: (all.rise - rise_remaining) / all.rise,
+                price: (all.best[affordable] - (all.rise - rise_remaining)) / all.rise,
                 sensitive_remaining: chosen.iter_zeros().filter(|position| rises[*position] > 0.0).count(),
-                mean_rise_per_upset: rise_remaining / cast::f64_from_count(cells),
+                mean_rise_per_upset: rise_remaining / cast::f64_from_count(rises.len() + cells_added),
+                plan,
                 chosen,
+                planning,
             });
         }
     }
     Ok(Sweep { unprotected, points })
 }
 
+/// What is protected at a point.
+struct Choice {
+    chosen: BitVec,
+    /// Share of each candidate's rise that is left.
+    residuals: Vec<f64>,
+    area: f64,
+    cells_added: usize,
+    plan: Option<ProtectionPlan>,
+    planning: Option<Planning>,
+}
+
+impl Choice {
+    /// Some of the candidates, protected alike.
+    fn uniform(positions: &[usize], input: &SweepInput<'_>) -> Self {
+        let Candidates { inventory, sites, .. } = input.candidates;
+        let candidates = sites.len();
+        let mut chosen = BitVec::repeat(false, candidates);
+        let mut residuals = vec![1.0; candidates];
+        for position in positions {
+            chosen.set(*position, true);
+            residuals[*position] = 0.0;
+        }
+        Self {
+            chosen,
+            residuals,
+            area: input.prices.bit * cast::f64_from_count(positions.len()),
+            cells_added: positions.len() * usize::from(input.protection.copies() - 1),
+            plan: Some(ProtectionPlan::uniform(
+                inventory,
+                positions.iter().map(|position| sites[*position]),
+                input.protection,
+            )),
+            planning: None,
+        }
+    }
+
+    fn planned(planner: &Planner<'_>, answer: &Planned) -> Result<Self, PlannerError> {
+        let offers = planner.input().offers;
+        let plan = planner.fits_plans(answer).then(|| planner.protection_plan(answer)).transpose()?;
+        // Harms of which nothing can be taken away leave no gap.
+        let gap = if answer.gap == 0.0 { 0.0 } else { answer.gap / answer.harm };
+        Ok(Self {
+            chosen: answer.offers.iter().map(Option::is_some).collect(),
+            residuals: answer.offers.iter().map(|offer| offer.map_or(1.0, |offer| offers[offer].residual)).collect(),
+            area: answer.area,
+            cells_added: answer.cells_added,
+            plan,
+            planning: Some(Planning { method: answer.method, gap, verdict: answer.verdict }),
+        })
+    }
+}
+
+/// Sums over the candidates.
+struct Totals {
+    /// Of all rises.
+    rise: f64,
+    /// By number of bits: most that protecting so many of them at most removes.
+    best: Vec<f64>,
+}
+
+impl Totals {
+    fn new(rises: &[f64]) -> Self {
+        let mut sorted = rises.to_vec();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let mut removed = ExactSum::default();
+        let mut best = vec![0.0];
+        for rise in sorted {
+            if rise > 0.0 {
+                removed += exact(rise);
+            }
+            best.push(removed.value());
+        }
+        Self { rise: sum(rises.iter().copied()), best }
+    }
+}
+
+fn exact(rise: f64) -> ExactSum {
+    ExactSum::of(rise).expect("an oracle's rises can be added up")
+}
+
 /// A sum that does not depend on the order of the bits.
-fn sum<'a>(rises: impl Iterator<Item = &'a f64>) -> f64 {
-    let exact: ExactSum = rises.map(|rise| ExactSum::of(*rise).expect("an oracle's rises can be added up")).sum();
-    exact.value()
+fn sum(rises: impl Iterator<Item = f64>) -> f64 {
+    rises.map(exact).sum::<ExactSum>().value()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hw::{AreaUnit, TmrStyle};
+    use crate::hw::{AreaUnit, Technology, TmrStyle};
+    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
+    use crate::num::{QFormat, qkeras};
+    use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, PlannerInput, WordCode};
 
     fn prices() -> Prices {
         Prices {
@@ -153,11 +306,24 @@ mod tests {
         }
     }
 
-    fn run(rankings: &[BitRanking], budgets: &[&str]) -> Sweep {
+    /// Two registers of two bits.
+    fn inventory() -> Inventory {
+        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
+        let source = net.input();
+        let kernel = WeightTensor::new(vec![2, 1], vec![1, 1], QFormat::signed(2, 1).unwrap()).unwrap();
+        net.push("dense", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+        Inventory::new(&net.finish().unwrap()).unwrap()
+    }
+
+    const SITES: [BitId; 4] = [BitId(0), BitId(1), BitId(2), BitId(3)];
+    const RISES: [f64; 4] = [1.0, 0.0, 5.0, -2.0];
+
+    fn run(lines: &[Line<'_>], budgets: &[&str]) -> Sweep {
         let budgets: Vec<Budget> = budgets.iter().map(|text| text.parse().unwrap()).collect();
+        let inventory = inventory();
         sweep(&SweepInput {
-            candidates: Candidates { error_rises: &RISES },
-            rankings,
+            candidates: Candidates { inventory: &inventory, sites: &SITES, error_rises: &RISES },
+            lines,
             budgets: &budgets,
             prices: &prices(),
             protection: TmrStyle::Feedback.into(),
@@ -165,17 +331,19 @@ mod tests {
         .unwrap()
     }
 
-    const RISES: [f64; 4] = [1.0, 0.0, 5.0, -2.0];
+    fn oracle() -> Line<'static> {
+        Line::Ranking(BitRanking::by_score("oracle", &RISES))
+    }
 
     #[test]
     fn points_add_up() {
-        let oracle = BitRanking::by_score("oracle", &RISES);
-        let result = run(&[oracle], &["0%", "25%", "50%", "100%"]);
+        let result = run(&[oracle()], &["0%", "25%", "50%", "100%"]);
         let expected = Unprotected { bits: 4, rise: 4.0, sensitive: 2, mean_rise_per_upset: 1.0 };
         assert_eq!(result.unprotected, expected);
         let of = |f: fn(&SweepPoint) -> f64| result.points.iter().map(f).collect::<Vec<_>>();
         assert_eq!(of(|p| p.rise_remaining), [4.0, -1.0, -2.0, 0.0]);
         assert_eq!(of(|p| p.share_removed), [0.0, 1.25, 1.5, 1.0]);
+        assert_eq!(of(|p| p.price), [0.0, 0.0, 0.0, 0.5], "the last two bits gain nothing");
         assert_eq!(of(|p| p.area), [0.0, 10.0, 20.0, 40.0]);
         assert_eq!(of(|p| p.share_of_accelerator), [0.0, 0.01, 0.02, 0.04]);
         assert_eq!(of(|p| p.mean_rise_per_upset), [1.0, -1.0 / 6.0, -2.0 / 8.0, 0.0]);
@@ -183,16 +351,51 @@ mod tests {
         let sensitive: Vec<usize> = result.points.iter().map(|p| p.sensitive_remaining).collect();
         assert_eq!(sensitive, [2, 1, 0, 0]);
         assert_eq!(result.points[1].chosen.iter_ones().collect::<Vec<_>>(), [2]);
+        let plan = result.points[1].plan.as_ref().unwrap();
+        assert_eq!(SITES.map(|bit| plan.of(bit).copies()), [1, 1, 3, 1]);
     }
 
     #[test]
     fn the_oracle_is_never_beaten_at_equal_budget() {
-        let oracle = BitRanking::by_score("oracle", &RISES);
         for seed in 0..50 {
-            let result = run(&[oracle.clone(), BitRanking::random(4, seed)], &["25%", "50%", "75%"]);
+            let result = run(&[oracle(), Line::Ranking(BitRanking::random(4, seed))], &["25%", "50%", "75%"]);
             for budget in 0..3 {
                 assert!(result.points[budget].rise_remaining <= result.points[3 + budget].rise_remaining);
+                assert!(result.points[3 + budget].price >= 0.0);
             }
         }
+    }
+
+    #[test]
+    fn plans_are_points_too() {
+        let (inventory, technology) = (inventory(), Technology::shipped("osu018").unwrap());
+        let planned = |name: &str, offers: &[Offer], granularity, budgets: &[&str]| {
+            let planner = Planner::new(PlannerInput {
+                inventory: &inventory,
+                sites: &SITES,
+                error_rises: &RISES,
+                upset_rates: None,
+                objective: Objective::ErrorRise,
+                granularity,
+                offers,
+            });
+            run(&[Line::Planned { name: name.to_owned(), planner: planner.unwrap() }], budgets).points
+        };
+        // Of the bits that gain the oracle's 50 % are all.
+        let tmr = [Offer { word_areas: vec![10.0], ..Offer::tmr(TmrStyle::Feedback.into(), &technology) }];
+        let points = planned("planned", &tmr, Granularity::Bit, &["25%", "100%"]);
+        assert_eq!(
+            points.iter().map(|p| (p.bits, p.area, p.price)).collect::<Vec<_>>(),
+            [(1, 10.0, 0.0), (2, 20.0, 0.0)]
+        );
+        assert_eq!(points[1].planning.unwrap().method, Method::Everything);
+        // Register 1 gains 3 in all; a word of two bits has three check bits.
+        let code =
+            [Offer { word_areas: vec![7.0, 12.0], ..Offer::code(WordCode::Sec, 2, CheckBits::Loaded, &technology) }];
+        let point = &planned("coded", &code, Granularity::Register, &["30%"])[0];
+        assert_eq!((point.area, point.rise_remaining, point.sensitive_remaining), (12.0, 1.0, 1));
+        assert_eq!((point.mean_rise_per_upset, &point.plan), (1.0 / 7.0, &None));
+        let half = [tmr[0].clone().leaving(0.5)];
+        assert_eq!(planned("half", &half, Granularity::Bit, &["25%"])[0].rise_remaining, 4.0 - 2.5);
     }
 }

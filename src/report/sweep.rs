@@ -1,14 +1,18 @@
 //! The sweep: a table for people, CSV and JSON for machines.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::bit_table::{BitColumn, BitTable, BitValues};
 use super::oracle::quoted;
-use super::{DesignFacts, Provenance, Side, TextTable, fixed, grouped, percent, significant, whole};
+use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, percent, significant, whole};
+use crate::campaign::Oracle;
 use crate::hw::AreaUnit;
 use crate::num::cast;
-use crate::protect::{Budget, Prices, Sweep, SweepPoint};
+use crate::protect::planner::Verdict;
+use crate::protect::{Budget, Line, Planning, Prices, Sweep, SweepPoint};
 
 /// A sweep with what its numbers mean.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +73,19 @@ struct Point<'a> {
     share_removed: Option<f64>,
     sensitive_remaining: usize,
     mean_rise_per_upset: f64,
-    plan: String,
+    /// None where codes protect.
+    plan: Option<String>,
+    price: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    planning: Option<Planned>,
+}
+
+/// How a planned point came about.
+#[derive(Serialize)]
+struct Planned {
+    method: &'static str,
+    gap: f64,
+    verdict: String,
 }
 
 impl<'a> Point<'a> {
@@ -85,7 +101,13 @@ impl<'a> Point<'a> {
             share_removed: point.share_removed.is_finite().then_some(point.share_removed),
             sensitive_remaining: point.sensitive_remaining,
             mean_rise_per_upset: point.mean_rise_per_upset,
-            plan: plan_file(&point.ranking, point.budget),
+            plan: point.plan.as_ref().map(|_| plan_file(&point.ranking, point.budget)),
+            price: point.price.is_finite().then_some(point.price),
+            planning: point.planning.map(|planning| Planned {
+                method: planning.method.name(),
+                gap: planning.gap,
+                verdict: planning.verdict.to_string(),
+            }),
         }
     }
 }
@@ -103,7 +125,42 @@ pub fn plan_file(ranking: &str, budget: Budget) -> String {
 /// Whether a file of this name, relative to a result folder, belongs to a sweep.
 pub fn is_sweep_file(path: &Path) -> bool {
     let is_plan = path.parent() == Some(Path::new("plans")) && path.extension().is_some_and(|ending| ending == "json");
-    is_plan || ["sweep.csv", "sweep.json", "oracle.csv", "oracle.json"].iter().any(|name| path == Path::new(name))
+    is_plan
+        || ["sweep.csv", "sweep.json", "oracle.csv", "oracle.json", "bits.parquet"]
+            .iter()
+            .any(|name| path == Path::new(name))
+}
+
+/// Everything that is known of each bit: its error rise, the events whose output its flip changes, its place in every
+/// ranking (the first has 1), and for planned lines `LINE@BUDGET`, 1 where the bit is protected.
+pub fn bit_table<'a>(sites: &'a SiteTable, oracle: &Oracle, lines: &'a [Line<'_>], sweep: &'a Sweep) -> BitTable<'a> {
+    let changed = oracle.outcomes().iter().map(|outcome| outcome.changed_events).collect();
+    let mut columns = vec![
+        BitColumn { name: "error_rise".into(), values: BitValues::Reals(oracle.error_rises().into()) },
+        BitColumn { name: "changed_events".into(), values: BitValues::Counts(changed) },
+    ];
+    for line in lines {
+        match line {
+            Line::Ranking(ranking) => {
+                let mut places = vec![0; ranking.order().len()];
+                for (place, position) in (1..).zip(ranking.order()) {
+                    places[*position] = place;
+                }
+                columns.push(BitColumn {
+                    name: format!("place.{}", ranking.name()).into(),
+                    values: BitValues::Counts(places),
+                });
+            }
+            Line::Planned { name, .. } => {
+                let points = sweep.points.iter().filter(|point| point.ranking == *name);
+                columns.extend(points.map(|point| BitColumn {
+                    name: format!("{name}@{}", point.budget).into(),
+                    values: BitValues::Counts(point.chosen.iter().map(|bit| u32::from(*bit)).collect()),
+                }));
+            }
+        }
+    }
+    BitTable { sites, columns }
 }
 
 impl SweepReport<'_> {
@@ -111,7 +168,7 @@ impl SweepReport<'_> {
     pub fn csv(&self) -> String {
         let mut text = String::from(
             "ranking,budget,bits_protected,area_added,area_unit,share_of_registers,share_of_accelerator,rise_remaining,\
-             share_removed,sensitive_remaining,mean_rise_per_upset,plan\n",
+             share_removed,sensitive_remaining,mean_rise_per_upset,plan,price,method,gap\n",
         );
         for point in self.sweep.points.iter().map(Point::new) {
             let row = [
@@ -126,7 +183,10 @@ impl SweepReport<'_> {
                 point.share_removed.map_or(String::new(), |share| share.to_string()),
                 point.sensitive_remaining.to_string(),
                 point.mean_rise_per_upset.to_string(),
-                point.plan,
+                point.plan.unwrap_or_default(),
+                point.price.map_or(String::new(), |price| price.to_string()),
+                point.planning.as_ref().map_or(String::new(), |planned| planned.method.to_owned()),
+                point.planning.as_ref().map_or(String::new(), |planned| planned.gap.to_string()),
             ];
             text.push_str(&row.join(","));
             text.push('\n');
@@ -176,6 +236,7 @@ impl SweepReport<'_> {
             ("+% acc", Side::Right),
             ("rise left", Side::Right),
             ("removed", Side::Right),
+            ("price", Side::Right),
             ("sensitive", Side::Right),
             ("per upset", Side::Right),
         ]);
@@ -192,6 +253,7 @@ impl SweepReport<'_> {
                 percent(point.share_of_accelerator, 2),
                 significant(point.rise_remaining),
                 percent(point.share_removed, 2),
+                percent(point.price, 2),
                 grouped(point.sensitive_remaining),
                 significant(point.mean_rise_per_upset),
             ]);
@@ -210,7 +272,8 @@ impl SweepReport<'_> {
              {table}\n\
              rise left: summed error rise of the bits left unprotected, each flipped alone (below zero: they lower the error)\n\
              sensitive: bits left whose flip raises the mean error; +% reg, +% acc: of all registers, of the accelerator\n\
-             per upset: mean error rise of one upset in a random cell of the candidates, copies included\n",
+             price: share of the rise that this choice leaves and the best choice of bits for the budget does not\n\
+             per upset: mean error rise of one upset in a random cell of the candidates, copies included\n{}",
             grouped(self.events),
             self.metric,
             significant(self.golden_mean),
@@ -226,6 +289,32 @@ impl SweepReport<'_> {
             whole(self.prices.registers),
             whole(self.prices.accelerator),
             percent(sensitive / cast::f64_from_count(start.bits), 1),
+            self.notes(),
         )
+    }
+
+    /// What a table has no room for: budgets that pay nothing and what would fit, and plans that may not be the best.
+    fn notes(&self) -> String {
+        let mut text = String::new();
+        let unit = self.prices.unit.cost_name();
+        for point in &self.sweep.points {
+            let note = match &point.planning {
+                None if point.bits == 0 && self.prices.bit > 0.0 => {
+                    format!("pays no bit: one takes {} {unit}", fixed(self.prices.bit, 3))
+                }
+                Some(Planning { verdict: Verdict::NothingFits { cheapest, measure, all }, .. }) => format!(
+                    "pays nothing that gains: the cheapest is `{measure}` at {} {unit}, the best everywhere takes {} {unit}",
+                    fixed(*cheapest, 3),
+                    whole(*all)
+                ),
+                Some(Planning { verdict: verdict @ Verdict::NothingGains, .. }) => verdict.to_string(),
+                Some(planning) if planning.gap > 0.0 => {
+                    format!("may miss up to {} of what can be taken away", percent(planning.gap, 4))
+                }
+                _ => continue,
+            };
+            writeln!(text, "{} at {}: {note}", point.ranking, point.budget).expect("a string can be written to");
+        }
+        text
     }
 }

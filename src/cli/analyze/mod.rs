@@ -287,6 +287,9 @@ impl Arguments {
         if asked.iter().chain(&self.guided).any(|name| matches!(name, RankingName::Oracle)) {
             bail!("the oracle is what rankings are compared with; name scores or files");
         }
+        if let Some(planned) = asked.iter().chain(&self.guided).find(|name| matches!(name, RankingName::Planned(_))) {
+            bail!("`{}` is no order of bits but a plan for each budget; see `trivote sweep`", planned.text());
+        }
         asked.extend(self.guided.clone());
         Ok(asked)
     }
@@ -381,7 +384,7 @@ impl Arguments {
         let mut named = Vec::new();
         for (name, label) in asked.iter().zip(rankings::labels(asked)) {
             named.push(match name {
-                RankingName::Oracle => unreachable!("refused before"),
+                RankingName::Oracle | RankingName::Planned(_) => unreachable!("refused before"),
                 RankingName::Score(score) => measured.values(&[*score], opened, &sites.bits, self.seed).swap_remove(0),
                 RankingName::File(file) => {
                     let (values, (source, hash)) = file.read(opened, &sites.bits)?;

@@ -37,6 +37,17 @@ pub enum Method {
     Knapsack,
 }
 
+impl Method {
+    /// The name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::Sorted => "sorted",
+            Self::Knapsack => "knapsack",
+        }
+    }
+}
+
 /// The choice, and how good a choice could be at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Packing {

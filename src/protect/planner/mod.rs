@@ -232,6 +232,11 @@ impl<'a> Planner<'a> {
         Ok(self.planned(budget, &packing, offers))
     }
 
+    /// What it was asked.
+    pub const fn input(&self) -> &PlannerInput<'a> {
+        &self.input
+    }
+
     /// Number of groups.
     pub fn groups(&self) -> usize {
         self.groups.len()

@@ -14,6 +14,16 @@ pub enum Measure {
     Code(WordCode),
 }
 
+impl Measure {
+    /// Register cells that protecting a word of `bits` bits, at least 1, adds: copies or check bits.
+    pub fn cells_added(self, bits: usize) -> usize {
+        match self {
+            Self::Tmr(protection) => bits * usize::from(protection.copies() - 1),
+            Self::Code(code) => code.parts(bits).check_bits,
+        }
+    }
+}
+
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -49,6 +59,16 @@ impl Offer {
     pub fn code(code: WordCode, word_bits: usize, check_bits: CheckBits, technology: &Technology) -> Self {
         let word_areas = (1..=word_bits).map(|bits| code.area(bits, check_bits, technology).cost()).collect();
         Self { measure: Measure::Code(code), word_areas, residual: if code.corrects() { 0.0 } else { 1.0 } }
+    }
+
+    /// Register cells that protecting a group of `bits` bits adds, cut into words as its price is.
+    pub fn cells_added(&self, bits: usize) -> usize {
+        let word = self.word_areas.len().max(1);
+        let rest = match bits % word {
+            0 => 0,
+            rest => self.measure.cells_added(rest),
+        };
+        bits / word * self.measure.cells_added(word) + rest
     }
 
     /// The same offer with another share of the harm left.

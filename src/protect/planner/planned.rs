@@ -19,6 +19,8 @@ pub struct Planned {
     pub offers: Vec<Option<usize>>,
     /// Number of candidates protected.
     pub bits: usize,
+    /// Register cells added: copies and check bits.
+    pub cells_added: usize,
     /// Harm without protection.
     pub harm: f64,
     /// Harm with this plan. Below 0 where the bits left would lower the error.
@@ -86,6 +88,7 @@ impl Planner<'_> {
             budget,
             area,
             bits: offers.iter().flatten().count(),
+            cells_added: self.groups.iter().map(|group| self.cells_added(&group.bits, &offers)).sum(),
             harm: self.harms.iter().map(|harm| exact(*harm)).sum::<ExactSum>().value(),
             harm_left: self.harms.iter().zip(&offers).map(left).sum::<ExactSum>().value(),
             gain: self.scale.gain(packing.gain),
@@ -94,6 +97,17 @@ impl Planner<'_> {
             verdict: self.verdict(budget, packing),
             offers,
         }
+    }
+
+    /// Cells added to a group, all of whose bits have one offer.
+    fn cells_added(&self, group: &[usize], offers: &[Option<usize>]) -> usize {
+        group.first().and_then(|bit| offers[*bit]).map_or(0, |offer| self.input.offers[offer].cells_added(group.len()))
+    }
+
+    /// Whether every offer can be said in a plan file.
+    pub fn fits_plans(&self, planned: &Planned) -> bool {
+        let is_code = |offer: &usize| matches!(self.input.offers[*offer].measure, Measure::Code(_));
+        !planned.offers.iter().flatten().any(is_code)
     }
 
     fn area(&self, cost: i128) -> f64 {

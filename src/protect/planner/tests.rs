@@ -5,7 +5,7 @@ use crate::analysis::BitRanking;
 use crate::hw::{AreaUnit, Protection, Technology, TmrStyle};
 use crate::net::{Dense, NetworkBuilder, Op, TensorKind, WeightTensor};
 use crate::num::{QFormat, qkeras};
-use crate::protect::{Candidates, SweepInput, sweep};
+use crate::protect::{Candidates, Line, SweepInput, sweep};
 
 const EFFORT: usize = 1 << 20;
 
@@ -333,8 +333,9 @@ proptest! {
             Budget::Cost(share * 3000.0, AreaUnit::Ge),
             Budget::Bits(usize::try_from(percent / 4).unwrap()),
         ];
-        let candidates = Candidates { error_rises: &rises };
-        let swept = sweep(&SweepInput { candidates, rankings: &rankings, budgets: &budgets, prices: &prices, protection });
+        let candidates = Candidates { inventory: &inventory, sites: &sites, error_rises: &rises };
+        let lines = rankings.map(Line::Ranking);
+        let swept = sweep(&SweepInput { candidates, lines: &lines, budgets: &budgets, prices: &prices, protection });
         let all = TmrStyle::ALL[1..].iter().map(|style| Offer::tmr((*style).into(), &technology)).collect::<Vec<_>>();
         let alone = [Offer::tmr(protection, &technology)];
         for offers in [&alone[..], &all] {

@@ -1,0 +1,188 @@
+//! `planned`: a line of a sweep that a planner chooses, as users write it.
+
+use crate::analysis::Score;
+use crate::hw::{Protection, Technology};
+use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, WordCode};
+
+/// Bits of the longest word of a code, unless said otherwise.
+const WORD_BITS: usize = 64;
+
+/// Most bits of a word.
+const MOST_WORD_BITS: usize = 4096;
+
+/// A planned line as asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedLine {
+    /// As the user wrote it.
+    text: String,
+    /// What is taken for the error rises: the true ones, or a score.
+    pub by: Option<Score>,
+    /// Which bits are protected together.
+    pub granularity: Granularity,
+    /// What is to be taken away.
+    pub objective: Objective,
+    /// What may be done; the sweep's style where nothing is named.
+    offers: Vec<OfferName>,
+}
+
+/// A measure with the share of harm that it leaves, where that is named.
+#[derive(Debug, Clone, PartialEq)]
+struct OfferName {
+    measure: MeasureName,
+    residual: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum MeasureName {
+    Tmr(Protection),
+    Code { code: WordCode, word_bits: usize, check_bits: CheckBits },
+}
+
+impl PlannedLine {
+    /// Reads `planned`, with choices behind it, each after a colon and in any order: a granularity (bit, register, column,
+    /// layer), an objective (rise, sensitive, above=X), by=SCORE, and measures: a TMR style, or parity, sec or sec-ded with the
+    /// most bits of a word and `+encoder`; a measure may be followed by `=` and the share of the harm that it leaves. `None`
+    /// where it is something else.
+    ///
+    /// # Errors
+    /// Says which choice is none.
+    pub fn parse(text: &str) -> Option<Result<Self, String>> {
+        let rest = text.strip_prefix("planned")?;
+        let choices = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+        Some(Self::read(text, choices))
+    }
+
+    fn read(text: &str, choices: Option<&str>) -> Result<Self, String> {
+        let mut line = Self {
+            text: text.to_owned(),
+            by: None,
+            granularity: Granularity::Bit,
+            objective: Objective::ErrorRise,
+            offers: Vec::new(),
+        };
+        for choice in choices.into_iter().flat_map(|choices| choices.split(':')) {
+            if let Ok(granularity) = choice.parse() {
+                line.granularity = granularity;
+            } else if let Ok(objective) = choice.replacen("above=", "above:", 1).parse() {
+                line.objective = objective;
+            } else if let Some(score) = choice.strip_prefix("by=") {
+                line.by = match score {
+                    "oracle" => None,
+                    score => Some(score.parse().map_err(|error| format!("`{text}`: {error}"))?),
+                };
+            } else {
+                let offer = OfferName::read(choice).map_err(|reason| format!("`{text}`: {reason}"))?;
+                if line.offers.iter().any(|other| other.measure == offer.measure) {
+                    return Err(format!("`{text}`: `{choice}` is named twice"));
+                }
+                line.offers.push(offer);
+            }
+        }
+        Ok(line)
+    }
+
+    /// As the user wrote it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the planner may do, at the prices of a technology.
+    pub fn offers(&self, style: Protection, technology: &Technology) -> Vec<Offer> {
+        if self.offers.is_empty() {
+            return vec![Offer::tmr(style, technology)];
+        }
+        let offer = |named: &OfferName| {
+            let offer = match named.measure {
+                MeasureName::Tmr(protection) => Offer::tmr(protection, technology),
+                MeasureName::Code { code, word_bits, check_bits } => {
+                    Offer::code(code, word_bits, check_bits, technology)
+                }
+            };
+            match named.residual {
+                Some(residual) => offer.leaving(residual),
+                None => offer,
+            }
+        };
+        self.offers.iter().map(offer).collect()
+    }
+}
+
+impl OfferName {
+    fn read(text: &str) -> Result<Self, String> {
+        let (name, residual) = match text.split_once('=') {
+            Some((name, share)) => {
+                let value: Option<f64> = share.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+                (name, Some(value.ok_or_else(|| format!("`{share}` is no share of harm from 0 to 1"))?))
+            }
+            None => (text, None),
+        };
+        if let Ok(protection) = name.parse::<Protection>() {
+            if protection.copies() == 1 {
+                return Err("`none` needs no mention: what gains nothing is left alone".to_owned());
+            }
+            return Ok(Self { measure: MeasureName::Tmr(protection), residual });
+        }
+        let (coded, check_bits) = match name.strip_suffix("+encoder") {
+            Some(coded) => (coded, CheckBits::Encoded),
+            None => (name, CheckBits::Loaded),
+        };
+        let (code, bits) = coded.split_at(coded.find(|c: char| c.is_ascii_digit()).unwrap_or(coded.len()));
+        let code = [WordCode::Parity, WordCode::Sec, WordCode::SecDed].into_iter().find(|known| known.name() == code);
+        let code = code.ok_or_else(|| {
+            format!(
+                "`{text}` is none of: a granularity (bit, register, column, layer), an objective (rise, sensitive, \
+                 above=X), by=SCORE, a TMR style (unvoted, feedback, feedback3), a code with the bits of its words (parity8, \
+                 sec8, sec-ded8)"
+            )
+        })?;
+        let word_bits = if bits.is_empty() { Some(WORD_BITS) } else { bits.parse().ok() };
+        let word_bits = word_bits.filter(|bits| (1..=MOST_WORD_BITS).contains(bits));
+        let word_bits = word_bits.ok_or_else(|| format!("`{text}`: a word has 1 to {MOST_WORD_BITS} bits"))?;
+        Ok(Self { measure: MeasureName::Code { code, word_bits, check_bits }, residual })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hw::TmrStyle;
+
+    #[test]
+    fn choices_stand_in_any_order() {
+        let line = |text: &str| PlannedLine::parse(text).unwrap().unwrap();
+        let plain = line("planned");
+        assert_eq!((plain.granularity, plain.objective, plain.by), (Granularity::Bit, Objective::ErrorRise, None));
+        let technology = Technology::shipped("osu018").unwrap();
+        let style = Protection::from(TmrStyle::Feedback3);
+        assert_eq!(plain.offers(style, &technology), [Offer::tmr(style, &technology)]);
+        let full = line("planned:sec8+encoder:register:above=0.5:by=bit-curve:unvoted=0.25:parity=0.125");
+        assert_eq!((full.granularity, full.objective), (Granularity::Register, Objective::Above(0.5)));
+        assert_eq!((full.by, full.text()), (Some(Score::BitCurve), &*full.text.clone()));
+        let expected = [
+            Offer::code(WordCode::Sec, 8, CheckBits::Encoded, &technology),
+            Offer::tmr(TmrStyle::Unvoted.into(), &technology).leaving(0.25),
+            Offer::code(WordCode::Parity, 64, CheckBits::Loaded, &technology).leaving(0.125),
+        ];
+        assert_eq!(full.offers(style, &technology), expected);
+        assert_eq!(line("planned:by=oracle").by, None);
+        assert!(PlannedLine::parse("plans").is_none() && PlannedLine::parse("planned.csv").is_none());
+    }
+
+    #[test]
+    fn what_is_no_choice_is_named() {
+        for (text, part) in [
+            ("planned:", "`` is none of"),
+            ("planned:nibble", "`nibble` is none of: a granularity"),
+            ("planned:by=hesian", "hesian"),
+            ("planned:none", "needs no mention"),
+            ("planned:sec0", "1 to 4096"),
+            ("planned:sec99999999999999999999", "1 to 4096"),
+            ("planned:sec8=2", "`2` is no share"),
+            ("planned:sec:sec64", "`sec64` is named twice"),
+            ("planned:above=-1", "is none of"),
+        ] {
+            let error = PlannedLine::parse(text).unwrap().unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
