@@ -2,7 +2,7 @@
 
 use crate::analysis::Score;
 use crate::hw::{Protection, Technology};
-use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, WordCode};
+use crate::protect::planner::{CheckBits, Granularity, Objective, ObjectiveError, Offer, WordCode};
 
 /// Bits of the longest word of a code, unless said otherwise.
 const WORD_BITS: usize = 64;
@@ -63,7 +63,10 @@ impl PlannedLine {
         for choice in choices.into_iter().flat_map(|choices| choices.split(':')) {
             if let Ok(granularity) = choice.parse() {
                 line.granularity = granularity;
-            } else if let Ok(objective) = choice.replacen("above=", "above:", 1).parse() {
+            } else if let Some(tolerated) = choice.strip_prefix("above=") {
+                let objective: Result<Objective, ObjectiveError> = format!("above:{tolerated}").parse();
+                line.objective = objective.map_err(|error| format!("`{text}`: {error}"))?;
+            } else if let Ok(objective) = choice.parse() {
                 line.objective = objective;
             } else if let Some(score) = choice.strip_prefix("by=") {
                 line.by = match score {
@@ -179,7 +182,7 @@ mod tests {
             ("planned:sec99999999999999999999", "1 to 4096"),
             ("planned:sec8=2", "`2` is no share"),
             ("planned:sec:sec64", "`sec64` is named twice"),
-            ("planned:above=-1", "is none of"),
+            ("planned:above=-1", "`-1` is negative"),
         ] {
             let error = PlannedLine::parse(text).unwrap().unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
