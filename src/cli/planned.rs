@@ -61,12 +61,13 @@ impl PlannedLine {
             offers: Vec::new(),
         };
         for choice in choices.into_iter().flat_map(|choices| choices.split(':')) {
-            if let Ok(granularity) = choice.parse() {
+            let (granularity, objective) = (choice.parse(), choice.parse());
+            if let Ok(granularity) = granularity {
                 line.granularity = granularity;
             } else if let Some(tolerated) = choice.strip_prefix("above=") {
                 let objective: Result<Objective, ObjectiveError> = format!("above:{tolerated}").parse();
                 line.objective = objective.map_err(|error| format!("`{text}`: {error}"))?;
-            } else if let Ok(objective) = choice.parse() {
+            } else if let Ok(objective) = objective {
                 line.objective = objective;
             } else if let Some(score) = choice.strip_prefix("by=") {
                 line.by = match score {

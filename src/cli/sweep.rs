@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Global;
+use super::analyze::part;
 use super::area::{AreaArguments, Areas, areas};
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
@@ -20,14 +21,11 @@ use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
 use crate::net::Fingerprint;
 use crate::protect::planner::{Offer, Planner, PlannerInput};
-use crate::protect::{Budget, Candidates, Line, Sweep, SweepInput, sweep};
+use crate::protect::{Budget, Candidates, Line, Sweep, SweepInput, sweep, targets};
 use crate::report::files::ResultFolder;
 use crate::report::oracle::OracleReport;
-use crate::report::sweep::{SweepReport, bit_table, is_sweep_file, plan_file};
+use crate::report::sweep::{BITS_FILE, SWEEP_FILES, SweepReport, bit_table, is_sweep_file, plan_file, share_text};
 use crate::report::{DesignFacts, Provenance, SiteTable};
-
-/// The file of everything per bit.
-const BITS_FILE: &str = "bits.parquet";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -48,11 +46,14 @@ pub struct Arguments {
     /// 1000bits
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "5%,10%,20%,30%,50%,75%,100%")]
     budgets: Vec<Budget>,
+    /// Shares of the summed error rise for which the least area is told
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "50%,90%,99%,99.9%", value_parser = share)]
+    remove: Vec<f64>,
     /// How a chosen bit is protected: unvoted, feedback or feedback3, with +flag for error flags
     #[arg(long, value_name = "STYLE", default_value = "feedback", value_parser = style)]
     style: Protection,
-    /// Folder to write: sweep.csv, sweep.json, oracle.csv, oracle.json, bits.parquet, and the protection plan of every
-    /// point
+    /// Folder to write: sweep.csv, sweep.json, targets.csv, oracle.csv, oracle.json, bits.parquet, and the protection plan
+    /// of every point
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -105,13 +106,15 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let offers = arguments.offers(&areas);
     let lines = lines(arguments, &opened, &sites.bits, &values, &offers)?;
-    let result = sweep(&SweepInput {
+    let input = SweepInput {
         candidates: Candidates { inventory: &opened.inventory, sites: &sites.bits, error_rises: &rises },
         lines: &lines,
         budgets: &arguments.budgets,
         prices: &prices,
         protection: arguments.style,
-    })?;
+    };
+    let result = sweep(&input)?;
+    let targets = targets(&input, &arguments.remove)?;
 
     let mut provenance = opened.provenance("sweep", sites.options);
     provenance.command.extend(arguments.canonical());
@@ -126,6 +129,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let report = SweepReport {
         design: &facts,
         sweep: &result,
+        targets: &targets,
         prices: &prices,
         protection: &protection,
         metric: prepared.evaluator.metric().name(),
@@ -140,6 +144,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         folder.add("oracle.csv", oracle_report.csv());
         folder.add("oracle.json", oracle_report.json(&provenance));
         folder.add("sweep.csv", report.csv());
+        folder.add("targets.csv", report.targets_csv());
         folder.add(BITS_FILE, bit_table(&table, &oracle, &lines, &result).to_bytes(Path::new(BITS_FILE), &provenance)?);
         for (name, text) in plans(&result, &opened, &provenance)? {
             folder.add(&name, text);
@@ -153,7 +158,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let mut text = format!("{}: {}", opened.name(), report.table());
     if let Some(path) = &arguments.output {
         let path = path.display();
-        writeln!(text, "written: {path} (sweep.csv, sweep.json, oracle.csv, oracle.json, {BITS_FILE}, plans/)")?;
+        writeln!(text, "written: {path} ({}, plans/)", SWEEP_FILES.join(", "))?;
     }
     Ok(text)
 }
@@ -223,6 +228,7 @@ impl Arguments {
             ("--rankings", rankings.join(",")),
             ("--seed", self.seed.to_string()),
             ("--budgets", budgets.join(",")),
+            ("--remove", self.remove.iter().map(|share| share_text(*share)).collect::<Vec<_>>().join(",")),
             ("--style", self.style.to_string()),
         ]
         .into_iter()
@@ -237,6 +243,12 @@ fn style(text: &str) -> Result<Protection, String> {
         return Err("protects nothing; choose unvoted, feedback or feedback3".to_owned());
     }
     Ok(protection)
+}
+
+/// A share of the rise, above nothing.
+fn share(text: &str) -> Result<f64, String> {
+    let share = part(text).ok().filter(|share| *share > 0.0);
+    share.ok_or_else(|| "is no share of the error rise, such as 99.9%".to_owned())
 }
 
 /// Reads the score files asked for, in the order of the rankings, and checks that every point of the sweep has a plan

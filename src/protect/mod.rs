@@ -4,7 +4,9 @@ mod budget;
 mod plan;
 pub mod planner;
 mod sweep;
+mod targets;
 
 pub use budget::{Budget, BudgetError, Prices};
 pub use plan::{PlanError, ProtectionPlan};
 pub use sweep::{Candidates, Line, Planning, Sweep, SweepError, SweepInput, SweepPoint, Unprotected, sweep};
+pub use targets::{Needed, Target, targets};

@@ -278,7 +278,7 @@ impl Totals {
     }
 }
 
-fn exact(rise: f64) -> ExactSum {
+pub(super) fn exact(rise: f64) -> ExactSum {
     ExactSum::of(rise).expect("an oracle's rises can be added up")
 }
 

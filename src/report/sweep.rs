@@ -12,13 +12,15 @@ use crate::campaign::Oracle;
 use crate::hw::AreaUnit;
 use crate::num::cast;
 use crate::protect::planner::Verdict;
-use crate::protect::{Budget, Line, Planning, Prices, Sweep, SweepPoint};
+use crate::protect::{Budget, Line, Planning, Prices, Sweep, SweepPoint, Target};
 
 /// A sweep with what its numbers mean.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepReport<'a> {
     /// The sweep.
     pub sweep: &'a Sweep,
+    /// What it takes to remove given shares.
+    pub targets: &'a [Target],
     /// The design.
     pub design: &'a DesignFacts,
     /// What areas are measured against.
@@ -50,6 +52,32 @@ struct File<'a> {
     accelerator_area: f64,
     unprotected: Start,
     points: Vec<Point<'a>>,
+    targets: Vec<TargetRow<'a>>,
+}
+
+/// What it takes to remove a share of the rise; nothing where a line never does.
+#[derive(Serialize)]
+struct TargetRow<'a> {
+    ranking: &'a str,
+    share: f64,
+    bits_protected: Option<usize>,
+    area_added: Option<f64>,
+    share_of_registers: Option<f64>,
+    share_of_accelerator: Option<f64>,
+}
+
+impl<'a> TargetRow<'a> {
+    fn new(target: &'a Target) -> Self {
+        let needed = target.needed;
+        Self {
+            ranking: &target.ranking,
+            share: target.share,
+            bits_protected: needed.map(|needed| needed.bits),
+            area_added: needed.map(|needed| needed.area),
+            share_of_registers: needed.map(|needed| needed.share_of_registers),
+            share_of_accelerator: needed.map(|needed| needed.share_of_accelerator),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -112,6 +140,18 @@ impl<'a> Point<'a> {
     }
 }
 
+/// The file of everything per bit.
+pub const BITS_FILE: &str = "bits.parquet";
+
+/// Files that a sweep consists of, besides its plans.
+pub const SWEEP_FILES: [&str; 6] = ["sweep.csv", "sweep.json", "targets.csv", "oracle.csv", "oracle.json", BITS_FILE];
+
+/// A share as a percentage, in as many digits as it takes.
+pub fn share_text(share: f64) -> String {
+    // Rounding to nine digits hides that 0.07 * 100 is not quite 7.
+    format!("{}%", (share * 1e11).round() / 1e9)
+}
+
 /// Where in a result folder the plan of a ranking at a budget stands.
 ///
 /// Rankings that differ only in signs that file names should not have share a name; whoever names rankings checks that.
@@ -125,10 +165,7 @@ pub fn plan_file(ranking: &str, budget: Budget) -> String {
 /// Whether a file of this name, relative to a result folder, belongs to a sweep.
 pub fn is_sweep_file(path: &Path) -> bool {
     let is_plan = path.parent() == Some(Path::new("plans")) && path.extension().is_some_and(|ending| ending == "json");
-    is_plan
-        || ["sweep.csv", "sweep.json", "oracle.csv", "oracle.json", "bits.parquet"]
-            .iter()
-            .any(|name| path == Path::new(name))
+    is_plan || SWEEP_FILES.iter().any(|name| path == Path::new(name))
 }
 
 /// Everything that is known of each bit: its error rise, the events whose output its flip changes, its place in every
@@ -194,6 +231,45 @@ impl SweepReport<'_> {
         text
     }
 
+    /// A row per line and share of the rise, empty where the line never removes so much.
+    pub fn targets_csv(&self) -> String {
+        let mut text = String::from(
+            "ranking,share_removed,bits_protected,area_added,area_unit,share_of_registers,share_of_accelerator\n",
+        );
+        let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        for target in self.targets.iter().map(TargetRow::new) {
+            let row = [
+                quoted(target.ranking),
+                target.share.to_string(),
+                target.bits_protected.map_or_else(String::new, |bits| bits.to_string()),
+                number(target.area_added),
+                self.prices.unit.cost_name().to_owned(),
+                number(target.share_of_registers),
+                number(target.share_of_accelerator),
+            ];
+            text.push_str(&row.join(","));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Area that a line needs, as a share of the accelerator: a row per line, a column per share of the rise.
+    fn targets_table(&self) -> TextTable {
+        let lines: Vec<&[Target]> = self.targets.chunk_by(|a, b| a.ranking == b.ranking).collect();
+        let shares: Vec<String> =
+            lines.first().map_or(&[][..], |line| line).iter().map(|target| share_text(target.share)).collect();
+        let columns = shares.iter().map(|share| (share.as_str(), Side::Right));
+        let mut table =
+            TextTable::new(&[("+% acc to remove", Side::Name)].into_iter().chain(columns).collect::<Vec<_>>());
+        for line in lines {
+            let cells = line.iter().map(|target| {
+                target.needed.map_or_else(|| "never".to_owned(), |needed| percent(needed.share_of_accelerator, 3))
+            });
+            table.row([line[0].ranking.clone()].into_iter().chain(cells));
+        }
+        table
+    }
+
     /// Everything as JSON.
     pub fn json(&self, provenance: &Provenance) -> String {
         let start = &self.sweep.unprotected;
@@ -217,6 +293,7 @@ impl SweepReport<'_> {
                 mean_rise_per_upset: start.mean_rise_per_upset,
             },
             points: self.sweep.points.iter().map(Point::new).collect(),
+            targets: self.targets.iter().map(TargetRow::new).collect(),
         };
         let mut text = serde_json::to_string_pretty(&file).expect("strings and finite numbers have a JSON form");
         text.push('\n');
@@ -273,7 +350,7 @@ impl SweepReport<'_> {
              rise left: summed error rise of the bits left unprotected, each flipped alone (below zero: they lower the error)\n\
              sensitive: bits left whose flip raises the mean error; +% reg, +% acc: of all registers, of the accelerator\n\
              price: share of the rise that this choice leaves and the best choice of bits for the budget does not\n\
-             per upset: mean error rise of one upset in a random cell of the candidates, copies included\n{}",
+             per upset: mean error rise of one upset in a random cell of the candidates, copies included\n{}\n{}",
             grouped(self.events),
             self.metric,
             significant(self.golden_mean),
@@ -290,6 +367,7 @@ impl SweepReport<'_> {
             whole(self.prices.accelerator),
             percent(sensitive / cast::f64_from_count(start.bits), 1),
             self.notes(),
+            self.targets_table(),
         )
     }
 

@@ -2,6 +2,8 @@
 
 mod quality;
 
+pub use quality::part;
+
 use std::fmt::Write;
 use std::path::PathBuf;
 

@@ -237,6 +237,14 @@ impl<'a> Planner<'a> {
         &self.input
     }
 
+    /// Area of the best offer for every group: no plan is better with more.
+    pub fn most_area(&self) -> f64 {
+        units::area(
+            self.groups.iter().filter_map(|group| group.items.last()).map(|item| item.cost).sum::<i128>()
+                * self.cost_unit,
+        )
+    }
+
     /// Number of groups.
     pub fn groups(&self) -> usize {
         self.groups.len()
