@@ -181,6 +181,9 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
             let Choice { chosen, residuals, area, cells_added, plan, planning } = choice;
             let left = rises.iter().zip(&residuals).filter(|(_, left)| **left != 0.0);
             let rise_remaining = sum(left.map(|(rise, left)| rise * left));
+            let gone = rises.iter().zip(&residuals).filter(|(_, left)| **left != 1.0);
+            // Exactly what the best choice removes where it is the same choice.
+            let removed = sum(gone.map(|(rise, left)| rise * (1.0 - left)));
             points.push(SweepPoint {
                 ranking: line.name().to_owned(),
                 budget: *budget,
@@ -190,7 +193,7 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
                 share_of_accelerator: area / input.prices.accelerator,
                 rise_remaining,
                 share_removed: (all.rise - rise_remaining) / all.rise,
-                price: (all.best[affordable] - (all.rise - rise_remaining)) / all.rise,
+                price: (all.best[affordable] - removed) / all.rise,
                 sensitive_remaining: chosen.iter_zeros().filter(|position| rises[*position] > 0.0).count(),
                 mean_rise_per_upset: rise_remaining / cast::f64_from_count(rises.len() + cells_added),
                 plan,

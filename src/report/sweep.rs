@@ -375,10 +375,22 @@ impl SweepReport<'_> {
     fn notes(&self) -> String {
         let mut text = String::new();
         let unit = self.prices.unit.cost_name();
+        let mut poor: Vec<Budget> = Vec::new();
         for point in &self.sweep.points {
             let note = match &point.planning {
-                None if point.bits == 0 && self.prices.bit > 0.0 => {
-                    format!("pays no bit: one takes {} {unit}", fixed(self.prices.bit, 3))
+                None if point.bits == 0
+                    && point.budget != Budget::FullTmrShare(0.0)
+                    && !poor.contains(&point.budget) =>
+                {
+                    poor.push(point.budget);
+                    writeln!(
+                        text,
+                        "{} pays no bit of any ranking: one takes {} {unit}",
+                        point.budget,
+                        fixed(self.prices.bit, 3)
+                    )
+                    .expect("a string can be written to");
+                    continue;
                 }
                 Some(Planning { verdict: Verdict::NothingFits { cheapest, measure, all }, .. }) => format!(
                     "pays nothing that gains: the cheapest is `{measure}` at {} {unit}, the best everywhere takes {} {unit}",

@@ -20,6 +20,7 @@ mod machine;
 mod missions;
 mod networks;
 mod oracle;
+mod planned;
 mod read_times;
 mod schedule;
 mod scores;
