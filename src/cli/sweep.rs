@@ -15,6 +15,7 @@ use super::oracle::{SiteArguments, flip_all};
 use super::rankings::{self, RankingName};
 use super::schedule::{ScheduleArguments, schedule};
 use super::scores::{Needs, ScoreArguments};
+use super::verify::{self, VerifyArguments};
 use crate::analysis::{BitRanking, Score};
 use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
@@ -58,6 +59,8 @@ pub struct Arguments {
     events: EventArguments,
     #[command(flatten)]
     sites: SiteArguments,
+    #[command(flatten)]
+    verify: VerifyArguments,
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
@@ -73,6 +76,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let mut sources = Vec::new();
     let mut files = read_files(arguments, &opened, &sites.bits, &mut sources)?.into_iter();
+    let points = arguments.rankings.len() * arguments.budgets.len();
+    let verifier = arguments.verify.prepare(&opened, &prepared, &scheduled.schedule, &sites.bits, points)?;
     let folder = arguments.output.as_deref().map(|path| ResultFolder::new(path, is_sweep_file)).transpose()?;
 
     let names: Vec<Score> = arguments.rankings.iter().filter_map(RankingName::score).collect();
@@ -106,9 +111,20 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         protection: arguments.style,
     })?;
 
+    let plans: Vec<ProtectionPlan> = result
+        .points
+        .iter()
+        .map(|point| {
+            let bits = point.chosen.iter_ones().map(|position| sites.bits[position]);
+            ProtectionPlan::uniform(&opened.inventory, bits, arguments.style)
+        })
+        .collect();
+    let verified = verifier.map(|verifier| verifier.run(&result, &plans, &rises, global)).transpose()?;
+
     let mut provenance = opened.provenance("sweep", sites.options);
     provenance.command.extend(arguments.canonical());
     provenance.command.extend(arguments.scores.canonical(needs, &opened, prepared.evaluator.metric()));
+    provenance.command.extend(arguments.verify.canonical());
     provenance.command.extend(areas.options.iter().chain(&scheduled.options).cloned());
     prepared.record(&mut provenance);
     provenance.seeds.push(("random ranking".to_owned(), arguments.seed));
@@ -125,6 +141,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         events: oracle.events(),
         golden_mean: oracle.golden_mean(),
         other_bits: opened.inventory.bits() - rises.len(),
+        verified: verified.as_ref(),
     };
     let json = report.json(&provenance);
     if let Some(mut folder) = folder {
@@ -134,9 +151,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         folder.add("oracle.json", oracle_report.json(&provenance));
         folder.add("sweep.csv", report.csv());
         let fingerprint = opened.design.accelerator.fingerprint();
-        for point in &result.points {
-            let bits = point.chosen.iter_ones().map(|position| sites.bits[position]);
-            let plan = ProtectionPlan::uniform(&opened.inventory, bits, arguments.style);
+        if let Some(verified) = &verified {
+            folder.add("verify.csv", verified.csv());
+        }
+        for (point, plan) in result.points.iter().zip(&plans) {
             let origin = json!({
                 "ranking": point.ranking,
                 "budget": point.budget.to_string(),
@@ -150,12 +168,18 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         folder.add("sweep.json", json.as_bytes());
         folder.finish()?;
     }
+    // Files tell what was found before the command fails for it.
+    verified.as_ref().map_or(Ok(()), |verified| verify::check(verified, &opened.inventory))?;
     if global.json {
         return Ok(json);
     }
     let mut text = format!("{}: {}", opened.name(), report.table());
+    if let Some(verified) = &verified {
+        write!(text, "\n{}", verified.tables())?;
+    }
     if let Some(path) = &arguments.output {
-        writeln!(text, "written: {} (sweep.csv, sweep.json, oracle.csv, oracle.json, plans/)", path.display())?;
+        let more = if verified.is_some() { "verify.csv, " } else { "" };
+        writeln!(text, "written: {} (sweep.csv, sweep.json, {more}oracle.csv, oracle.json, plans/)", path.display())?;
     }
     Ok(text)
 }

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::oracle::quoted;
+use super::verify::VerifyReport;
 use super::{DesignFacts, Provenance, Side, TextTable, fixed, grouped, percent, significant, whole};
 use crate::hw::AreaUnit;
 use crate::num::cast;
@@ -29,6 +31,8 @@ pub struct SweepReport<'a> {
     pub golden_mean: f64,
     /// Register bits of the design that are no candidates: not flipped, not protected, in no figure but the areas.
     pub other_bits: usize,
+    /// What injection found, if it was asked.
+    pub verified: Option<&'a VerifyReport>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +49,8 @@ struct File<'a> {
     register_area: f64,
     accelerator_area: f64,
     unprotected: Start,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<Value>,
     points: Vec<Point<'a>>,
 }
 
@@ -70,6 +76,8 @@ struct Point<'a> {
     sensitive_remaining: usize,
     mean_rise_per_upset: f64,
     plan: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<Value>,
 }
 
 impl<'a> Point<'a> {
@@ -86,6 +94,7 @@ impl<'a> Point<'a> {
             sensitive_remaining: point.sensitive_remaining,
             mean_rise_per_upset: point.mean_rise_per_upset,
             plan: plan_file(&point.ranking, point.budget),
+            verified: None,
         }
     }
 }
@@ -103,7 +112,8 @@ pub fn plan_file(ranking: &str, budget: Budget) -> String {
 /// Whether a file of this name, relative to a result folder, belongs to a sweep.
 pub fn is_sweep_file(path: &Path) -> bool {
     let is_plan = path.parent() == Some(Path::new("plans")) && path.extension().is_some_and(|ending| ending == "json");
-    is_plan || ["sweep.csv", "sweep.json", "oracle.csv", "oracle.json"].iter().any(|name| path == Path::new(name))
+    let names = ["sweep.csv", "sweep.json", "oracle.csv", "oracle.json", "verify.csv"];
+    is_plan || names.iter().any(|name| path == Path::new(name))
 }
 
 impl SweepReport<'_> {
@@ -137,6 +147,10 @@ impl SweepReport<'_> {
     /// Everything as JSON.
     pub fn json(&self, provenance: &Provenance) -> String {
         let start = &self.sweep.unprotected;
+        let mut points: Vec<Point<'_>> = self.sweep.points.iter().map(Point::new).collect();
+        for (point, verified) in points.iter_mut().zip(self.verified.iter().flat_map(|report| report.point_values())) {
+            point.verified = Some(verified);
+        }
         let file = File {
             provenance,
             design: self.design,
@@ -156,7 +170,8 @@ impl SweepReport<'_> {
                 sensitive_bits: start.sensitive,
                 mean_rise_per_upset: start.mean_rise_per_upset,
             },
-            points: self.sweep.points.iter().map(Point::new).collect(),
+            verification: self.verified.map(VerifyReport::summary),
+            points,
         };
         let mut text = serde_json::to_string_pretty(&file).expect("strings and finite numbers have a JSON form");
         text.push('\n');

@@ -129,8 +129,7 @@ pub fn fly_plans(
     let placed: Vec<Placed<'_>> = plans
         .iter()
         .map(|plan| {
-            let placement =
-                Placement::of_bits(input.inventory, candidates, |bit| plan[bit.index()], setup.distance);
+            let placement = Placement::of_bits(input.inventory, candidates, |bit| plan[bit.index()], setup.distance);
             let strikes_per_s = setup.environment.rate.strikes_per_s(placement.len(), inferences_per_s);
             Placed { plan, placement, strikes_per_s }
         })

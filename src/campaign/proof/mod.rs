@@ -98,19 +98,13 @@ impl PlanProof {
 ///
 /// # Panics
 /// Without a plan, or when there is not a rise for every candidate.
-pub fn prove(
-    input: &ProofInput<'_>,
-    progress: &(impl Fn(u64, u64) + Sync),
-) -> Result<Vec<PlanProof>, CampaignError> {
+pub fn prove(input: &ProofInput<'_>, progress: &(impl Fn(u64, u64) + Sync)) -> Result<Vec<PlanProof>, CampaignError> {
     assert!(!input.plans.is_empty(), "there is a plan to compare with");
     assert_eq!(input.rises.len(), input.candidates.len(), "a rise for every candidate");
     let TrialInput { network, inventory, .. } = input.trial;
     let mut book = EffectBook::default();
-    let reads: Vec<CellReads> = input
-        .plans
-        .iter()
-        .map(|plan| CellReads::new(network, inventory, input.candidates, plan, &mut book))
-        .collect();
+    let reads: Vec<CellReads> =
+        input.plans.iter().map(|plan| CellReads::new(network, inventory, input.candidates, plan, &mut book)).collect();
     book.evaluate(&input.trial, progress)?;
     let total = proof(&reads[0], input.rises, &book, 0.0).rise_remaining;
     Ok(reads.iter().map(|reads| proof(reads, input.rises, &book, total)).collect())

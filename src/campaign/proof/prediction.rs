@@ -36,8 +36,11 @@ pub(super) fn first_order(placement: &Placement, sizes: &ClusterSizes, rise: imp
     let sum: ExactSum = cells
         .map(|(cell, flip_flop)| {
             // Clusters reach up from their first cell: the first cells of the row are hit by fewer.
-            let times: f64 =
-                sizes.shares().iter().map(|(size, share)| share * cast::f64_from_count(*size).min(f64::from(cell) + 1.0)).sum();
+            let times: f64 = sizes
+                .shares()
+                .iter()
+                .map(|(size, share)| share * cast::f64_from_count(*size).min(f64::from(cell) + 1.0))
+                .sum();
             ExactSum::of(rise(flip_flop.bit) * times).expect("a rise times a few cells can be added up")
         })
         .sum();

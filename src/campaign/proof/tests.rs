@@ -31,7 +31,8 @@ fn bench() -> Bench {
     let event = |number: u8| (0..3).map(|at| f32::from((number % 11 * 5 + at * 9) % 16) / 16.0).collect();
     let events = (0..12).map(|number| Event::new(&network, EventInput::Tensor(event(number))).unwrap()).collect();
     let evaluator =
-        Evaluator::new(None, ErrorMetric::Deviation, EventKind::Tensor { shape: vec![3] }, network.output().len()).unwrap();
+        Evaluator::new(None, ErrorMetric::Deviation, EventKind::Tensor { shape: vec![3] }, network.output().len())
+            .unwrap();
     Bench { inventory: Inventory::new(&network).unwrap(), network, evaluator, events }
 }
 
@@ -61,12 +62,8 @@ fn plans(bits: usize) -> Vec<Vec<Protection>> {
 }
 
 fn claim(rises: &[f64], sites: &[BitId], plan: &[Protection]) -> Claim {
-    let left: Vec<f64> = sites
-        .iter()
-        .zip(rises)
-        .filter(|(bit, _)| plan[bit.index()].copies() == 1)
-        .map(|(_, rise)| *rise)
-        .collect();
+    let left: Vec<f64> =
+        sites.iter().zip(rises).filter(|(bit, _)| plan[bit.index()].copies() == 1).map(|(_, rise)| *rise).collect();
     let sum = |rises: &[f64]| rises.iter().map(|rise| ExactSum::of(*rise).unwrap()).sum::<ExactSum>().value();
     let cells: u32 = sites.iter().map(|bit| u32::from(plan[bit.index()].copies())).sum();
     Claim {
