@@ -339,3 +339,79 @@ pub fn check(report: &VerifyReport, inventory: &Inventory) -> anyhow::Result<()>
     }
     bail!("{text}; this is an error of trivote, please report it with the command")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::proof::{FlownPlan, Lapse, LapseAt, Observed};
+    use crate::hw::{CopyIdx, FlipFlop};
+    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
+    use crate::num::{QFormat, qkeras};
+
+    fn inventory() -> Inventory {
+        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
+        let kernel = WeightTensor::new(vec![2, 2], vec![0; 4], QFormat::signed(4, 1).unwrap()).unwrap();
+        let source = net.input();
+        net.push("d", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
+        Inventory::new(&net.finish().unwrap()).unwrap()
+    }
+
+    fn plan(point: Option<&str>, is_equal: bool, first_lapse: Option<LapseAt>) -> VerifiedPlan {
+        let proof = PlanProof {
+            cells: 16,
+            read_wrong: 9,
+            differing: 2,
+            rise_remaining: 1.5,
+            share_removed: 0.0,
+            sensitive_cells: 4,
+            mean_rise_per_upset: 0.09375,
+            max_rise: 1.0,
+            lapses: usize::from(first_lapse.is_some()),
+            first_lapse,
+        };
+        let rise = Observed { predicted: 1.0, predicted_with_clusters: None, observed: 1.0, interval: None };
+        let flown = FlownPlan { cells: 16, strikes_per_s: 1.0, strikes: 3, rise, removed: None };
+        VerifiedPlan { point: point.map(|name| (name.to_owned(), "5%".to_owned())), proof, is_equal, flown }
+    }
+
+    fn report(plans: Vec<VerifiedPlan>) -> VerifyReport {
+        let setup = VerifySetup {
+            environment: String::new(),
+            rate: String::new(),
+            source: String::new(),
+            cluster_sizes: String::new(),
+            distance_cells: 16,
+            scrub: String::new(),
+            scrub_cycles: None,
+            cycles: 1,
+            mission_s: 1.0,
+            missions: 2,
+            seed: 1,
+            confidence: 0.95,
+            evaluations: 1,
+            events: 1,
+            strikes_per_mission: 1.0,
+            lasting_s: 1.0,
+            strikes_at_once: 1.0,
+        };
+        VerifyReport { setup, plans, states: 1, events_per_state: 1, cluster_sets: 1 }
+    }
+
+    #[test]
+    fn what_injection_does_not_confirm_is_an_error() {
+        let inventory = inventory();
+        assert!(check(&report(vec![plan(None, true, None), plan(Some("msb"), true, None)]), &inventory).is_ok());
+        let cell = FlipFlop { bit: BitId(5), copy: CopyIdx(2) };
+        let lapsed = plan(Some("msb"), false, Some(LapseAt { cell, lapse: Lapse::Repair }));
+        let wrong = report(vec![plan(None, true, None), lapsed, plan(Some("random"), false, None)]);
+        let error = check(&wrong, &inventory).unwrap_err().to_string();
+        assert!(error.starts_with(
+            "injection does not confirm the sweep in 2 of 3 plans; the first is ranking `msb` at budget 5%"
+        ));
+        assert!(error.contains("9 cells are read wrong, 2 of them with another rise than the oracle's, rise left 1.5"));
+        assert!(error.contains("copy 2 of `d.kernel[1].bit[1]` is not repaired as its style says"), "{error}");
+        assert!(wrong.tables().contains("0 of 2 points") && wrong.tables().contains("NO"));
+        let error = check(&report(vec![plan(None, false, None)]), &inventory).unwrap_err().to_string();
+        assert!(error.contains("the first is the design without protection"));
+    }
+}
