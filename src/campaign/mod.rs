@@ -8,6 +8,7 @@ mod intervals;
 mod mission;
 mod oracle;
 mod parts;
+pub mod proof;
 mod quantiles;
 mod record;
 mod sample;

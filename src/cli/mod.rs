@@ -26,6 +26,7 @@ mod scores;
 mod shipped;
 mod simulate;
 mod sweep;
+mod verify;
 
 use std::io::{self, Write};
 use std::panic;

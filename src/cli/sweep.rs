@@ -16,6 +16,7 @@ use super::oracle::{SiteArguments, flip_all};
 use super::rankings::{self, RankingName};
 use super::schedule::{ScheduleArguments, schedule};
 use super::scores::{Needs, ScoreArguments};
+use super::verify::{self, VerifyArguments};
 use crate::analysis::{BitRanking, Score};
 use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
@@ -66,6 +67,8 @@ pub struct Arguments {
     events: EventArguments,
     #[command(flatten)]
     sites: SiteArguments,
+    #[command(flatten)]
+    verify: VerifyArguments,
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
@@ -81,6 +84,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let mut sources = Vec::new();
     let mut files = read_files(arguments, &opened, &sites.bits, &mut sources)?.into_iter();
+    let points = arguments.rankings.len() * arguments.budgets.len();
+    let verifier = arguments.verify.prepare(&opened, &prepared, &scheduled.schedule, &sites.bits, points)?;
     let folder = arguments.output.as_deref().map(|path| ResultFolder::new(path, is_sweep_file)).transpose()?;
 
     let names: Vec<Score> = arguments.rankings.iter().filter_map(RankingName::score).collect();
@@ -116,9 +121,12 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let result = sweep(&input)?;
     let targets = targets(&input, &arguments.remove)?;
 
+    let verified = verifier.map(|verifier| verifier.run(&result, &rises, global)).transpose()?;
+
     let mut provenance = opened.provenance("sweep", sites.options);
     provenance.command.extend(arguments.canonical());
     provenance.command.extend(arguments.scores.canonical(needs, &opened, prepared.evaluator.metric()));
+    provenance.command.extend(arguments.verify.canonical());
     provenance.command.extend(areas.options.iter().chain(&scheduled.options).cloned());
     prepared.record(&mut provenance);
     provenance.seeds.push(("random ranking".to_owned(), arguments.seed));
@@ -136,6 +144,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         events: oracle.events(),
         golden_mean: oracle.golden_mean(),
         other_bits: opened.inventory.bits() - rises.len(),
+        verified: verified.as_ref(),
     };
     let json = report.json(&provenance);
     if let Some(mut folder) = folder {
@@ -146,19 +155,28 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         folder.add("sweep.csv", report.csv());
         folder.add("targets.csv", report.targets_csv());
         folder.add(BITS_FILE, bit_table(&table, &oracle, &lines, &result).to_bytes(Path::new(BITS_FILE), &provenance)?);
+        if let Some(verified) = &verified {
+            folder.add("verify.csv", verified.csv());
+        }
         for (name, text) in plans(&result, &opened, &provenance)? {
             folder.add(&name, text);
         }
         folder.add("sweep.json", json.as_bytes());
         folder.finish()?;
     }
+    // Files tell what was found before the command fails for it.
+    verified.as_ref().map_or(Ok(()), |verified| verify::check(verified, &opened.inventory))?;
     if global.json {
         return Ok(json);
     }
     let mut text = format!("{}: {}", opened.name(), report.table());
+    if let Some(verified) = &verified {
+        write!(text, "\n{}", verified.tables())?;
+    }
     if let Some(path) = &arguments.output {
         let path = path.display();
-        writeln!(text, "written: {path} ({}, plans/)", SWEEP_FILES.join(", "))?;
+        let more = if verified.is_some() { "verify.csv, " } else { "" };
+        writeln!(text, "written: {path} ({}, {more}plans/)", SWEEP_FILES.join(", "))?;
     }
     Ok(text)
 }

@@ -42,9 +42,25 @@ impl Placement {
     /// # Panics
     /// When there are 2^32 cells or more.
     pub fn new(inventory: &Inventory, protection: impl Fn(BitId) -> Protection, distance: NonZeroUsize) -> Self {
+        let bits: Vec<BitId> = inventory.bit_ids().collect();
+        Self::of_bits(inventory, &bits, protection, distance)
+    }
+
+    /// Places some bits of a design, in the order of their numbers, and leaves all others out of the row.
+    ///
+    /// # Panics
+    /// When a bit is not of the design, or there are 2^32 cells or more.
+    pub fn of_bits(
+        inventory: &Inventory,
+        bits: &[BitId],
+        protection: impl Fn(BitId) -> Protection,
+        distance: NonZeroUsize,
+    ) -> Self {
         let distance = distance.get();
+        let mut bits = bits.to_vec();
+        bits.sort_unstable();
         let (single, triplicated): (Vec<BitId>, Vec<BitId>) =
-            inventory.bit_ids().partition(|bit| protection(*bit).copies() == 1);
+            bits.into_iter().partition(|bit| protection(*bit).copies() == 1);
         let mut placement = Self { cells: Vec::new(), first: vec![CellIdx(0); inventory.bits()], distance };
         for group in triplicated.chunks(distance) {
             for copy in 0..3 {

@@ -132,6 +132,16 @@ pub struct SweepPoint {
     pub plan: Option<ProtectionPlan>,
     /// How it came about, where it was planned.
     pub planning: Option<Planning>,
+    /// Whether some of the bits protected are said to leave a share of their rise.
+    pub leaves_some: bool,
+}
+
+impl SweepPoint {
+    /// The plan, where the registers it describes do all that the point says: where no codes are at work, and measures leave
+    /// nothing.
+    pub fn simulated_plan(&self) -> Option<&ProtectionPlan> {
+        self.plan.as_ref().filter(|_| !self.leaves_some)
+    }
 }
 
 /// All points, and where they start from.
@@ -197,6 +207,7 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
                 sensitive_remaining: chosen.iter_zeros().filter(|position| rises[*position] > 0.0).count(),
                 mean_rise_per_upset: rise_remaining / cast::f64_from_count(rises.len() + cells_added),
                 plan,
+                leaves_some: residuals.iter().any(|left| *left != 0.0 && *left != 1.0),
                 chosen,
                 planning,
             });

@@ -27,6 +27,7 @@ mod sites;
 pub mod sweep;
 mod table;
 pub mod trace;
+pub mod verify;
 pub mod waves;
 
 pub use design_facts::DesignFacts;

@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::bit_table::{BitColumn, BitTable, BitValues};
 use super::oracle::quoted;
+use super::verify::VerifyReport;
 use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, percent, significant, whole};
 use crate::campaign::Oracle;
 use crate::hw::AreaUnit;
@@ -35,6 +37,8 @@ pub struct SweepReport<'a> {
     pub golden_mean: f64,
     /// Register bits of the design that are no candidates: not flipped, not protected, in no figure but the areas.
     pub other_bits: usize,
+    /// What injection found, if it was asked.
+    pub verified: Option<&'a VerifyReport>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +55,8 @@ struct File<'a> {
     register_area: f64,
     accelerator_area: f64,
     unprotected: Start,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<Value>,
     points: Vec<Point<'a>>,
     targets: Vec<TargetRow<'a>>,
 }
@@ -106,6 +112,8 @@ struct Point<'a> {
     price: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     planning: Option<Planned>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<Value>,
 }
 
 /// How a planned point came about.
@@ -136,6 +144,7 @@ impl<'a> Point<'a> {
                 gap: planning.gap,
                 verdict: planning.verdict.to_string(),
             }),
+            verified: None,
         }
     }
 }
@@ -165,7 +174,7 @@ pub fn plan_file(ranking: &str, budget: Budget) -> String {
 /// Whether a file of this name, relative to a result folder, belongs to a sweep.
 pub fn is_sweep_file(path: &Path) -> bool {
     let is_plan = path.parent() == Some(Path::new("plans")) && path.extension().is_some_and(|ending| ending == "json");
-    is_plan || SWEEP_FILES.iter().any(|name| path == Path::new(name))
+    is_plan || SWEEP_FILES.iter().chain(&["verify.csv"]).any(|name| path == Path::new(name))
 }
 
 /// Everything that is known of each bit: its error rise, the events whose output its flip changes, its place in every
@@ -273,6 +282,12 @@ impl SweepReport<'_> {
     /// Everything as JSON.
     pub fn json(&self, provenance: &Provenance) -> String {
         let start = &self.sweep.unprotected;
+        let mut points: Vec<Point<'_>> = self.sweep.points.iter().map(Point::new).collect();
+        if let Some(report) = self.verified {
+            for point in &mut points {
+                point.verified = report.point_value(point.ranking, &point.budget);
+            }
+        }
         let file = File {
             provenance,
             design: self.design,
@@ -292,7 +307,8 @@ impl SweepReport<'_> {
                 sensitive_bits: start.sensitive,
                 mean_rise_per_upset: start.mean_rise_per_upset,
             },
-            points: self.sweep.points.iter().map(Point::new).collect(),
+            verification: self.verified.map(VerifyReport::summary),
+            points,
             targets: self.targets.iter().map(TargetRow::new).collect(),
         };
         let mut text = serde_json::to_string_pretty(&file).expect("strings and finite numbers have a JSON form");

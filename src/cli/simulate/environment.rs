@@ -48,7 +48,8 @@ pub struct EnvironmentArguments {
 /// More is no distance on a chip, and would leave a row of mostly empty cells.
 const MOST_DISTANCE: usize = 65_536;
 
-fn distance(text: &str) -> Result<NonZeroUsize, String> {
+/// Cells from one copy of a bit to the next.
+pub fn distance(text: &str) -> Result<NonZeroUsize, String> {
     let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST_DISTANCE);
     number.ok_or_else(|| format!("a whole number from 1 to {MOST_DISTANCE} is needed"))
 }

@@ -1,9 +1,9 @@
 //! `trivote simulate`: missions of hours under upsets, in scenarios of protection and scrubbing.
 
-mod environment;
+pub(super) mod environment;
 mod recording;
 mod scenario;
-mod scrub;
+pub(super) mod scrub;
 
 use std::fmt::Write;
 use std::fs;
@@ -121,7 +121,8 @@ struct EstimateArguments {
     mean_interval: MeanMethod,
 }
 
-fn hours(text: &str) -> Result<f64, String> {
+/// A length of missions.
+pub(super) fn hours(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
     number.ok_or_else(|| "a number above 0 is needed".to_owned())
 }
@@ -131,6 +132,22 @@ fn mean_method(text: &str) -> Result<MeanMethod, String> {
         .into_iter()
         .find(|method| method.name() == text)
         .ok_or_else(|| "choose t or bootstrap".to_owned())
+}
+
+/// Length of a mission of so many hours, in cycles.
+///
+/// # Errors
+/// When those are more than times are exact for, or none.
+pub(super) fn cycles_of_hours(hours: f64, period_s: f64) -> anyhow::Result<u64> {
+    let cycles = hours * 3600.0 / period_s;
+    if cycles >= MOST_CYCLES {
+        let most = MOST_CYCLES * period_s / 3600.0;
+        bail!("a mission of {hours} h has more than 2^53 clock cycles; at this clock {most:.0} h are the most");
+    }
+    match cast::floor_i64(cycles + 0.5).unsigned_abs() {
+        0 => bail!("a mission of {hours} h is shorter than half a clock cycle of {}", duration(period_s)),
+        cycles => Ok(cycles),
+    }
 }
 
 /// Protection of all bits under one name.
@@ -347,16 +364,7 @@ impl Arguments {
         if let Some(cycles) = self.cycles {
             return Ok(cycles);
         }
-        let hours = self.hours.unwrap_or(1.0);
-        let cycles = hours * 3600.0 / period_s;
-        if cycles >= MOST_CYCLES {
-            let most = MOST_CYCLES * period_s / 3600.0;
-            bail!("a mission of {hours} h has more than 2^53 clock cycles; at this clock {most:.0} h are the most");
-        }
-        match cast::floor_i64(cycles + 0.5).unsigned_abs() {
-            0 => bail!("a mission of {hours} h is shorter than half a clock cycle of {}", duration(period_s)),
-            cycles => Ok(cycles),
-        }
+        cycles_of_hours(self.hours.unwrap_or(1.0), period_s)
     }
 
     /// What all scenarios have in common.
