@@ -1,10 +1,12 @@
 //! Which register bits to triplicate under an area budget, and what the choice leaves of the risk. Injects nothing.
 
 mod budget;
+mod front;
 mod plan;
 pub mod planner;
 mod sweep;
 
 pub use budget::{Budget, BudgetError, Prices};
+pub use front::{Offer, front, least_area};
 pub use plan::{PlanError, ProtectionPlan};
 pub use sweep::{Candidates, Sweep, SweepInput, SweepPoint, Unprotected, sweep};
