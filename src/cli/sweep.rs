@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Folder to write: sweep.csv, sweep.json, oracle.csv, oracle.json, and the protection plan of every point
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Draw area against what remains of the risk, in characters
+    #[arg(long)]
+    plot: bool,
     #[command(flatten)]
     scores: ScoreArguments,
     #[command(flatten)]
@@ -154,6 +157,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         return Ok(json);
     }
     let mut text = format!("{}: {}", opened.name(), report.table());
+    if arguments.plot {
+        write!(text, "\n{}", report.plot())?;
+    }
     if let Some(path) = &arguments.output {
         writeln!(text, "written: {} (sweep.csv, sweep.json, oracle.csv, oracle.json, plans/)", path.display())?;
     }

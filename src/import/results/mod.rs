@@ -7,6 +7,8 @@ mod error;
 mod forms;
 mod rows;
 #[cfg(test)]
+pub mod samples;
+#[cfg(test)]
 mod tests;
 
 use std::fs;
