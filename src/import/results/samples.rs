@@ -101,6 +101,7 @@ pub fn missions() -> Value {
 ///
 /// # Panics
 /// When the system refuses.
+#[allow(clippy::needless_pass_by_value, reason = "tests hand over what they have just made")]
 pub fn write(folder: &Path, name: &str, content: impl ToString) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, content.to_string()).expect("the folder of a test can be written to");

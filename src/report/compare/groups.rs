@@ -34,9 +34,10 @@ pub(super) fn groups(results: &[NamedResult]) -> Result<(Vec<Group<'_>>, Vec<Str
             groups.last_mut().expect("just pushed")
         };
         if let Some((_, same)) = group.results.iter().find(|(_, known)| known.digest == result.digest) {
-            notes.push(match same.path == result.path {
-                true => format!("{}: given twice, taken once", result.path),
-                false => format!("{}: left out, it is the same result as {}", result.path, same.path),
+            notes.push(if same.path == result.path {
+                format!("{}: given twice, taken once", result.path)
+            } else {
+                format!("{}: left out, it is the same result as {}", result.path, same.path)
             });
             continue;
         }
