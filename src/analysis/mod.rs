@@ -2,6 +2,7 @@
 //! of its Hessian, how the error changes along the outputs. Scores what a bit matters; injects nothing.
 
 mod accelerator;
+mod cumulative;
 mod curves;
 mod derivatives;
 mod head;
@@ -16,6 +17,7 @@ mod spectrum;
 mod trace;
 mod weighted;
 
+pub use cumulative::{cumulative_shares, telling_counts};
 pub use curves::{CurveInput, curve_scores, value_changes};
 pub use derivatives::{DerivativeError, DerivativeInput, Derivatives, Diagonals};
 pub use head::LossError;

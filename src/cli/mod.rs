@@ -8,6 +8,7 @@
 mod analyze;
 mod area;
 mod checkpoint;
+mod compare;
 mod events;
 mod guided;
 mod import;
@@ -84,6 +85,8 @@ enum Verb {
     Sweep(sweep::Arguments),
     /// Expose a design to upsets for hours, and say how often its output goes wrong, and how wrong
     Simulate(Box<simulate::Arguments>),
+    /// Set designs side by side: what area buys and what single bits and missions do, as one HTML page, CSV and JSON
+    Compare(compare::Arguments),
     /// Generate synthetic events of HGCal modules as CSV
     Events(events::Arguments),
 }
@@ -132,6 +135,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Analyze(arguments) => analyze::run(arguments, global),
         Verb::Sweep(arguments) => sweep::run(arguments, global),
         Verb::Simulate(arguments) => simulate::run(arguments, global),
+        Verb::Compare(arguments) => compare::run(arguments, global),
         Verb::Events(arguments) => events::run(arguments, global),
     };
     let text = crate::campaign::with_threads(global.threads, run_verb)??;

@@ -57,6 +57,9 @@ pub struct Arguments {
     /// of every point
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Draw area against what remains of the risk, in characters
+    #[arg(long)]
+    plot: bool,
     #[command(flatten)]
     scores: ScoreArguments,
     #[command(flatten)]
@@ -170,6 +173,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         return Ok(json);
     }
     let mut text = format!("{}: {}", opened.name(), report.table());
+    if arguments.plot {
+        write!(text, "\n{}", report.plot())?;
+    }
     if let Some(verified) = &verified {
         write!(text, "\n{}", verified.tables())?;
     }

@@ -70,6 +70,80 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     write().map_err(failed(path))
 }
 
+/// Writes several files, all or none; symbolic links are followed, devices written to last.
+///
+/// # Errors
+/// When one cannot be written; what stood at all paths then still does.
+pub fn write_files(files: &[(&PathBuf, &[u8])]) -> Result<(), ReportError> {
+    let mut staged = Vec::with_capacity(files.len());
+    let mut devices = Vec::new();
+    for (path, bytes) in files {
+        let stage = || {
+            let target = resolve(path)?;
+            if target.exists() && !target.is_file() {
+                return Ok(None);
+            }
+            let parent = target.parent().unwrap_or(Path::new("/"));
+            let mut file = permissive(&mut Builder::new()).tempfile_in(parent)?;
+            file.write_all(bytes)?;
+            Ok(Some((target, file)))
+        };
+        match stage().map_err(failed(path))? {
+            Some((target, file)) => staged.push((path, target, file)),
+            None => devices.push((path, bytes)),
+        }
+    }
+    let mut placed: Vec<Placed> = Vec::with_capacity(staged.len());
+    for (path, target, file) in staged {
+        match Placed::put(target, file) {
+            Ok(one) => placed.push(one),
+            Err(error) => {
+                placed.into_iter().rev().for_each(Placed::take_back);
+                return Err(failed(path)(error));
+            }
+        }
+    }
+    devices.into_iter().try_for_each(|(path, bytes)| write_file(path, bytes))
+}
+
+/// A file in its place, and what stood there before.
+struct Placed {
+    target: PathBuf,
+    earlier: Option<TempDir>,
+}
+
+impl Placed {
+    /// Name of an earlier file in the folder that it is kept in.
+    const EARLIER: &str = "earlier";
+
+    fn put(target: PathBuf, file: NamedTempFile) -> io::Result<Self> {
+        let mut earlier = None;
+        if target.exists() {
+            let kept = Builder::new().prefix(".trivote-").tempdir_in(target.parent().unwrap_or(Path::new("/")))?;
+            fs::rename(&target, kept.path().join(Self::EARLIER))?;
+            earlier = Some(kept);
+        }
+        let placed = Self { target, earlier };
+        match file.persist(&placed.target) {
+            Ok(_) => Ok(placed),
+            Err(error) => {
+                placed.take_back();
+                Err(error.error)
+            }
+        }
+    }
+
+    /// Puts things as they were, as far as the system lets us.
+    fn take_back(self) {
+        let undone = match &self.earlier {
+            Some(kept) => fs::rename(kept.path().join(Self::EARLIER), &self.target),
+            None => fs::remove_file(&self.target),
+        };
+        // The first error is the one that is told.
+        drop(undone);
+    }
+}
+
 /// Temporary files are private to the user; results are as readable as the user's umask makes them.
 #[cfg(unix)]
 fn permissive<'a, 'b, 'c>(builder: &'c mut Builder<'a, 'b>) -> &'c mut Builder<'a, 'b> {
@@ -277,6 +351,30 @@ mod tests {
         assert!(matches!(check_writable(&root.path().join("no/such/a.csv"), []), Err(ReportError::Write { .. })));
         let input = path.to_str().unwrap();
         assert!(matches!(check_writable(&path, [input]), Err(ReportError::IsInput { .. })));
+    }
+
+    #[test]
+    fn several_files_are_written_all_or_none() {
+        let root = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| root.path().join(name));
+        fs::write(&a, "earlier").unwrap();
+        write_files(&[(&a, b"1"), (&b, b"2")]).unwrap();
+        assert_eq!((fs::read(&a).unwrap(), fs::read(&b).unwrap()), (b"1".to_vec(), b"2".to_vec()));
+        let missing = root.path().join("no/such/folder");
+        assert!(write_files(&[(&a, b"3"), (&c, b"3"), (&missing, b"3")]).is_err());
+        assert_eq!((fs::read(&a).unwrap(), c.exists()), (b"1".to_vec(), false));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "nothing else stays");
+        // What is in its place already is taken back when a later one cannot be.
+        let put = |target: &PathBuf, text: &[u8]| {
+            let mut file = NamedTempFile::new_in(root.path()).unwrap();
+            file.write_all(text).unwrap();
+            Placed::put(target.clone(), file).unwrap()
+        };
+        let (first, second) = (put(&a, b"4"), put(&c, b"4"));
+        assert_eq!(fs::read(&a).unwrap(), b"4");
+        [second, first].into_iter().for_each(Placed::take_back);
+        assert_eq!((fs::read(&a).unwrap(), c.exists()), (b"1".to_vec(), false));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "nothing else stays");
     }
 
     #[cfg(unix)]

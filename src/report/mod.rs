@@ -26,6 +26,7 @@ pub mod simulate;
 mod sites;
 pub mod sweep;
 mod table;
+pub mod text_plot;
 pub mod trace;
 pub mod verify;
 pub mod waves;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::bit_table::{BitColumn, BitTable, BitValues};
 use super::oracle::quoted;
+use super::text_plot::{PlotSeries, TextPlot};
 use super::verify::VerifyReport;
 use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, percent, significant, whole};
 use crate::campaign::Oracle;
@@ -314,6 +315,20 @@ impl SweepReport<'_> {
         let mut text = serde_json::to_string_pretty(&file).expect("strings and finite numbers have a JSON form");
         text.push('\n');
         text
+    }
+
+    /// Area against what remains of the summed rise, in characters.
+    pub fn plot(&self) -> String {
+        let mut series: Vec<PlotSeries> = Vec::new();
+        for point in self.sweep.points.iter().filter(|point| point.share_removed.is_finite()) {
+            if series.last().is_none_or(|last| last.name != point.ranking) {
+                series.push(PlotSeries { name: point.ranking.clone(), points: Vec::new() });
+            }
+            if let Some(last) = series.last_mut() {
+                last.points.push((point.share_of_accelerator, 1.0 - point.share_removed));
+            }
+        }
+        TextPlot::of_risk(&series).to_string()
     }
 
     /// The table for people, with what it starts from above and what its columns mean below.

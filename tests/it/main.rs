@@ -9,6 +9,7 @@
 
 mod analyze;
 mod cli;
+mod compare;
 mod derivatives;
 mod engine;
 mod fixed_crate;

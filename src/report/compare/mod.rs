@@ -2,9 +2,31 @@
 //!
 //! Everything here was computed by other verbs; this only gathers, orders and shows it.
 
+mod error;
+mod gather;
+mod groups;
+pub mod page;
+mod tables;
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 
+pub use error::CompareError;
+pub use gather::gather;
+
+use super::oracle::quoted;
 use super::{DesignFacts, Provenance};
+use crate::import::results::StoredResult;
+
+/// A result with the label it was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedResult {
+    /// Its label; none for the name of its design.
+    pub label: Option<String>,
+    /// The result.
+    pub result: StoredResult,
+}
 
 /// Results of any number of designs and plans.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -103,6 +125,8 @@ pub struct SweepEntry {
     pub protection: String,
     /// Its technology.
     pub technology: String,
+    /// Unit of its areas, as costs are written.
+    pub unit: String,
     /// By ranking, then by budget.
     pub points: Vec<SweepRow>,
 }
@@ -134,7 +158,8 @@ pub struct SweepRow {
     pub mean_rise_per_upset: f64,
     /// File of the plan in the result's folder, where a plan can say what was chosen.
     pub plan: Option<String>,
-    /// Whether no other point of the system's sweeps of this technology has less risk for as much area or less.
+    /// Whether nothing is better in the system's sweeps of this technology: less risk for as much area or less, or as much
+    /// risk for less area. To protect nothing counts, too.
     pub is_on_front: bool,
     /// What injection found, where the sweep was verified: as in its file.
     pub verified: Option<serde_json::Value>,
@@ -258,4 +283,51 @@ pub struct AnalysisEntry {
     pub eigenvalues: Vec<f64>,
     /// By layer: name and trace (exact where known, otherwise estimated).
     pub traces: Vec<(String, f64)>,
+}
+
+impl Comparison {
+    /// Everything but the rises of single bits as JSON.
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("strings and finite numbers have a JSON form");
+        text.push('\n');
+        text
+    }
+
+    /// A row per system, sweep, ranking and budget.
+    pub fn csv(&self) -> String {
+        let mut text = String::from(
+            "system,result,technology,protection,ranking,budget,bits_protected,area_added,area_unit,share_of_registers,\
+             share_of_accelerator,rise_remaining,share_removed,price,sensitive_remaining,mean_rise_per_upset,on_front,plan\n",
+        );
+        let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        for system in &self.systems {
+            for sweep in &system.sweeps {
+                for point in &sweep.points {
+                    let row = [
+                        quoted(&system.label),
+                        quoted(&self.sources[sweep.source].path),
+                        quoted(&sweep.technology),
+                        quoted(&sweep.protection),
+                        quoted(&point.ranking),
+                        quoted(&point.budget),
+                        point.bits_protected.to_string(),
+                        point.area_added.to_string(),
+                        sweep.unit.clone(),
+                        point.share_of_registers.to_string(),
+                        point.share_of_accelerator.to_string(),
+                        point.rise_remaining.to_string(),
+                        optional(point.share_removed),
+                        optional(point.price),
+                        point.sensitive_remaining.to_string(),
+                        point.mean_rise_per_upset.to_string(),
+                        point.is_on_front.to_string(),
+                        quoted(point.plan.as_deref().unwrap_or_default()),
+                    ];
+                    text.push_str(&row.join(","));
+                    text.push('\n');
+                }
+            }
+        }
+        text
+    }
 }

@@ -1,0 +1,176 @@
+//! Why a result cannot be read back.
+
+use std::io;
+
+use crate::import::oracle::OracleFileError;
+use crate::import::sites::SiteError;
+
+/// The version that reads.
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+/// Why a result cannot be read back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResultError {
+    /// Nothing is there.
+    #[error("{path}: there is no such file or folder; name a result of sweep, simulate, oracle or analyze")]
+    Missing {
+        /// As named.
+        path: String,
+    },
+    /// The system refused.
+    #[error("{path}: cannot be read")]
+    Read {
+        /// File or folder.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A folder without a result.
+    #[error("{path}: holds no result of sweep, simulate, oracle or analyze{}", look_in(.folders))]
+    NoResult {
+        /// The folder.
+        path: String,
+        /// Folders in it.
+        folders: Vec<String>,
+    },
+    /// Part of a result is missing.
+    #[error("{path}: {missing} is missing beside it; keep the files of a result together, or write it again")]
+    Part {
+        /// The part there is.
+        path: String,
+        /// The part there is not.
+        missing: String,
+    },
+    /// A file that does not say what it is.
+    #[error("{path}: is no result: {reason}")]
+    NotAResult {
+        /// The file.
+        path: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// Broken JSON.
+    #[error("{path}: is no whole JSON ({reason}); write it again, or take it away")]
+    Json {
+        /// The file.
+        path: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// Written by another version.
+    #[error("{path}: was written by trivote {found}, {} version; this is {OWN}: write it again{}", age(.found), by(.command))]
+    Version {
+        /// The file.
+        path: String,
+        /// The version that wrote it.
+        found: String,
+        /// The command that made it.
+        command: Vec<String>,
+    },
+    /// A field that is missing or of another kind.
+    #[error("{path}: is no {kind} as this version writes it ({reason}); write it again{}", by(.command))]
+    Field {
+        /// The file.
+        path: String,
+        /// What it seems to be.
+        kind: &'static str,
+        /// Field and line.
+        reason: String,
+        /// The command that made it.
+        command: Vec<String>,
+    },
+    /// The last line of a file has no end.
+    #[error("{path}: is cut off within its last line; write it again{}", by(.command))]
+    CutOff {
+        /// The file.
+        path: String,
+        /// The command that made it.
+        command: Vec<String>,
+    },
+    /// An oracle that does not fit together.
+    #[error(transparent)]
+    Oracle(#[from] OracleFileError),
+    /// Rows that cannot be understood.
+    #[error(transparent)]
+    Rows(#[from] SiteError),
+    /// A number that its rows contradict.
+    #[error("{path}: has {found} {what}, but {totals} says {written}; both must be of one run, and whole")]
+    OtherRun {
+        /// The file of the rows.
+        path: String,
+        /// What is counted.
+        what: String,
+        /// In the rows.
+        found: usize,
+        /// The file of the totals.
+        totals: String,
+        /// As written.
+        written: usize,
+    },
+    /// Scores of another design than the file beside them says.
+    #[error("{path}: is of another design than {beside} says; write both again")]
+    OtherDesign {
+        /// The file of the scores.
+        path: String,
+        /// What stands beside it.
+        beside: String,
+    },
+    /// A bit that stands there twice.
+    #[error("{path}: `{bit}` stands there twice; a comparison needs every bit once")]
+    Repeated {
+        /// The file.
+        path: String,
+        /// The bit.
+        bit: String,
+    },
+    /// A register beyond any design.
+    #[error("{path}: `{bit}` is beyond all designs; registers are counted from 0, bits from 0 to 31")]
+    Beyond {
+        /// The file.
+        path: String,
+        /// The bit.
+        bit: String,
+    },
+    /// A sweep and the oracle beside it are of different runs.
+    #[error("{sweep} and {oracle} are not of one run: their {what} differ; run the sweep again")]
+    Mixed {
+        /// The sweep.
+        sweep: String,
+        /// The oracle.
+        oracle: String,
+        /// What differs.
+        what: &'static str,
+    },
+    /// Nothing says which events a result is of.
+    #[error("{path}: does not say which events it is of; write it again{}", by(.command))]
+    NoEvents {
+        /// The file.
+        path: String,
+        /// The command that made it.
+        command: Vec<String>,
+    },
+}
+
+/// Where results may be instead.
+fn look_in(folders: &[String]) -> String {
+    match folders {
+        [] => String::new(),
+        folders => format!("; name the folders in it that do: {}", folders.join(", ")),
+    }
+}
+
+/// How a result can be made again.
+fn by(command: &[String]) -> String {
+    if command.is_empty() { String::new() } else { format!(" by `{}`", command.join(" ")) }
+}
+
+/// How a version stands to this one.
+fn age(found: &str) -> &'static str {
+    let numbers = |version: &str| -> Option<Vec<u64>> { version.split('.').map(|part| part.parse().ok()).collect() };
+    match (numbers(found), numbers(OWN)) {
+        (Some(found), Some(own)) if found < own => "an older",
+        (Some(found), Some(own)) if found > own => "a newer",
+        _ => "another",
+    }
+}

@@ -1,0 +1,293 @@
+//! What result files hold, as far as designs are compared by it. Further fields are not looked at.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::net::TensorKind;
+
+/// How a result was made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Origin {
+    /// Version of trivote.
+    pub trivote: String,
+    /// The command.
+    pub command: Vec<String>,
+    /// Name of the design.
+    pub design_name: String,
+    /// Fingerprint of its registers and arithmetic.
+    pub design: String,
+    /// Fingerprint of the events.
+    pub events: Option<String>,
+    /// Seeds, by purpose.
+    pub seeds: Vec<(String, u64)>,
+    /// SHA-256 of every file read, by name.
+    pub inputs: Vec<(String, String)>,
+}
+
+/// Size and times of a design.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Facts {
+    /// Its name.
+    pub name: String,
+    /// Weight and bias registers.
+    pub registers: usize,
+    /// Their bits.
+    pub register_bits: usize,
+    /// Way the accelerator is built.
+    pub io: String,
+    /// Its clock.
+    pub clock_mhz: f64,
+    /// From a frame to its result, in cycles.
+    pub latency_cycles: u64,
+    /// The same in seconds.
+    pub latency_s: f64,
+    /// From one frame to the next, in cycles.
+    pub interval_cycles: u64,
+}
+
+/// A sweep: `sweep.json`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SweepForm {
+    /// How it was made.
+    pub provenance: Origin,
+    /// The design.
+    pub design: Facts,
+    /// Name of the error measured.
+    pub metric: String,
+    /// Number of events.
+    pub events: usize,
+    /// Mean error without a fault.
+    pub golden_mean_error: f64,
+    /// How a chosen bit is protected.
+    pub protection: String,
+    /// Name of the technology.
+    pub technology: String,
+    /// Unit of areas: `ge` or `lut_ff`.
+    pub area_unit: String,
+    /// Area of all weight and bias registers.
+    pub register_area: f64,
+    /// Area of the accelerator.
+    pub accelerator_area: f64,
+    /// The candidates without protection.
+    pub unprotected: UnprotectedForm,
+    /// By ranking, then by budget.
+    pub points: Vec<PointForm>,
+}
+
+/// The candidates of a sweep without protection.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UnprotectedForm {
+    /// Bits flipped.
+    pub candidate_bits: usize,
+    /// Sum of their error rises.
+    pub rise: f64,
+    /// Bits whose flip raises the mean error.
+    pub sensitive_bits: usize,
+}
+
+/// A ranking at a budget.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PointForm {
+    /// The ranking.
+    pub ranking: String,
+    /// The budget as asked for.
+    pub budget: String,
+    /// Bits protected.
+    pub bits_protected: usize,
+    /// Area added.
+    pub area_added: f64,
+    /// The same, as a share of all registers.
+    pub share_of_registers: f64,
+    /// The same, as a share of the accelerator.
+    pub share_of_accelerator: f64,
+    /// Summed error rise of the bits left.
+    pub rise_remaining: f64,
+    /// Share of the summed error rise removed.
+    pub share_removed: Option<f64>,
+    /// What choosing by this ranking costs against the best.
+    #[serde(default)]
+    pub price: Option<f64>,
+    /// Bits left whose flip raises the mean error.
+    pub sensitive_remaining: usize,
+    /// Mean error rise of an upset of a cell.
+    pub mean_rise_per_upset: f64,
+    /// File of the plan in the result's folder.
+    pub plan: Option<String>,
+    /// What injection found.
+    #[serde(default)]
+    pub verified: Option<Value>,
+}
+
+/// Totals of an oracle: what stands beside its rows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TotalsForm {
+    /// How it was made.
+    pub provenance: Origin,
+    /// Name of the error measured.
+    pub metric: String,
+    /// Number of events.
+    pub events: usize,
+    /// Mean error without a fault.
+    pub golden_mean_error: f64,
+    /// Over all bits.
+    pub total: TotalForm,
+    /// By array, in the order of the registers.
+    pub arrays: Vec<ArrayForm>,
+}
+
+/// Totals over all bits.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TotalForm {
+    /// Bits flipped.
+    pub bits: usize,
+    /// Bits whose flip changes an output.
+    pub effective: usize,
+    /// Bits whose flip raises the mean error.
+    pub sensitive: usize,
+    /// Sum of the error rises.
+    pub rise: f64,
+}
+
+/// Flipped bits of an array.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ArrayForm {
+    /// The layer.
+    pub layer: String,
+    /// The tensor.
+    pub tensor: TensorKind,
+    /// Bits flipped.
+    pub bits: usize,
+}
+
+/// What stands beside a file of scores.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ScoresForm {
+    /// How they were made.
+    pub provenance: Origin,
+    /// Bits scored.
+    pub bits: usize,
+    /// Names of the scores: columns of the file.
+    pub scores: Vec<String>,
+}
+
+/// Missions: `simulate.json`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct MissionsForm {
+    /// How they were made.
+    pub provenance: Origin,
+    /// The design.
+    pub design: Facts,
+    /// What scenarios have in common.
+    pub mission: MissionForm,
+    /// The scenarios.
+    pub scenarios: Vec<ScenarioForm>,
+}
+
+/// What scenarios have in common.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct MissionForm {
+    /// Name of the environment.
+    pub environment: String,
+    /// Rate of strikes in words.
+    pub rate: Option<String>,
+    /// Cluster sizes.
+    pub cluster_sizes: Option<String>,
+    /// File of the plan.
+    pub plan: Option<String>,
+    /// Length, in seconds.
+    pub mission_s: f64,
+    /// Number of missions.
+    pub replicas: usize,
+    /// Confidence of each interval.
+    pub confidence: f64,
+    /// Number of events.
+    pub events: usize,
+}
+
+/// One way to protect the registers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ScenarioForm {
+    /// Style of protected bits.
+    pub style: String,
+    /// Scrub period.
+    pub scrub: String,
+    /// Bits with more than one copy.
+    pub protected_bits: usize,
+    /// Figures over missions.
+    pub per_mission: PerMissionForm,
+    /// Time to the first wrong output.
+    pub first_wrong_output: FirstWrongForm,
+    /// Part by part.
+    pub timeline: Vec<TimeForm>,
+}
+
+/// Figures over missions.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct PerMissionForm {
+    /// Strikes.
+    pub strikes: EstimateForm,
+    /// Share of wrong outputs.
+    pub wrong_share: EstimateForm,
+    /// Rise of the mean error.
+    pub error_rise: EstimateForm,
+}
+
+/// Time to the first wrong output.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct FirstWrongForm {
+    /// Its mean, missions that saw none counted with their length.
+    pub restricted_mean_s: EstimateForm,
+}
+
+/// A part of a mission.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct TimeForm {
+    /// Its end, in seconds.
+    pub to_s: f64,
+    /// Share of wrong outputs.
+    pub wrong_share: EstimateForm,
+    /// Rise of the mean error.
+    pub error_rise: EstimateForm,
+}
+
+/// A mean with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct EstimateForm {
+    /// The mean.
+    pub mean: f64,
+    /// Lower end.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+}
+
+/// Derivatives: what stands beside their arrays.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct DerivativesForm {
+    /// How they were made.
+    pub provenance: Origin,
+    /// The loss.
+    pub loss: String,
+    /// Number of events.
+    pub events: usize,
+    /// Its mean.
+    pub mean_loss: f64,
+    /// Length of the gradient.
+    pub gradient_norm: f64,
+    /// Eigenvalues of largest magnitude.
+    pub eigenvalues: Vec<f64>,
+    /// By layer.
+    pub layers: Vec<LayerForm>,
+}
+
+/// Derivatives of a layer.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct LayerForm {
+    /// Its name.
+    pub name: String,
+    /// Trace of the Hessian from random probes.
+    pub trace_estimate: f64,
+    /// The exact one, where it is known.
+    #[serde(default)]
+    pub trace: Option<f64>,
+}
