@@ -2,6 +2,8 @@
 //!
 //! Everything here was computed by other verbs; this only gathers, orders and shows it.
 
+pub mod page;
+
 use serde::Serialize;
 
 use super::{DesignFacts, Provenance};
@@ -103,6 +105,8 @@ pub struct SweepEntry {
     pub protection: String,
     /// Its technology.
     pub technology: String,
+    /// Unit of its areas, as costs are written.
+    pub unit: String,
     /// By ranking, then by budget.
     pub points: Vec<SweepRow>,
 }
@@ -134,7 +138,8 @@ pub struct SweepRow {
     pub mean_rise_per_upset: f64,
     /// File of the plan in the result's folder, where a plan can say what was chosen.
     pub plan: Option<String>,
-    /// Whether no other point of the system's sweeps of this technology has less risk for as much area or less.
+    /// Whether nothing is better in the system's sweeps of this technology: less risk for as much area or less, or as much
+    /// risk for less area. To protect nothing counts, too.
     pub is_on_front: bool,
     /// What injection found, where the sweep was verified: as in its file.
     pub verified: Option<serde_json::Value>,
