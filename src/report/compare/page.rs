@@ -44,7 +44,7 @@ pub fn html(comparison: &Comparison) -> String {
     let code = format!("(() => {{\n'use strict';\n{}}})();\n", CODE.concat());
     let data = encode::script_json(&PageData::new(comparison));
     let labels: Vec<&str> = comparison.systems.iter().map(|system| system.label.as_str()).collect();
-    let mut templates = Environment::empty();
+    let mut templates = Environment::new();
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
     templates.add_template("page", TEMPLATE).expect("the template is ours and well-formed");
     let page = templates.get_template("page").expect("it was added above").render(context! {
