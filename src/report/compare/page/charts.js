@@ -75,7 +75,9 @@ function valueAxis(name, scale, values, text) {
     const axisLabel = { formatter: (value) => text(value) };
     return { axis: yAxis(name, { type: 'value', min: low < 0 ? undefined : 0, axisLabel }), place: (value) => value, band: [] };
   }
-  const top = Math.ceil(Math.log10(Math.max(...positive)) - 1e-9);
+  const most = Math.max(...positive);
+  // A whole decade at the top, unless little of it would be used.
+  const top = Math.ceil(Math.log10(most) - 0.3);
   const lowest = Math.max(Math.floor(Math.log10(Math.min(...positive)) + 1e-9), top - 7);
   const foot = Math.min(lowest, top - 1);
   const cut = 10 ** foot;
@@ -83,10 +85,12 @@ function valueAxis(name, scale, values, text) {
   const hasBand = values.some(isCut);
   const min = hasBand ? 10 ** (foot - 1) : cut;
   const footText = positive.some(isCut) ? `< ${text(cut)}` : '≤ 0';
-  const axisLabel = { formatter: (value) => (hasBand && value < cut / 2 ? footText : text(value)), showMinLabel: true };
+  const isOdd = (value) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) > 1e-6;
+  const label = (value) => (isOdd(value) ? '' : text(value));
+  const axisLabel = { formatter: (value) => (hasBand && value < cut / 2 ? footText : label(value)), showMinLabel: true };
   const band = hasBand ? [[{ yAxis: min }, { yAxis: cut }]] : [];
   return {
-    axis: yAxis(name, { type: 'log', logBase: 10, min, max: 10 ** top, axisLabel }),
+    axis: yAxis(name, { type: 'log', logBase: 10, min, max: Math.max(10 ** top, most * 1.1), axisLabel }),
     place: (value) => (isCut(value) ? cut / Math.sqrt(10) : value),
     band,
   };
@@ -282,10 +286,10 @@ function positionsOption(system) {
     ]);
   };
   Object.assign(option.tooltip, { trigger: 'axis', formatter: list, axisPointer: { type: 'none' } });
-  const names = entries.map((entry) => (entry.bit === 0 ? '0 (MSB)' : String(entry.bit)));
+  const names = entries.map((entry) => String(entry.bit));
   return {
     ...option,
-    xAxis: xAxis('bit position', { type: 'category', data: names, splitLine: { show: false }, axisTick: { show: false } }),
+    xAxis: xAxis('bit position, 0 is the most significant', { type: 'category', data: names, splitLine: { show: false }, axisTick: { show: false }, axisLabel: { interval: 0 } }),
     yAxis: yAxis('bits; above the bars: share of sensitive ones', { type: 'value', axisLabel: { formatter: short } }),
     series: [sensitive, rest],
   };

@@ -60,6 +60,8 @@ pub(super) struct MissionGroup<'a> {
     pub(super) environment: &'a str,
     pub(super) mission_s: f64,
     scenarios: Vec<Scenario<'a>>,
+    #[serde(skip)]
+    pub(super) members: Vec<&'a MissionEntry>,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,7 +148,8 @@ pub(super) fn mission_groups(system: &System) -> Vec<MissionGroup<'_>> {
             error_rise: &mission.error_rise_by_time,
             wrong_share: &mission.wrong_share_by_time,
         });
-        MissionGroup { environment, mission_s, scenarios: scenarios.collect() }
+        let scenarios = scenarios.collect();
+        MissionGroup { environment, mission_s, scenarios, members }
     };
     keys.into_iter().map(group).collect()
 }

@@ -301,10 +301,11 @@ class ErrorMap {
     this.canvas.dataset.view = JSON.stringify({ left, top, row, start, scale });
   }
 
-  /** Every cell in its color; where pixels are wider than registers, the largest rise below them. */
-  paintCells(context, density) {
+  /** A pixel in height for every row, in its color; where pixels are wider than registers, the largest rise below them. */
+  layer(columns) {
     const { codes, registers, rows } = this.cells;
-    const columns = Math.max(Math.round(this.width * density), 1);
+    const key = [columns, this.start, this.span].join();
+    if (this.painted?.key === key && this.painted.colors === this.colors) return this.painted.layer;
     const image = new ImageData(columns, rows);
     const pixels = new Uint32Array(image.data.buffer);
     const perPixel = this.span / columns;
@@ -323,8 +324,14 @@ class ErrorMap {
     layer.width = columns;
     layer.height = rows;
     layer.getContext('2d').putImageData(image, 0, 0);
+    this.painted = { key, colors: this.colors, layer };
+    return layer;
+  }
+
+  paintCells(context, density) {
+    const { rows } = this.cells;
     context.imageSmoothingEnabled = false;
-    context.drawImage(layer, this.left, this.top, this.width, this.row * rows);
+    context.drawImage(this.layer(Math.max(Math.round(this.width * density), 1)), this.left, this.top, this.width, this.row * rows);
     context.fillStyle = color('paper');
     for (let row = 1; row < rows; row += 1) context.fillRect(this.left, this.top + row * this.row - 0.5, this.width, 1);
     if (this.scale >= 7) {

@@ -78,17 +78,17 @@ pub(super) fn sections(comparison: &Comparison) -> Vec<Section> {
             figures(comparison, positions),
             vec![tables::positions(comparison)],
         ),
-        section("missions", "Missions", figures(comparison, missions), vec![tables::missions(comparison)]),
+        section("missions", "Missions", figures(comparison, missions), tables::missions(comparison)),
         section(
             "derivatives",
             "Derivatives",
             Vec::new(),
             vec![tables::analyses(comparison), tables::traces(comparison)],
         ),
-        section("verification", "Verification by injection", Vec::new(), vec![tables::verified(comparison)]),
+        section("verification", "Verification by injection", Vec::new(), tables::verified(comparison)),
         Section {
             is_folded: true,
-            ..section("points", "All points of the sweeps", Vec::new(), vec![tables::points(comparison)])
+            ..section("points", "All points of the sweeps", Vec::new(), tables::points(comparison))
         },
     ];
     all.into_iter().filter(|section| !section.figures.is_empty() || !section.tables.is_empty()).collect()

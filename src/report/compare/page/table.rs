@@ -58,6 +58,12 @@ impl Table {
         self.rows.push(Row { cells, begins });
     }
 
+    /// Adds a row that begins no group.
+    pub(super) fn plain_row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.row(cells);
+        self.rows.last_mut().expect("a row was just added").begins = false;
+    }
+
     /// The table, if it has rows.
     pub(super) fn filled(self) -> Option<Self> {
         (!self.rows.is_empty()).then_some(self)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::{BitMap, Comparison, MeanEntry, SweepRow, System};
+use super::super::{BitMap, Comparison, MissionEntry, System};
 use super::data::mission_groups;
 use super::labels::{curve_label, mission_labels, sweep_label};
 use super::sections::sensitive_share;
@@ -85,7 +85,11 @@ pub(super) fn milestones(comparison: &Comparison) -> Option<Table> {
     let columns = ["50 % removed", "90 %", "99 %", "99.9 %"];
     let caption = "Area added, in % of the accelerator, by the cheapest point of the sweep that removes at least this share of \
                    the summed error rise (–: no point does)";
-    let mut table = Table::new(caption, &["System", "Technology", "Ranking"], &columns);
+    let has_several =
+        |system: &System| system.sweeps.iter().any(|sweep| sweep.technology != system.sweeps[0].technology);
+    let names_technology = comparison.systems.iter().any(has_several);
+    let names: &[&str] = if names_technology { &["System", "Technology", "Ranking"] } else { &["System", "Ranking"] };
+    let mut table = Table::new(caption, names, &columns);
     for system in &comparison.systems {
         for (number, sweep) in system.sweeps.iter().enumerate() {
             for ranking in sweep.points.chunk_by(|a, b| a.ranking == b.ranking) {
@@ -95,9 +99,10 @@ pub(super) fn milestones(comparison: &Comparison) -> Option<Table> {
                     let cost = enough.map(|point| point.share_of_accelerator).min_by(f64::total_cmp);
                     hundredths(cost, 2)
                 };
-                let names = [&system.label, &sweep.technology, &sweep_label(system, number, &ranking[0].ranking)]
-                    .map(String::clone);
-                table.row(names.into_iter().chain(MILESTONES.iter().map(cheapest)));
+                let mut cells = vec![system.label.clone()];
+                cells.extend(names_technology.then(|| sweep.technology.clone()));
+                cells.push(sweep_label(system, number, &ranking[0].ranking));
+                table.row(cells.into_iter().chain(MILESTONES.iter().map(cheapest)));
             }
         }
     }
@@ -208,57 +213,54 @@ pub(super) fn positions(comparison: &Comparison) -> Option<Table> {
     table.filled()
 }
 
-/// Means of missions.
-pub(super) fn missions(comparison: &Comparison) -> Option<Table> {
+/// Means of missions, a table per environment and length.
+pub(super) fn missions(comparison: &Comparison) -> Vec<Option<Table>> {
+    let groups = comparison.systems.iter().flat_map(|system| {
+        mission_groups(system).into_iter().map(|group| mission_table(system, group.environment, &group.members))
+    });
+    groups.map(Table::filled).collect()
+}
+
+fn mission_table(system: &System, environment: &str, members: &[&MissionEntry]) -> Table {
     let others = [
-        "~Environment",
-        "~Cluster sizes",
-        "Length",
         "Missions",
         "Protected bits",
         "Strikes per mission",
         "Wrong outputs, %",
-        "its interval",
+        "its interval, %",
         "Error rise",
         "its interval",
         "First wrong output after",
         "Confidence, %",
     ];
-    let caption =
-        "Means over missions with their intervals; a first wrong output that did not come counts with the length";
-    let mut table = Table::new(caption, &["System", "Scenario"], &others);
-    for system in &comparison.systems {
-        for group in mission_groups(system) {
-            let is_member = |mission: &&super::super::MissionEntry| {
-                mission.environment == group.environment && mission.mission_s == group.mission_s
-            };
-            let members: Vec<_> = system.missions.iter().filter(is_member).collect();
-            for (mission, label) in members.iter().zip(mission_labels(&members)) {
-                let percent = |ends: [f64; 2]| ends.map(|end| end * 100.0);
-                let wrong = MeanEntry {
-                    mean: mission.wrong_share.mean * 100.0,
-                    interval: mission.wrong_share.interval.map(percent),
-                };
-                table.row([
-                    system.label.clone(),
-                    label,
-                    mission.environment.clone(),
-                    mission.cluster_sizes.clone().unwrap_or(NONE.to_owned()),
-                    duration(mission.mission_s),
-                    grouped(mission.replicas),
-                    grouped(mission.protected_bits),
-                    number(Some(mission.strikes.mean)),
-                    number(Some(wrong.mean)),
-                    interval(wrong.interval),
-                    number(Some(mission.error_rise.mean)),
-                    interval(mission.error_rise.interval),
-                    duration(mission.first_wrong_s.mean),
-                    hundredths(Some(mission.confidence), 1),
-                ]);
-            }
+    let first = members[0];
+    let clusters = match &first.cluster_sizes {
+        Some(sizes) if members.iter().all(|mission| mission.cluster_sizes == first.cluster_sizes) => {
+            format!(", clusters {sizes}")
         }
+        _ => String::new(),
+    };
+    let caption = format!(
+        "{} in {environment}{clusters}: means over missions of {}; those without a wrong output count with their length",
+        system.label,
+        duration(first.mission_s)
+    );
+    let mut table = Table::new(caption, &["Scenario"], &others);
+    for (mission, label) in members.iter().zip(mission_labels(members)) {
+        table.plain_row([
+            label,
+            grouped(mission.replicas),
+            grouped(mission.protected_bits),
+            number(Some(mission.strikes.mean)),
+            number(Some(mission.wrong_share.mean * 100.0)),
+            interval(mission.wrong_share.interval.map(|ends| ends.map(|end| end * 100.0))),
+            number(Some(mission.error_rise.mean)),
+            interval(mission.error_rise.interval),
+            duration(mission.first_wrong_s.mean),
+            hundredths(Some(mission.confidence), 1),
+        ]);
     }
-    table.filled()
+    table
 }
 
 /// Losses and their spectrum.
@@ -295,46 +297,58 @@ pub(super) fn traces(comparison: &Comparison) -> Option<Table> {
     table.filled()
 }
 
-/// Predicted and observed, where sweeps were verified.
-pub(super) fn verified(comparison: &Comparison) -> Option<Table> {
-    let others = [
-        "Cells flipped",
-        "Read wrong",
-        "Rise left, predicted",
-        "by exhaustive flips",
-        "~Equal",
-        "Mission rise, predicted",
-        "observed",
-        "its interval",
-        "~Inside",
-        "% removed, observed",
-        "its interval",
-    ];
-    let caption =
-        "What protection leaves, as predicted from single flips and as found by injection into the protected design";
-    let mut table = Table::new(caption, &["System", "Ranking", "Budget"], &others);
-    for (system, number_of_sweep, point) in rows(comparison) {
-        let Some(found) = &point.verified else { continue };
-        let mission = found.get("mission").unwrap_or(&Value::Null);
-        let percent = |name: &str| float(mission, name).map(|share| share * 100.0);
-        table.row([
-            system.label.clone(),
-            sweep_label(system, number_of_sweep, &point.ranking),
-            point.budget.clone(),
-            count(found, "cells"),
-            count(found, "read_wrong"),
-            significant(point.rise_remaining),
-            number(float(found, "rise_remaining")),
-            yes_or_no(found, "exhaustive_equal"),
-            number(float(mission, "predicted_rise")),
-            number(float(mission, "observed_rise")),
-            interval(ends(float(mission, "low"), float(mission, "high"))),
-            yes_or_no(mission, "inside"),
-            number(percent("removed")),
-            interval(ends(percent("removed_low"), percent("removed_high"))),
-        ]);
+/// Predicted and observed, a table per sweep that was verified.
+pub(super) fn verified(comparison: &Comparison) -> Vec<Option<Table>> {
+    sweeps(comparison, |system, number, title| {
+        let others = [
+            "Cells flipped",
+            "Read wrong",
+            "Rise left, predicted",
+            "by exhaustive flips",
+            "~Equal",
+            "Mission rise, predicted",
+            "observed",
+            "its interval",
+            "~Inside",
+            "% removed, observed",
+            "its interval",
+        ];
+        let mut table =
+            Table::new(format!("{title}: predicted, and found by injection"), &["Ranking", "Budget"], &others);
+        for point in &system.sweeps[number].points {
+            let Some(found) = &point.verified else { continue };
+            let mission = found.get("mission").unwrap_or(&Value::Null);
+            let percent = |name: &str| float(mission, name).map(|share| share * 100.0);
+            table.row([
+                sweep_label(system, number, &point.ranking),
+                point.budget.clone(),
+                count(found, "cells"),
+                count(found, "read_wrong"),
+                significant(point.rise_remaining),
+                self::number(float(found, "rise_remaining")),
+                yes_or_no(found, "exhaustive_equal"),
+                self::number(float(mission, "predicted_rise")),
+                self::number(float(mission, "observed_rise")),
+                interval(ends(float(mission, "low"), float(mission, "high"))),
+                yes_or_no(mission, "inside"),
+                self::number(percent("removed")),
+                interval(ends(percent("removed_low"), percent("removed_high"))),
+            ]);
+        }
+        table
+    })
+}
+
+/// A table per sweep, titled with what is common to its points.
+fn sweeps(comparison: &Comparison, table: impl Fn(&System, usize, &str) -> Table) -> Vec<Option<Table>> {
+    let mut tables = Vec::new();
+    for system in &comparison.systems {
+        for (number, sweep) in system.sweeps.iter().enumerate() {
+            let title = format!("{}, {} on {}", system.label, sweep.protection, sweep.technology);
+            tables.push(table(system, number, &title).filled());
+        }
     }
-    table.filled()
+    tables
 }
 
 fn float(object: &Value, name: &str) -> Option<f64> {
@@ -358,53 +372,41 @@ fn yes_or_no(object: &Value, name: &str) -> String {
     }
 }
 
-/// Every point with its system and the number of its sweep.
-fn rows(comparison: &Comparison) -> impl Iterator<Item = (&System, usize, &SweepRow)> {
-    comparison.systems.iter().flat_map(|system| {
-        let sweeps = system.sweeps.iter().enumerate();
-        sweeps.flat_map(move |(number, sweep)| sweep.points.iter().map(move |point| (system, number, point)))
+/// Every point, a table per sweep.
+pub(super) fn points(comparison: &Comparison) -> Vec<Option<Table>> {
+    sweeps(comparison, |system, number, title| {
+        let area = format!("Area added, {}", system.sweeps[number].unit);
+        let others = [
+            "Bits protected",
+            &area,
+            "% of registers",
+            "% of accelerator",
+            "Rise left",
+            "% removed",
+            "Behind the best, %",
+            "Sensitive left",
+            "Rise per upset",
+            "~On the front",
+            "~Plan",
+        ];
+        let mut table = Table::new(format!("{title}: every ranking at every budget"), &["Ranking", "Budget"], &others);
+        for point in &system.sweeps[number].points {
+            table.row([
+                sweep_label(system, number, &point.ranking),
+                point.budget.clone(),
+                grouped(point.bits_protected),
+                whole(point.area_added),
+                hundredths(Some(point.share_of_registers), 2),
+                hundredths(Some(point.share_of_accelerator), 3),
+                significant(point.rise_remaining),
+                hundredths(point.share_removed, 2),
+                hundredths(point.price, 2),
+                grouped(point.sensitive_remaining),
+                significant(point.mean_rise_per_upset),
+                if point.is_on_front { "yes" } else { "no" }.to_owned(),
+                point.plan.clone().unwrap_or(NONE.to_owned()),
+            ]);
+        }
+        table
     })
-}
-
-/// Every point of every sweep.
-pub(super) fn points(comparison: &Comparison) -> Option<Table> {
-    let others = [
-        "~Protection",
-        "Bits protected",
-        "Area added",
-        "~Unit",
-        "% of registers",
-        "% of accelerator",
-        "Rise left",
-        "% removed",
-        "Behind the best, %",
-        "Sensitive left",
-        "Rise per upset",
-        "~On the front",
-        "~Plan",
-    ];
-    let caption = "Every ranking at every budget";
-    let mut table = Table::new(caption, &["System", "Ranking", "Budget"], &others);
-    for (system, sweep, point) in rows(comparison) {
-        let entry = &system.sweeps[sweep];
-        table.row([
-            system.label.clone(),
-            sweep_label(system, sweep, &point.ranking),
-            point.budget.clone(),
-            format!("{} on {}", entry.protection, entry.technology),
-            grouped(point.bits_protected),
-            whole(point.area_added),
-            entry.unit.clone(),
-            hundredths(Some(point.share_of_registers), 2),
-            hundredths(Some(point.share_of_accelerator), 3),
-            significant(point.rise_remaining),
-            hundredths(point.share_removed, 2),
-            hundredths(point.price, 2),
-            grouped(point.sensitive_remaining),
-            significant(point.mean_rise_per_upset),
-            if point.is_on_front { "yes" } else { "no" }.to_owned(),
-            point.plan.clone().unwrap_or(NONE.to_owned()),
-        ]);
-    }
-    table.filled()
 }
