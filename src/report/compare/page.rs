@@ -44,6 +44,7 @@ pub fn html(comparison: &Comparison) -> String {
     let code = format!("(() => {{\n'use strict';\n{}}})();\n", CODE.concat());
     let data = encode::script_json(&PageData::new(comparison));
     let labels: Vec<&str> = comparison.systems.iter().map(|system| system.label.as_str()).collect();
+    let is_verified = tables::verified(comparison).iter().any(Option::is_some);
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
     templates.add_template("page", TEMPLATE).expect("the template is ours and well-formed");
@@ -56,6 +57,7 @@ pub fn html(comparison: &Comparison) -> String {
         library => Value::from_safe_string(LIBRARY.to_owned()),
         code => Value::from_safe_string(code),
         data => Value::from_safe_string(data),
+        is_verified,
         sections => Serde(sections::sections(comparison)),
         sources => Serde(sections::sources(comparison)),
     });

@@ -61,7 +61,8 @@ fn sweep(source: usize, rise: f64, bits: usize, is_verified: bool) -> SweepEntry
                 "share_removed": removed, "mean_rise_per_upset": 0.001, "exhaustive_equal": true,
                 "mission": {
                     "predicted_rise": 0.2 * (1.0 - removed), "observed_rise": 0.201 * (1.0 - removed), "low": 0.18 * (1.0 - removed),
-                    "high": 0.22 * (1.0 - removed), "inside": percent != 30, "removed": removed - 0.002, "removed_low": removed - 0.01,
+                    "high": 0.22 * (1.0 - removed), "inside": percent != 30,
+                    "predicted_rise_with_clusters": null, "inside_with_clusters": null, "removed_inside": true, "removed": removed - 0.002, "removed_low": removed - 0.01,
                     "removed_high": removed + 0.006,
                 },
             });

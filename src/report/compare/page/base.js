@@ -99,11 +99,11 @@ function swatch(style) {
   return svg('svg', { width: 34, height: 14, 'aria-hidden': 'true' }, line, ...(style.shape ? [marker] : []));
 }
 
-/** Fills a legend with buttons that hide and show lines; `styles` and `labels` are asked anew whenever the theme changes. */
+/** Fills a legend with buttons that hide and show lines; done anew whenever the theme changes. */
 function fillLegend(box, keys, label, style, hidden, redraw) {
   const focused = [...box.children].indexOf(document.activeElement);
   box.replaceChildren(...keys.map((key) => {
-    const button = element('button', { type: 'button', 'aria-pressed': String(!hidden.has(key)) }, swatch(style(key)), label(key));
+    const button = element('button', { type: 'button', 'aria-pressed': String(!hidden.has(key)) }, swatch(style(key)), element('span', {}, label(key)));
     button.addEventListener('click', () => {
       if (!hidden.delete(key)) hidden.add(key);
       button.setAttribute('aria-pressed', String(!hidden.has(key)));

@@ -10,11 +10,14 @@ function addChart(figure, build) {
   const chart = echarts.init(box, null, { renderer: 'svg' });
   const system = data.systems[Number(figure.dataset.system)];
   const entry = {
-    draw: () => chart.setOption(build(system, Number(figure.dataset.part), box.clientWidth), { notMerge: true }),
+    draw: () => {
+      const option = build(system, Number(figure.dataset.part));
+      for (const each of [option.xAxis, option.yAxis]) each.nameTruncate = { maxWidth: box.clientWidth - 30 };
+      chart.setOption(option, { notMerge: true });
+    },
     resize: () => {
-      if (box.clientWidth > 0 && (box.clientWidth !== chart.getWidth() || box.clientHeight !== chart.getHeight())) {
-        chart.resize();
-      }
+      const isOther = box.clientWidth !== chart.getWidth() || box.clientHeight !== chart.getHeight();
+      if (box.clientWidth > 0 && isOther) chart.resize();
     },
     print: () => chart.dispatchAction({ type: 'hideTip' }),
   };
@@ -71,9 +74,10 @@ function yAxis(name, more) {
 function valueAxis(name, scale, values, text) {
   const positive = values.filter((value) => value > 0);
   if (scale !== 'log' || positive.length === 0) {
-    const low = Math.min(0, ...values);
-    const axisLabel = { formatter: (value) => text(value) };
-    return { axis: yAxis(name, { type: 'value', min: low < 0 ? undefined : 0, axisLabel }), place: (value) => value, band: [] };
+    // Negative values too small to be seen do not get an interval of the axis for themselves.
+    const isSigned = Math.min(...values) < -0.01 * Math.max(...values);
+    const made = yAxis(name, { type: 'value', min: isSigned ? undefined : 0, axisLabel: { formatter: (value) => text(value) } });
+    return { axis: made, place: (value) => (isSigned ? value : Math.max(value, 0)), band: [] };
   }
   const most = Math.max(...positive);
   // A whole decade at the top, unless little of it would be used.
@@ -125,6 +129,13 @@ const AREAS = {
   area_added: { text: short, name: (unit) => `area added, ${unit}` },
 };
 
+const known = (value) => value !== null && value !== undefined;
+
+/** Interval of the share that missions say is left, if they say one. */
+function intervalLeft({ removed_low: low, removed_high: high }) {
+  return known(low) && known(high) ? [1 - high, 1 - low] : null;
+}
+
 /** Everything that is known of a point of a sweep. */
 function pointTip(line, point, unit, metric) {
   const mission = point.verified?.mission;
@@ -144,10 +155,11 @@ function pointTip(line, point, unit, metric) {
   if (point.is_on_front) pairs.push(['Pareto front', 'yes']);
   if (point.plan !== null) pairs.push(['plan', point.plan]);
   if (point.verified) pairs.push(['exhaustive flips agree', point.verified.exhaustive_equal ? 'yes' : 'no']);
-  if (mission) {
+  if (mission && known(mission.removed)) {
+    const interval = intervalLeft(mission);
     pairs.push(['left, observed', percent(1 - mission.removed, 3)]);
-    pairs.push(['its interval', `${percent(1 - mission.removed_high, 3)} to ${percent(1 - mission.removed_low, 3)}`]);
-    pairs.push(['prediction inside', mission.inside ? 'yes' : 'no']);
+    if (interval) pairs.push(['its interval', interval.map((share) => percent(share, 3)).join(' to ')]);
+    if (known(mission.removed_inside)) pairs.push(['prediction inside', mission.removed_inside ? 'yes' : 'no']);
   }
   return tip(data.lines[line.line].label, pairs);
 }
@@ -160,9 +172,9 @@ function tradeoffOption(system, part) {
   const all = lines.flatMap((line) => line.points);
   const isRelative = all.some((point) => point.share_removed !== null);
   const left = (point) => (isRelative ? 1 - point.share_removed : point.rise_remaining);
-  const observed = (point) => (isRelative && point.verified?.mission?.removed !== undefined ? point.verified.mission : null);
+  const observed = (point) => (isRelative && known(point.verified?.mission?.removed) ? point.verified.mission : null);
   const values = all.map(left);
-  for (const found of all.map(observed).filter(Boolean)) values.push(1 - found.removed, 1 - found.removed_high, 1 - found.removed_low);
+  for (const found of all.map(observed).filter(Boolean)) values.push(1 - found.removed, ...(intervalLeft(found) ?? []));
   if (isRelative) values.push(1);
   const name = isRelative ? 'remaining share of the summed rise' : `summed rise left, ${system.metric}`;
   const y = valueAxis(name, chosen('tradeoff-y'), values.filter(Number.isFinite), isRelative ? shortPercent : short);
@@ -187,8 +199,8 @@ function tradeoffOption(system, part) {
     const found = line.points.filter(observed);
     if (found.length === 0) continue;
     const bars = found.flatMap((point) => {
-      const { removed_low: low, removed_high: high } = observed(point);
-      return [[point[field], y.place(1 - high)], [point[field], y.place(1 - low)], [point[field], null]];
+      const ends = intervalLeft(observed(point)) ?? [null, null];
+      return [...ends.map((end) => [point[field], end === null ? null : y.place(end)]), [point[field], null]];
     });
     const diamonds = found.map((point) => ({
       value: [point[field], y.place(1 - observed(point).removed)],
@@ -324,7 +336,7 @@ function positionCharts() {
   figures.forEach((figure) => addChart(figure, positionsOption));
   const key = ([kind, name]) => {
     const patch = svg('rect', { width: 14, height: 14, fill: color(kind) });
-    return element('span', { class: 'key' }, svg('svg', { width: 14, height: 14, 'aria-hidden': 'true' }, patch), name);
+    return element('span', { class: 'key' }, svg('svg', { width: 14, height: 14, 'aria-hidden': 'true' }, patch), element('span', {}, name));
   };
   const legend = document.getElementById('positions-legend');
   drawn.push({ draw: () => legend.replaceChildren(...KINDS.map(key)), resize() {}, print() {} });

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::{BitMap, Comparison, MissionEntry, System};
+use super::super::{BitMap, Comparison, MissionEntry, SweepRow, System};
 use super::data::mission_groups;
 use super::labels::{curve_label, mission_labels, sweep_label};
 use super::sections::sensitive_share;
@@ -15,6 +15,9 @@ use crate::report::{fixed, grouped, significant, whole};
 const MILESTONES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 /// Shares of the bits that the page says the rise of.
 const FIRST_BITS: [f64; 5] = [0.01, 0.05, 0.1, 0.2, 0.5];
+
+/// Prediction of missions that makes no assumption about the cells of one strike, where there is one.
+const WITH_CLUSTERS: &str = "predicted_rise_with_clusters";
 
 /// Name of the error of a system, which is the unit of its rises.
 pub(super) fn metric(system: &System) -> &str {
@@ -300,43 +303,50 @@ pub(super) fn traces(comparison: &Comparison) -> Option<Table> {
 /// Predicted and observed, a table per sweep that was verified.
 pub(super) fn verified(comparison: &Comparison) -> Vec<Option<Table>> {
     sweeps(comparison, |system, number, title| {
-        let others = [
-            "Cells flipped",
-            "Read wrong",
-            "Rise left, predicted",
-            "by exhaustive flips",
-            "~Equal",
-            "Mission rise, predicted",
-            "observed",
-            "its interval",
-            "~Inside",
-            "% removed, observed",
-            "its interval",
-        ];
-        let mut table =
-            Table::new(format!("{title}: predicted, and found by injection"), &["Ranking", "Budget"], &others);
+        let missions = system.sweeps[number].points.iter().map(mission);
+        let has_clusters = missions.into_iter().any(|mission| float(mission, WITH_CLUSTERS).is_some());
+        let mut others = vec!["Cells flipped", "Read wrong", "Rise left, predicted", "by exhaustive flips", "~Equal"];
+        others.extend(["Mission rise, predicted", "observed", "its interval", "~Inside"]);
+        others.extend(has_clusters.then_some(["predicted with clusters", "~Inside"]).into_iter().flatten());
+        others.extend(["% removed, observed", "its interval"]);
+        let caption = format!("{title}: predicted, and found by injection");
+        let mut table = Table::new(caption, &["Ranking", "Budget"], &others);
         for point in &system.sweeps[number].points {
-            let Some(found) = &point.verified else { continue };
-            let mission = found.get("mission").unwrap_or(&Value::Null);
-            let percent = |name: &str| float(mission, name).map(|share| share * 100.0);
-            table.row([
-                sweep_label(system, number, &point.ranking),
-                point.budget.clone(),
-                count(found, "cells"),
-                count(found, "read_wrong"),
-                significant(point.rise_remaining),
-                self::number(float(found, "rise_remaining")),
-                yes_or_no(found, "exhaustive_equal"),
-                self::number(float(mission, "predicted_rise")),
-                self::number(float(mission, "observed_rise")),
-                interval(ends(float(mission, "low"), float(mission, "high"))),
-                yes_or_no(mission, "inside"),
-                self::number(percent("removed")),
-                interval(ends(percent("removed_low"), percent("removed_high"))),
-            ]);
+            let names = [sweep_label(system, number, &point.ranking), point.budget.clone()];
+            if let Some(found) = &point.verified {
+                table.row(names.into_iter().chain(verified_cells(point, found, has_clusters)));
+            }
         }
         table
     })
+}
+
+/// What missions of a point's plan showed.
+fn mission(point: &SweepRow) -> &Value {
+    point.verified.as_ref().and_then(|found| found.get("mission")).unwrap_or(&Value::Null)
+}
+
+fn verified_cells(point: &SweepRow, found: &Value, has_clusters: bool) -> Vec<String> {
+    let mission = mission(point);
+    let percent = |name: &str| float(mission, name).map(|share| share * 100.0);
+    let mut cells = vec![
+        count(found, "cells"),
+        count(found, "read_wrong"),
+        significant(point.rise_remaining),
+        number(float(found, "rise_remaining")),
+        yes_or_no(found, "exhaustive_equal"),
+        number(float(mission, "predicted_rise")),
+        number(float(mission, "observed_rise")),
+        interval(ends(float(mission, "low"), float(mission, "high"))),
+        yes_or_no(mission, "inside"),
+    ];
+    if has_clusters {
+        cells.push(number(float(mission, WITH_CLUSTERS)));
+        cells.push(yes_or_no(mission, "inside_with_clusters"));
+    }
+    cells.push(number(percent("removed")));
+    cells.push(interval(ends(percent("removed_low"), percent("removed_high"))));
+    cells
 }
 
 /// A table per sweep, titled with what is common to its points.
