@@ -28,7 +28,7 @@ pub(super) fn metric(system: &System) -> &str {
 pub(super) fn summary(comparison: &Comparison) -> Option<Table> {
     let systems = &comparison.systems;
     let labels: Vec<&str> = systems.iter().map(|system| system.label.as_str()).collect();
-    let mut table = Table::new("What the systems are", &["Quantity"], &[]);
+    let mut table = Table::new("Facts of the systems", &["Quantity"], &[]);
     for label in labels {
         table.column(label);
     }
