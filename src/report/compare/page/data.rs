@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::{Comparison, MapArray, MeanEntry, MissionEntry, PositionEntry, SweepRow, System};
+use super::super::{BitMap, Comparison, MapArray, MeanEntry, MissionEntry, PositionEntry, SweepRow, System};
 use super::labels::{Line, Lines, curve_label, mission_labels, sweep_label};
 use super::{encode, tables};
 
@@ -85,7 +85,7 @@ impl<'a> PageData<'a> {
 
 impl<'a> SystemData<'a> {
     fn new(system: &'a System, lines: &mut Lines) -> Self {
-        let map = system.map.as_ref();
+        let map = drawn_map(system);
         let curve = |(number, curve): (usize, &super::super::Curve)| CurveData {
             line: lines.of(&curve.ranking, curve_label(system, number)),
             bits: curve.bits.iter().copied().map(encode::rounded).collect(),
@@ -102,6 +102,11 @@ impl<'a> SystemData<'a> {
             missions: mission_groups(system),
         }
     }
+}
+
+/// The map of a system, unless it has no bit.
+pub(super) fn drawn_map(system: &System) -> Option<&BitMap> {
+    system.map.as_ref().filter(|map| !map.rises.is_empty())
 }
 
 /// Sweeps of a system by technology, in the order in which they first come up.

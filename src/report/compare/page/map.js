@@ -100,7 +100,7 @@ class ErrorMap {
     this.bar = element('div', { class: 'map-bar' });
     const description = plot.dataset.description;
     this.canvas = element('canvas', { class: 'map-canvas', tabindex: '0', role: 'application', 'aria-roledescription': 'map', 'aria-label': description });
-    this.readout = element('p', { class: 'readout', 'aria-live': 'polite' });
+    this.readout = element('p', { class: 'readout', 'aria-live': 'off' });
     plot.append(this.bar, this.canvas, this.readout);
     this.fillBar();
     this.listen();
@@ -199,6 +199,8 @@ class ErrorMap {
 
   move(event, [x, y]) {
     const known = this.pointers.get(event.pointerId);
+    // Whoever points sees the readout; only keys have it read aloud.
+    this.readout.setAttribute('aria-live', 'off');
     if (!known) {
       if (event.pointerType !== 'touch') this.point(this.place(x, y));
       return;
@@ -217,6 +219,7 @@ class ErrorMap {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    this.readout.setAttribute('aria-live', 'polite');
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-Infinity, 0], End: [Infinity, 0] };
     if (steps[event.key]) this.step(...steps[event.key]);
     else if (event.key === 'PageUp') this.step(-Math.ceil(this.span / 2), 0);

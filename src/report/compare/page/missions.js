@@ -12,6 +12,7 @@ const MISSION_VALUES = {
 
 /** Lines and bands of a scenario; a band is an invisible line with its area stacked upon it. */
 function scenarioSeries(scenario, style, values, y, unit) {
+  if (values.length === 0) return [];
   const place = (value) => y.place(value);
   const times = [0, ...scenario.times_s.map((time) => time / unit)];
   // Each value is a mean over the part that ends at its time.
@@ -43,7 +44,7 @@ function missionOption(system, part, hidden) {
     const time = items[0].axisValue * unit;
     const pairs = shown.map(([scenario]) => {
       const part_ = Math.max(scenario.times_s.findIndex((end) => end >= time * (1 - 1e-9)), 0);
-      const { mean, interval } = scenario[field][part_];
+      const { mean, interval } = scenario[field][part_] ?? { mean: NaN, interval: null };
       return [scenario.label, interval === null ? text(mean) : `${text(mean)} (${text(interval[0])} to ${text(interval[1])})`];
     });
     return tip(`part that ends at ${short(items[0].axisValue)} ${unitName}`, pairs);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::{Comparison, Source, System};
-use super::data::{mission_groups, tradeoffs};
+use super::data::{drawn_map, mission_groups, tradeoffs};
 use super::labels::Lines;
 use super::table::Table;
 use super::tables;
@@ -135,7 +135,7 @@ fn map(number: usize, system: &System) -> Vec<Figure> {
             system.label
         ),
     };
-    system.map.iter().map(figure).collect()
+    drawn_map(system).into_iter().map(figure).collect()
 }
 
 fn curves(number: usize, system: &System) -> Vec<Figure> {
