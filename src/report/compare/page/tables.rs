@@ -1,0 +1,422 @@
+//! The page's tables. They add up what they show and look things up, nothing else.
+
+use serde_json::Value;
+
+use super::super::{BitMap, Comparison, MissionEntry, SweepRow, System};
+use super::data::mission_groups;
+use super::labels::{curve_label, mission_labels, sweep_label};
+use super::sections::sensitive_share;
+use super::table::{NONE, Table, hundredths, interval, number};
+use crate::num::cast;
+use crate::report::simulate::duration;
+use crate::report::{fixed, grouped, significant, whole};
+
+/// Shares of the summed rise that the page says the price of.
+const MILESTONES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
+/// Shares of the bits that the page says the rise of.
+const FIRST_BITS: [f64; 5] = [0.01, 0.05, 0.1, 0.2, 0.5];
+
+/// Prediction of missions that makes no assumption about the cells of one strike, where there is one.
+const WITH_CLUSTERS: &str = "predicted_rise_with_clusters";
+
+/// Name of the error of a system, which is the unit of its rises.
+pub(super) fn metric(system: &System) -> &str {
+    system.error.as_ref().map_or("error", |error| &error.metric)
+}
+
+/// A column per system, a row per fact that any has.
+pub(super) fn summary(comparison: &Comparison) -> Option<Table> {
+    let systems = &comparison.systems;
+    let labels: Vec<&str> = systems.iter().map(|system| system.label.as_str()).collect();
+    let mut table = Table::new("Facts of the systems", &["Quantity"], &[]);
+    for label in labels {
+        table.column(label);
+    }
+    let mut row = |name: &str, value: &dyn Fn(&System) -> Option<String>| {
+        let cells: Vec<Option<String>> = systems.iter().map(value).collect();
+        if cells.iter().any(Option::is_some) {
+            let cells = cells.into_iter().map(|cell| cell.unwrap_or(NONE.to_owned()));
+            table.row(std::iter::once(name.to_owned()).chain(cells));
+        }
+    };
+    row("Error metric", &|system| Some(system.error.as_ref()?.metric.clone()));
+    row("Events", &|system| Some(grouped(system.error.as_ref()?.events)));
+    row("Mean error without a fault", &|system| Some(significant(system.error.as_ref()?.golden_mean)));
+    row("Weight and bias registers", &|system| Some(grouped(system.facts.as_ref()?.registers)));
+    row("Their bits", &|system| Some(grouped(system.facts.as_ref()?.register_bits)));
+    row("Candidate bits, each flipped", &|system| Some(grouped(system.bits.as_ref()?.candidates)));
+    row("Bits whose flip changes an output", &|system| {
+        let bits = system.bits.as_ref()?;
+        Some(sensitive_share(bits.effective?, bits.candidates))
+    });
+    row("Sensitive bits", &|system| {
+        let bits = system.bits.as_ref()?;
+        Some(sensitive_share(bits.sensitive, bits.candidates))
+    });
+    row("Summed error rise", &|system| Some(significant(system.bits.as_ref()?.rise)));
+    row("Technology", &|system| Some(system.area.as_ref()?.technology.clone()));
+    row("Area of the registers", &|system| {
+        let area = system.area.as_ref()?;
+        Some(format!("{} {}", whole(area.registers), area.unit))
+    });
+    row("Area of the accelerator", &|system| {
+        let area = system.area.as_ref()?;
+        Some(format!("{} {}", whole(area.accelerator), area.unit))
+    });
+    row("Built as", &|system| Some(system.facts.as_ref()?.io.clone()));
+    row("Clock", &|system| Some(format!("{} MHz", significant(system.facts.as_ref()?.clock_mhz))));
+    row("Latency", &|system| {
+        let facts = system.facts.as_ref()?;
+        Some(format!("{} cycles, {} ns", grouped(cast::index_of_word(facts.latency_cycles)), plain_ns(facts.latency_s)))
+    });
+    row("Interval between frames", &|system| {
+        let cycles = system.facts.as_ref()?.interval_cycles;
+        Some(format!("{} {}", grouped(cast::index_of_word(cycles)), if cycles == 1 { "cycle" } else { "cycles" }))
+    });
+    row("Design fingerprint", &|system| Some(system.fingerprint.chars().take(12).collect()));
+    table.filled()
+}
+
+/// Nanoseconds, no more digits than needed.
+fn plain_ns(seconds: f64) -> String {
+    let ns = seconds * 1e9;
+    if (ns - ns.round()).abs() < 1e-6 { whole(ns) } else { significant(ns) }
+}
+
+/// For every ranking, what it costs to remove most of the rise.
+pub(super) fn milestones(comparison: &Comparison) -> Option<Table> {
+    let columns = ["50 % removed", "90 %", "99 %", "99.9 %"];
+    let caption = "Area added, in % of the accelerator, by the cheapest point of the sweep that removes at least this share of \
+                   the summed error rise (–: no point does)";
+    let has_several =
+        |system: &System| system.sweeps.iter().any(|sweep| sweep.technology != system.sweeps[0].technology);
+    let names_technology = comparison.systems.iter().any(has_several);
+    let names: &[&str] = if names_technology { &["System", "Technology", "Ranking"] } else { &["System", "Ranking"] };
+    let mut table = Table::new(caption, names, &columns);
+    for system in &comparison.systems {
+        for (number, sweep) in system.sweeps.iter().enumerate() {
+            for ranking in sweep.points.chunk_by(|a, b| a.ranking == b.ranking) {
+                let cheapest = |level: &f64| {
+                    let enough =
+                        ranking.iter().filter(|point| point.share_removed.is_some_and(|share| share >= *level));
+                    let cost = enough.map(|point| point.share_of_accelerator).min_by(f64::total_cmp);
+                    hundredths(cost, 2)
+                };
+                let mut cells = vec![system.label.clone()];
+                cells.extend(names_technology.then(|| sweep.technology.clone()));
+                cells.push(sweep_label(system, number, &ranking[0].ranking));
+                table.row(cells.into_iter().chain(MILESTONES.iter().map(cheapest)));
+            }
+        }
+    }
+    table.filled()
+}
+
+/// Totals of the maps by array.
+pub(super) fn arrays(comparison: &Comparison) -> Option<Table> {
+    let columns = [
+        "Registers",
+        "Bits each",
+        "Bits flipped",
+        "Sensitive",
+        "% sensitive",
+        "Summed rise",
+        "% of all",
+        "Largest rise",
+        "~at",
+    ];
+    let mut table = Table::new("Totals of the maps by array", &["System", "Array"], &columns);
+    for system in &comparison.systems {
+        if let Some(map) = &system.map {
+            array_rows(&mut table, system, map);
+        }
+    }
+    table.filled()
+}
+
+fn array_rows(table: &mut Table, system: &System, map: &BitMap) {
+    let sum = |rises: &[Option<f32>]| rises.iter().flatten().map(|rise| f64::from(*rise)).sum::<f64>();
+    let all = sum(&map.rises);
+    let mut rest = map.rises.as_slice();
+    for array in &map.arrays {
+        let (bits, others) = rest.split_at((array.registers * array.width).min(rest.len()));
+        rest = others;
+        let name = format!("{}.{}", array.layer, array.tensor);
+        let flipped = bits.iter().flatten().count();
+        let sensitive = bits.iter().flatten().filter(|rise| **rise > 0.0).count();
+        let known = bits.iter().enumerate().filter_map(|(place, rise)| Some((place, (*rise)?)));
+        let largest = known.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+        let rise = sum(bits);
+        table.row([
+            system.label.clone(),
+            name.clone(),
+            grouped(array.registers),
+            grouped(array.width),
+            grouped(flipped),
+            grouped(sensitive),
+            share(sensitive, flipped),
+            number((flipped > 0).then_some(rise)),
+            hundredths((flipped > 0 && all > 0.0).then_some(rise / all), 1),
+            number(largest.map(|(_, rise)| f64::from(rise))),
+            largest.map_or(NONE.to_owned(), |(place, _)| {
+                format!("{name}[{}].bit[{}]", place / array.width, place % array.width)
+            }),
+        ]);
+    }
+}
+
+/// A part of a number, in percent.
+fn share(part: usize, all: usize) -> String {
+    hundredths((all > 0).then(|| cast::f64_from_count(part) / cast::f64_from_count(all.max(1))), 1)
+}
+
+/// What is among the first bits of every ranking.
+pub(super) fn curves(comparison: &Comparison) -> Option<Table> {
+    let columns = ["Area under the curve, oracle = 1", "% in the first 1 %", "5 %", "10 %", "20 %", "50 %"];
+    let caption = "Share of the summed error rise, in %, among the first bits of a ranking";
+    let mut table = Table::new(caption, &["System", "Ranking"], &columns);
+    for system in &comparison.systems {
+        for (number, curve) in system.curves.iter().enumerate() {
+            let at = |bits: &f64| hundredths(between(&curve.bits, &curve.rise, *bits), 1);
+            let names = [system.label.clone(), curve_label(system, number)];
+            let area = curve.area.map_or(NONE.to_owned(), |area| fixed(area, 4));
+            table.row(names.into_iter().chain([area]).chain(FIRST_BITS.iter().map(at)));
+        }
+    }
+    table.filled()
+}
+
+/// A curve at `x`, straight between its points.
+fn between(xs: &[f64], ys: &[f64], x: f64) -> Option<f64> {
+    let after = xs.iter().position(|known| *known >= x)?;
+    let (right, above) = (xs[after], *ys.get(after)?);
+    let Some(before) = after.checked_sub(1).filter(|_| right > x) else { return Some(above) };
+    let along = (x - xs[before]) / (right - xs[before]);
+    Some(ys[before] + along * (above - ys[before]))
+}
+
+/// Sensitive bits and rise by position.
+pub(super) fn positions(comparison: &Comparison) -> Option<Table> {
+    let columns = ["Bits flipped", "Sensitive", "% sensitive", "Summed rise", "% of all"];
+    let mut table = Table::new("By bit position; 0 is the most significant bit", &["System", "Bit"], &columns);
+    for system in &comparison.systems {
+        let all: f64 = system.positions.iter().map(|entry| entry.rise).sum();
+        for entry in &system.positions {
+            table.row([
+                system.label.clone(),
+                entry.bit.to_string(),
+                grouped(entry.bits),
+                grouped(entry.sensitive),
+                share(entry.sensitive, entry.bits),
+                significant(entry.rise),
+                hundredths((all > 0.0).then_some(entry.rise / all), 1),
+            ]);
+        }
+    }
+    table.filled()
+}
+
+/// Means of missions, a table per environment and length.
+pub(super) fn missions(comparison: &Comparison) -> Vec<Option<Table>> {
+    let groups = comparison.systems.iter().flat_map(|system| {
+        mission_groups(system).into_iter().map(|group| mission_table(system, group.environment, &group.members))
+    });
+    groups.map(Table::filled).collect()
+}
+
+fn mission_table(system: &System, environment: &str, members: &[&MissionEntry]) -> Table {
+    let others = [
+        "Missions",
+        "Protected bits",
+        "Strikes per mission",
+        "Wrong outputs, %",
+        "its interval, %",
+        "Error rise",
+        "its interval",
+        "First wrong output after",
+        "Confidence, %",
+    ];
+    let first = members[0];
+    let clusters = match &first.cluster_sizes {
+        Some(sizes) if members.iter().all(|mission| mission.cluster_sizes == first.cluster_sizes) => {
+            format!(", clusters {sizes}")
+        }
+        _ => String::new(),
+    };
+    let caption = format!(
+        "{} in {environment}{clusters}: means over missions of {}; those without a wrong output count with their length",
+        system.label,
+        duration(first.mission_s)
+    );
+    let mut table = Table::new(caption, &["Scenario"], &others);
+    for (mission, label) in members.iter().zip(mission_labels(members)) {
+        table.plain_row([
+            label,
+            grouped(mission.replicas),
+            grouped(mission.protected_bits),
+            number(Some(mission.strikes.mean)),
+            number(Some(mission.wrong_share.mean * 100.0)),
+            interval(mission.wrong_share.interval.map(|ends| ends.map(|end| end * 100.0))),
+            number(Some(mission.error_rise.mean)),
+            interval(mission.error_rise.interval),
+            duration(mission.first_wrong_s.mean),
+            hundredths(Some(mission.confidence), 1),
+        ]);
+    }
+    table
+}
+
+/// Losses and their spectrum.
+pub(super) fn analyses(comparison: &Comparison) -> Option<Table> {
+    let others = ["Events", "Mean loss", "Length of the gradient", "Eigenvalues of largest magnitude"];
+    let mut table =
+        Table::new("Loss, gradient and Hessian with respect to the registers", &["System", "Loss"], &others);
+    for system in &comparison.systems {
+        for entry in &system.analyses {
+            let eigenvalues: Vec<String> = entry.eigenvalues.iter().copied().map(significant).collect();
+            table.row([
+                system.label.clone(),
+                entry.loss.clone(),
+                grouped(entry.events),
+                significant(entry.mean_loss),
+                significant(entry.gradient_norm),
+                if eigenvalues.is_empty() { NONE.to_owned() } else { eigenvalues.join(", ") },
+            ]);
+        }
+    }
+    table.filled()
+}
+
+/// Traces of the Hessian by layer.
+pub(super) fn traces(comparison: &Comparison) -> Option<Table> {
+    let mut table = Table::new("Trace of the Hessian by layer", &["System", "Loss", "Layer"], &["Trace"]);
+    for system in &comparison.systems {
+        for entry in &system.analyses {
+            for (layer, trace) in &entry.traces {
+                table.row([system.label.clone(), entry.loss.clone(), layer.clone(), significant(*trace)]);
+            }
+        }
+    }
+    table.filled()
+}
+
+/// Predicted and observed, a table per sweep that was verified.
+pub(super) fn verified(comparison: &Comparison) -> Vec<Option<Table>> {
+    sweeps(comparison, |system, number, title| {
+        let missions = system.sweeps[number].points.iter().map(mission);
+        let has_clusters = missions.into_iter().any(|mission| float(mission, WITH_CLUSTERS).is_some());
+        let mut others = vec!["Cells flipped", "Read wrong", "Rise left, predicted", "by exhaustive flips", "~Equal"];
+        others.extend(["Mission rise, predicted", "observed", "its interval", "~Inside"]);
+        others.extend(has_clusters.then_some(["predicted with clusters", "~Inside"]).into_iter().flatten());
+        others.extend(["% removed, observed", "its interval"]);
+        let caption = format!("{title}: predicted, and found by injection");
+        let mut table = Table::new(caption, &["Ranking", "Budget"], &others);
+        for point in &system.sweeps[number].points {
+            let names = [sweep_label(system, number, &point.ranking), point.budget.clone()];
+            if let Some(found) = &point.verified {
+                table.row(names.into_iter().chain(verified_cells(point, found, has_clusters)));
+            }
+        }
+        table
+    })
+}
+
+/// What missions of a point's plan showed.
+fn mission(point: &SweepRow) -> &Value {
+    point.verified.as_ref().and_then(|found| found.get("mission")).unwrap_or(&Value::Null)
+}
+
+fn verified_cells(point: &SweepRow, found: &Value, has_clusters: bool) -> Vec<String> {
+    let mission = mission(point);
+    let percent = |name: &str| float(mission, name).map(|share| share * 100.0);
+    let mut cells = vec![
+        count(found, "cells"),
+        count(found, "read_wrong"),
+        significant(point.rise_remaining),
+        number(float(found, "rise_remaining")),
+        yes_or_no(found, "exhaustive_equal"),
+        number(float(mission, "predicted_rise")),
+        number(float(mission, "observed_rise")),
+        interval(ends(float(mission, "low"), float(mission, "high"))),
+        yes_or_no(mission, "inside"),
+    ];
+    if has_clusters {
+        cells.push(number(float(mission, WITH_CLUSTERS)));
+        cells.push(yes_or_no(mission, "inside_with_clusters"));
+    }
+    cells.push(number(percent("removed")));
+    cells.push(interval(ends(percent("removed_low"), percent("removed_high"))));
+    cells
+}
+
+/// A table per sweep, titled with what is common to its points.
+fn sweeps(comparison: &Comparison, table: impl Fn(&System, usize, &str) -> Table) -> Vec<Option<Table>> {
+    let mut tables = Vec::new();
+    for system in &comparison.systems {
+        for (number, sweep) in system.sweeps.iter().enumerate() {
+            let title = format!("{}, {} on {}", system.label, sweep.protection, sweep.technology);
+            tables.push(table(system, number, &title).filled());
+        }
+    }
+    tables
+}
+
+fn float(object: &Value, name: &str) -> Option<f64> {
+    object.get(name)?.as_f64()
+}
+
+fn ends(low: Option<f64>, high: Option<f64>) -> Option<[f64; 2]> {
+    Some([low?, high?])
+}
+
+fn count(object: &Value, name: &str) -> String {
+    let value = object.get(name).and_then(Value::as_u64).and_then(|value| usize::try_from(value).ok());
+    value.map_or(NONE.to_owned(), grouped)
+}
+
+fn yes_or_no(object: &Value, name: &str) -> String {
+    match object.get(name).and_then(Value::as_bool) {
+        Some(true) => "yes".to_owned(),
+        Some(false) => "no".to_owned(),
+        None => NONE.to_owned(),
+    }
+}
+
+/// Every point, a table per sweep.
+pub(super) fn points(comparison: &Comparison) -> Vec<Option<Table>> {
+    sweeps(comparison, |system, number, title| {
+        let area = format!("Area added, {}", system.sweeps[number].unit);
+        let others = [
+            "Bits protected",
+            &area,
+            "% of registers",
+            "% of accelerator",
+            "Rise left",
+            "% removed",
+            "Behind the best, %",
+            "Sensitive left",
+            "Rise per upset",
+            "~On the front",
+            "~Plan",
+        ];
+        let mut table = Table::new(format!("{title}: every ranking at every budget"), &["Ranking", "Budget"], &others);
+        for point in &system.sweeps[number].points {
+            table.row([
+                sweep_label(system, number, &point.ranking),
+                point.budget.clone(),
+                grouped(point.bits_protected),
+                whole(point.area_added),
+                hundredths(Some(point.share_of_registers), 2),
+                hundredths(Some(point.share_of_accelerator), 3),
+                significant(point.rise_remaining),
+                hundredths(point.share_removed, 2),
+                hundredths(point.price, 2),
+                grouped(point.sensitive_remaining),
+                significant(point.mean_rise_per_upset),
+                if point.is_on_front { "yes" } else { "no" }.to_owned(),
+                point.plan.clone().unwrap_or(NONE.to_owned()),
+            ]);
+        }
+        table
+    })
+}
