@@ -18,6 +18,7 @@ use super::schedule::{ScheduleArguments, schedule};
 use super::scores::{Needs, ScoreArguments};
 use super::verify::{self, VerifyArguments};
 use crate::analysis::{BitRanking, Score};
+use crate::campaign::Oracle;
 use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
 use crate::net::Fingerprint;
@@ -124,7 +125,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let result = sweep(&input)?;
     let targets = targets(&input, &arguments.remove)?;
 
-    let verified = verifier.map(|verifier| verifier.run(&result, &rises, global)).transpose()?;
+    let found = verifier.map(|verifier| verifier.run(&result, &rises, global)).transpose()?;
 
     let mut provenance = opened.provenance("sweep", sites.options);
     provenance.command.extend(arguments.canonical());
@@ -147,41 +148,26 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         events: oracle.events(),
         golden_mean: oracle.golden_mean(),
         other_bits: opened.inventory.bits() - rises.len(),
-        verified: verified.as_ref(),
+        verified: found.as_ref(),
     };
-    let json = report.json(&provenance);
-    if let Some(mut folder) = folder {
-        let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites.bits);
-        let oracle_report = OracleReport { sites: &table, oracle: &oracle, metric: report.metric };
-        folder.add("oracle.csv", oracle_report.csv());
-        folder.add("oracle.json", oracle_report.json(&provenance));
-        folder.add("sweep.csv", report.csv());
-        folder.add("targets.csv", report.targets_csv());
-        folder.add(BITS_FILE, bit_table(&table, &oracle, &lines, &result).to_bytes(Path::new(BITS_FILE), &provenance)?);
-        if let Some(verified) = &verified {
-            folder.add("verify.csv", verified.csv());
-        }
-        for (name, text) in plans(&result, &opened, &provenance)? {
-            folder.add(&name, text);
-        }
-        folder.add("sweep.json", json.as_bytes());
-        folder.finish()?;
+    if let Some(folder) = folder {
+        write_folder(folder, &report, (&opened, &sites.bits), (&oracle, &lines), &provenance)?;
     }
     // Files tell what was found before the command fails for it.
-    verified.as_ref().map_or(Ok(()), |verified| verify::check(verified, &opened.inventory))?;
+    found.as_ref().map_or(Ok(()), |found| verify::check(found, &opened.inventory))?;
     if global.json {
-        return Ok(json);
+        return Ok(report.json(&provenance));
     }
     let mut text = format!("{}: {}", opened.name(), report.table());
     if arguments.plot {
         write!(text, "\n{}", report.plot())?;
     }
-    if let Some(verified) = &verified {
-        write!(text, "\n{}", verified.tables())?;
+    if let Some(found) = &found {
+        write!(text, "\n{}", found.tables())?;
     }
     if let Some(path) = &arguments.output {
         let path = path.display();
-        let more = if verified.is_some() { "verify.csv, " } else { "" };
+        let more = if found.is_some() { "verify.csv, " } else { "" };
         writeln!(text, "written: {path} ({}, {more}plans/)", SWEEP_FILES.join(", "))?;
     }
     Ok(text)
@@ -215,6 +201,32 @@ fn lines<'a>(
         });
     }
     Ok(lines)
+}
+
+/// Writes all files of a sweep.
+fn write_folder(
+    mut folder: ResultFolder,
+    report: &SweepReport<'_>,
+    (opened, sites): (&Opened, &[BitId]),
+    (oracle, lines): (&Oracle, &[Line<'_>]),
+    provenance: &Provenance,
+) -> anyhow::Result<()> {
+    let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, sites);
+    let oracle_report = OracleReport { sites: &table, oracle, metric: report.metric };
+    folder.add("oracle.csv", oracle_report.csv());
+    folder.add("oracle.json", oracle_report.json(provenance));
+    folder.add("sweep.csv", report.csv());
+    folder.add("targets.csv", report.targets_csv());
+    let bits = bit_table(&table, oracle, lines, report.sweep);
+    folder.add(BITS_FILE, bits.to_bytes(Path::new(BITS_FILE), provenance)?);
+    if let Some(verified) = report.verified {
+        folder.add("verify.csv", verified.csv());
+    }
+    for (name, text) in plans(report.sweep, opened, provenance)? {
+        folder.add(&name, text);
+    }
+    folder.add("sweep.json", report.json(provenance));
+    Ok(folder.finish()?)
 }
 
 /// The plan files of all points, with their names.

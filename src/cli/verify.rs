@@ -117,9 +117,9 @@ impl VerifyArguments {
     fn environment(&self) -> anyhow::Result<Environment> {
         let mut environment = self.verify_environment.unwrap_or(Preset::Hgcal).environment();
         if let Some(rate) = self.verify_rate {
-            environment.name = "of your own".to_owned();
+            "of your own".clone_into(&mut environment.name);
             environment.rate = Rate::of_flux(rate, 1.0)?;
-            environment.source = "as asked".to_owned();
+            "as asked".clone_into(&mut environment.source);
         }
         environment.sizes = self.verify_cluster_sizes.clone();
         Ok(environment)
@@ -130,13 +130,11 @@ impl VerifyArguments {
         if !self.verify {
             return Vec::new();
         }
-        let environment = match self.verify_rate {
-            Some(rate) => ["--verify-rate".to_owned(), rate.to_string()],
-            None => {
-                let preset = self.verify_environment.unwrap_or(Preset::Hgcal);
-                ["--verify-environment".to_owned(), preset.name().to_owned()]
-            }
-        };
+        let preset = self.verify_environment.unwrap_or(Preset::Hgcal);
+        let environment = self.verify_rate.map_or_else(
+            || ["--verify-environment".to_owned(), preset.name().to_owned()],
+            |rate| ["--verify-rate".to_owned(), rate.to_string()],
+        );
         let others = [
             ("--verify-cluster-sizes", self.verify_cluster_sizes.to_string()),
             ("--verify-distance", self.verify_distance.to_string()),
@@ -213,7 +211,8 @@ impl Verifier<'_> {
         let start = &sweep.unprotected;
         let unprotected = Claim {
             rise_remaining: start.rise,
-            share_removed: (start.rise - start.rise) / start.rise,
+            // Not a number where there is no rise to remove.
+            share_removed: 0.0 / start.rise,
             sensitive_remaining: start.sensitive,
             mean_rise_per_upset: start.mean_rise_per_upset,
         };

@@ -61,7 +61,7 @@ fn plans_are_never_worse_than_rankings_and_say_what_they_are() {
         .collect();
     rises.sort_by(|a, b| b.total_cmp(a));
     let total: f64 = rises.iter().sum();
-    let half = (1..).find(|bits| rises[..*bits].iter().sum::<f64>() >= total / 2.0).unwrap();
+    let half = (1..=rises.len()).find(|bits| rises[..*bits].iter().sum::<f64>() >= total / 2.0).unwrap();
     let targets = csv(&fs::read_to_string(Path::new(&out).join("targets.csv")).unwrap());
     let row = targets.iter().find(|row| row["ranking"] == "oracle" && row["share_removed"] == "0.5").unwrap();
     assert_eq!(row["bits_protected"], half.to_string());
