@@ -90,7 +90,8 @@ impl std::fmt::Display for TextPlot<'_> {
             } else if row % 3 == 0 || row == height - 1 {
                 let part = cast::f64_from_count(row) / cast::f64_from_count(height - 1);
                 let value = f64::exp((top - (top - bottom) * part) * std::f64::consts::LN_10);
-                let digits = [0.1, 0.01, 0.001, 0.0001, 0.00001].iter().filter(|power| value < **power).count();
+                let digits =
+                    [0.1, 0.01, 0.001, 0.0001, 0.00001].iter().filter(|power| value < **power * (1.0 - 1e-9)).count();
                 percent(value, digits)
             } else {
                 String::new()

@@ -17,8 +17,7 @@ impl Comparison {
     pub fn tables(&self) -> String {
         let mut text = self.systems_table().to_string();
         text.push_str(
-            "error: fault-free mean; flipped: bits flipped, each alone; sensitive: of these, raise the error; rise: sum of \
-             their rises\n",
+            "error: fault-free mean; flipped: bits, each alone; sensitive: those that raise the error; rise: sum over all of them\n",
         );
         for system in &self.systems {
             for sweep in &system.sweeps {
@@ -113,7 +112,7 @@ fn trade_off(system: &System, sweep: &SweepEntry) -> String {
     }
     let plot = TextPlot::of_risk(&series);
     format!(
-        "{}, {} on {}: area added, in % of the accelerator, by the cheapest budget that removes so much of the rise\n\n{table}\n\
+        "{}, {} on {}\narea added, in % of the accelerator, by the cheapest budget that removes so much of the rise\n\n{table}\n\
          {plot}",
         system.label, sweep.protection, sweep.technology
     )
