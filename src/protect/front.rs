@@ -2,7 +2,7 @@
 
 /// What some protection costs and leaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Offer {
+pub struct Tradeoff {
     /// Area added; no NaN.
     pub area: f64,
     /// Risk that remains; no NaN.
@@ -12,7 +12,7 @@ pub struct Offer {
 /// Of each offer, whether no other one is better: less risk for as much area or less, or as much risk for less area.
 ///
 /// Offers alike in both are on the front together.
-pub fn front(offers: &[Offer]) -> Vec<bool> {
+pub fn front(offers: &[Tradeoff]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..offers.len()).collect();
     order.sort_by(|a, b| {
         let (a, b) = (offers[*a], offers[*b]);
@@ -20,7 +20,7 @@ pub fn front(offers: &[Offer]) -> Vec<bool> {
         (a.area + 0.0).total_cmp(&(b.area + 0.0)).then((a.risk + 0.0).total_cmp(&(b.risk + 0.0)))
     });
     let mut is_on_front = vec![false; offers.len()];
-    let mut best: Option<Offer> = None;
+    let mut best: Option<Tradeoff> = None;
     for position in order {
         let offer = offers[position];
         if best.is_none_or(|best| offer.risk < best.risk || offer == best) {
@@ -32,7 +32,7 @@ pub fn front(offers: &[Offer]) -> Vec<bool> {
 }
 
 /// Of the offers that leave at most `risk`, the one of least area; of equal ones the first.
-pub fn least_area(offers: &[Offer], risk: f64) -> Option<usize> {
+pub fn least_area(offers: &[Tradeoff], risk: f64) -> Option<usize> {
     let enough = (0..offers.len()).filter(|position| offers[*position].risk <= risk);
     enough.min_by(|a, b| (offers[*a].area + 0.0).total_cmp(&(offers[*b].area + 0.0)))
 }
@@ -43,8 +43,8 @@ mod tests {
 
     use super::*;
 
-    fn offers(pairs: &[(f64, f64)]) -> Vec<Offer> {
-        pairs.iter().map(|(area, risk)| Offer { area: *area, risk: *risk }).collect()
+    fn offers(pairs: &[(f64, f64)]) -> Vec<Tradeoff> {
+        pairs.iter().map(|(area, risk)| Tradeoff { area: *area, risk: *risk }).collect()
     }
 
     #[test]
@@ -67,8 +67,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_front_is_what_its_definition_says(pairs in proptest::collection::vec((0_u8..6, -2_i8..6), 0..12)) {
-            let offers: Vec<Offer> = pairs.iter().map(|(area, risk)| Offer { area: (*area).into(), risk: (*risk).into() }).collect();
-            let is_better = |other: &Offer, this: &Offer| {
+            let offers: Vec<Tradeoff> = pairs.iter().map(|(area, risk)| Tradeoff { area: (*area).into(), risk: (*risk).into() }).collect();
+            let is_better = |other: &Tradeoff, this: &Tradeoff| {
                 (other.risk < this.risk && other.area <= this.area) || (other.risk <= this.risk && other.area < this.area)
             };
             let expected: Vec<bool> =

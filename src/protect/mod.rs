@@ -8,7 +8,7 @@ mod sweep;
 mod targets;
 
 pub use budget::{Budget, BudgetError, Prices};
-pub use front::{Offer, front, least_area};
+pub use front::{Tradeoff, front, least_area};
 pub use plan::{PlanError, ProtectionPlan};
 pub use sweep::{Candidates, Line, Planning, Sweep, SweepError, SweepInput, SweepPoint, Unprotected, sweep};
 pub use targets::{Needed, Target, targets};

@@ -72,6 +72,23 @@ pub struct SweepForm {
     pub unprotected: UnprotectedForm,
     /// By ranking, then by budget.
     pub points: Vec<PointForm>,
+    /// By ranking, then by share.
+    pub targets: Vec<TargetForm>,
+}
+
+/// What it takes to remove a share of the summed error rise; nothing where a ranking never does.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TargetForm {
+    /// The ranking.
+    pub ranking: String,
+    /// The share, 0 to 1.
+    pub share: f64,
+    /// Bits protected.
+    pub bits_protected: Option<usize>,
+    /// Area added.
+    pub area_added: Option<f64>,
+    /// The same, as a share of the accelerator.
+    pub share_of_accelerator: Option<f64>,
 }
 
 /// The candidates of a sweep without protection.

@@ -21,7 +21,7 @@ use serde_json::Value;
 pub use error::ResultError;
 pub use forms::{
     DerivativesForm, EstimateForm, Facts, MissionsForm, Origin, PointForm, ScenarioForm, ScoresForm, SweepForm,
-    TotalsForm,
+    TargetForm, TotalsForm,
 };
 pub use rows::{ArrayRows, BitRow, BitRows, OracleResult, ScoresResult};
 

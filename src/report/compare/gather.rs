@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use super::groups::{Group, groups};
 use super::{
     AnalysisEntry, AreaFacts, BitFacts, BitMap, CompareError, Comparison, Curve, ErrorFacts, MapArray, MeanEntry,
-    MissionEntry, NamedResult, PositionEntry, Source, SweepEntry, SweepRow, System,
+    MissionEntry, NamedResult, PositionEntry, Source, SweepEntry, SweepRow, System, TargetEntry,
 };
 use crate::analysis::{BitRanking, QualityPlan, Truth, cumulative_shares, telling_counts};
 use crate::campaign::ExactSum;
 use crate::hw::AreaUnit;
 use crate::import::results::{
     ArrayRows, BitRow, EstimateForm, Facts, MissionsForm, OracleResult, Origin, PointForm, ResultContent, ScenarioForm,
-    ScoresResult, SweepForm,
+    ScoresResult, SweepForm, TargetForm,
 };
 use crate::num::cast;
-use crate::protect::{Offer, front};
+use crate::protect::{Tradeoff, front};
 use crate::report::{DesignFacts, Provenance};
 
 /// Points of a curve at most.
@@ -159,11 +159,11 @@ fn unit(path: &str, sweep: &SweepForm) -> Result<String, CompareError> {
 
 /// The sweeps of a group, each point told whether it is on the front of its technology.
 fn sweeps(group: &Group<'_>) -> Result<Vec<SweepEntry>, CompareError> {
-    let mut offers: HashMap<&str, Vec<Offer>> = HashMap::new();
+    let mut offers: HashMap<&str, Vec<Tradeoff>> = HashMap::new();
     for (_, _, sweep) in group.sweeps() {
         let offers = offers.entry(&sweep.technology).or_default();
         offers.extend(sweep.points.iter().map(offer));
-        offers.push(Offer { area: 0.0, risk: sweep.unprotected.rise });
+        offers.push(Tradeoff { area: 0.0, risk: sweep.unprotected.rise });
     }
     let mut fronts: HashMap<&str, std::vec::IntoIter<bool>> =
         offers.into_iter().map(|(technology, offers)| (technology, front(&offers).into_iter())).collect();
@@ -180,13 +180,19 @@ fn sweeps(group: &Group<'_>) -> Result<Vec<SweepEntry>, CompareError> {
             technology: sweep.technology.clone(),
             unit: unit(&result.path, sweep)?,
             points,
+            targets: sweep.targets.iter().map(target).collect(),
         });
     }
     Ok(entries)
 }
 
-fn offer(point: &PointForm) -> Offer {
-    Offer { area: point.area_added, risk: point.rise_remaining }
+fn target(form: &TargetForm) -> TargetEntry {
+    let TargetForm { ranking, share, bits_protected, area_added, share_of_accelerator } = form.clone();
+    TargetEntry { ranking, share, bits_protected, area_added, share_of_accelerator }
+}
+
+fn offer(point: &PointForm) -> Tradeoff {
+    Tradeoff { area: point.area_added, risk: point.rise_remaining }
 }
 
 fn row(point: &PointForm, is_on_front: bool) -> SweepRow {

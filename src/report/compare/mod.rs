@@ -129,6 +129,23 @@ pub struct SweepEntry {
     pub unit: String,
     /// By ranking, then by budget.
     pub points: Vec<SweepRow>,
+    /// By ranking, then by share.
+    pub targets: Vec<TargetEntry>,
+}
+
+/// The least that removes a share of the summed error rise; nothing where a ranking never does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TargetEntry {
+    /// The ranking.
+    pub ranking: String,
+    /// The share, 0 to 1.
+    pub share: f64,
+    /// Bits protected.
+    pub bits_protected: Option<usize>,
+    /// Area added.
+    pub area_added: Option<f64>,
+    /// The same, as a share of the accelerator.
+    pub share_of_accelerator: Option<f64>,
 }
 
 /// A ranking at a budget.

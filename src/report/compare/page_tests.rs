@@ -4,7 +4,7 @@ use super::html;
 use crate::num::cast;
 use crate::report::compare::{
     AnalysisEntry, AreaFacts, BitFacts, BitMap, Comparison, Curve, ErrorFacts, MapArray, MeanEntry, MissionEntry,
-    PositionEntry, Source, SweepEntry, SweepRow, System,
+    PositionEntry, Source, SweepEntry, SweepRow, System, TargetEntry,
 };
 use crate::report::{DesignFacts, Provenance};
 
@@ -85,7 +85,15 @@ fn sweep(source: usize, rise: f64, bits: usize, is_verified: bool) -> SweepEntry
         }
     }
     let [protection, technology, unit] = ["feedback", "osu018", "GE"].map(str::to_owned);
-    SweepEntry { source, protection, technology, unit, points }
+    let target = |point: &SweepRow| TargetEntry {
+        ranking: point.ranking.clone(),
+        share: 0.9,
+        bits_protected: Some(point.bits_protected),
+        area_added: Some(point.area_added),
+        share_of_accelerator: Some(point.share_of_accelerator),
+    };
+    let targets = points.chunk_by(|a, b| a.ranking == b.ranking).map(|points| target(&points[0])).collect();
+    SweepEntry { source, protection, technology, unit, points, targets }
 }
 
 fn curves(source: usize) -> Vec<Curve> {

@@ -2,13 +2,11 @@
 
 use super::{Comparison, MeanEntry, SweepEntry, SweepRow, System};
 use crate::num::cast;
-use crate::protect::{Offer, least_area};
+use crate::protect::{Tradeoff, least_area};
 use crate::report::simulate::duration;
+use crate::report::sweep::share_text;
 use crate::report::text_plot::{PlotSeries, TextPlot};
 use crate::report::{Side, TextTable, fixed, grouped, percent, significant, whole};
-
-/// Shares of the summed error rise whose price is told.
-const REMOVED: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
 const NONE: &str = "-";
 
@@ -82,7 +80,8 @@ fn relative_area(system: &System, ranking: &str) -> String {
 /// What a sweep's rankings reach with how much area, and its plot.
 fn trade_off(system: &System, sweep: &SweepEntry) -> String {
     let mut columns = vec![("ranking".to_owned(), Side::Name), ("curve".to_owned(), Side::Right)];
-    columns.extend(REMOVED.iter().map(|share| (format!("{} %", share * 100.0), Side::Right)));
+    let shares = shares(sweep);
+    columns.extend(shares.iter().map(|share| (share_text(*share), Side::Right)));
     columns.push(("most removed".to_owned(), Side::Right));
     columns.push(("for".to_owned(), Side::Right));
     columns.push(("on front".to_owned(), Side::Right));
@@ -92,17 +91,20 @@ fn trade_off(system: &System, sweep: &SweepEntry) -> String {
     for (ranking, points) in by_ranking(sweep) {
         let left = |point: &&SweepRow| point.share_removed.map(|removed| 1.0 - removed);
         let known: Vec<&SweepRow> = points.iter().copied().filter(|point| left(point).is_some()).collect();
-        let offers: Vec<Offer> = known
+        let offers: Vec<Tradeoff> = known
             .iter()
-            .map(|point| Offer { area: point.area_added, risk: left(point).unwrap_or(f64::INFINITY) })
+            .map(|point| Tradeoff { area: point.area_added, risk: left(point).unwrap_or(f64::INFINITY) })
             .collect();
         let area = |place: Option<usize>| {
             place.map_or_else(|| NONE.to_owned(), |place| percent(known[place].share_of_accelerator, 2))
         };
         let most = offers.iter().map(|offer| offer.risk).fold(f64::INFINITY, f64::min);
         let mut cells = vec![ranking.to_owned(), relative_area(system, ranking)];
-        // Shares as files have them; what is left of them is rounded once more.
-        cells.extend(REMOVED.iter().map(|share| area(least_area(&removed(&known), -share))));
+        cells.extend(shares.iter().map(|share| {
+            let target = sweep.targets.iter().find(|target| target.ranking == ranking && target.share == *share);
+            let needed = target.and_then(|target| target.share_of_accelerator);
+            needed.map_or_else(|| NONE.to_owned(), |needed| percent(needed, 2))
+        }));
         cells.push(percent(1.0 - most, 2));
         cells.push(area(least_area(&offers, most)));
         cells.push(points.iter().filter(|point| point.is_on_front).count().to_string());
@@ -112,16 +114,21 @@ fn trade_off(system: &System, sweep: &SweepEntry) -> String {
     }
     let plot = TextPlot::of_risk(&series);
     format!(
-        "{}, {} on {}\narea added, in % of the accelerator, by the cheapest budget that removes so much of the rise\n\n{table}\n\
+        "{}, {} on {}\narea added, in % of the accelerator, that removes so much of the rise; most that a budget asked for removes\n\n{table}\n\
          {plot}",
         system.label, sweep.protection, sweep.technology
     )
 }
 
-/// What points cost, and what they remove as a risk: the more removed the lower.
-fn removed(points: &[&SweepRow]) -> Vec<Offer> {
-    let offer = |point: &&SweepRow| Offer { area: point.area_added, risk: -point.share_removed.unwrap_or(0.0) };
-    points.iter().map(offer).collect()
+/// The shares for which a sweep has least areas.
+fn shares(sweep: &SweepEntry) -> Vec<f64> {
+    let mut shares: Vec<f64> = Vec::new();
+    for target in &sweep.targets {
+        if !shares.contains(&target.share) {
+            shares.push(target.share);
+        }
+    }
+    shares
 }
 
 /// The points of each ranking, in the order of the sweep.

@@ -106,7 +106,7 @@ fn tradeoff(number: usize, system: &System) -> Vec<Figure> {
         title: format!("{}, {technology}", system.label),
         description: format!(
             "Line chart: area added against the share of the summed error rise that remains, a line per ranking, of {} on \
-             {technology}. The table below has the area at which 50, 90, 99 and 99.9 % are gone, the last table every point.",
+             {technology}. The table below has the area that it takes to remove a share of the rise, the last table every point.",
             system.label
         ),
     };

@@ -9,10 +9,9 @@ use super::sections::sensitive_share;
 use super::table::{NONE, Table, hundredths, interval, number};
 use crate::num::cast;
 use crate::report::simulate::duration;
+use crate::report::sweep::share_text;
 use crate::report::{fixed, grouped, significant, whole};
 
-/// Shares of the summed rise that the page says the price of.
-const MILESTONES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 /// Shares of the bits that the page says the rise of.
 const FIRST_BITS: [f64; 5] = [0.01, 0.05, 0.1, 0.2, 0.5];
 
@@ -83,29 +82,32 @@ fn plain_ns(seconds: f64) -> String {
     if (ns - ns.round()).abs() < 1e-6 { whole(ns) } else { significant(ns) }
 }
 
-/// For every ranking, what it costs to remove most of the rise.
+/// For every ranking, what it costs to remove given shares of the rise.
 pub(super) fn milestones(comparison: &Comparison) -> Option<Table> {
-    let columns = ["50 % removed", "90 %", "99 %", "99.9 %"];
-    let caption = "Area added, in % of the accelerator, by the cheapest point of the sweep that removes at least this share of \
-                   the summed error rise (–: no point does)";
+    let caption =
+        "Least area added, in % of the accelerator, that removes this share of the summed error rise (–: never)";
     let has_several =
         |system: &System| system.sweeps.iter().any(|sweep| sweep.technology != system.sweeps[0].technology);
     let names_technology = comparison.systems.iter().any(has_several);
     let names: &[&str] = if names_technology { &["System", "Technology", "Ranking"] } else { &["System", "Ranking"] };
+    let targets = || comparison.systems.iter().flat_map(|system| &system.sweeps).flat_map(|sweep| &sweep.targets);
+    let mut shares: Vec<f64> = targets().map(|target| target.share).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.dedup();
+    let columns: Vec<String> = shares.iter().map(|share| share_text(*share)).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let mut table = Table::new(caption, names, &columns);
     for system in &comparison.systems {
         for (number, sweep) in system.sweeps.iter().enumerate() {
-            for ranking in sweep.points.chunk_by(|a, b| a.ranking == b.ranking) {
-                let cheapest = |level: &f64| {
-                    let enough =
-                        ranking.iter().filter(|point| point.share_removed.is_some_and(|share| share >= *level));
-                    let cost = enough.map(|point| point.share_of_accelerator).min_by(f64::total_cmp);
-                    hundredths(cost, 2)
+            for line in sweep.targets.chunk_by(|a, b| a.ranking == b.ranking) {
+                let needed = |share: &f64| {
+                    let target = line.iter().find(|target| target.share == *share);
+                    hundredths(target.and_then(|target| target.share_of_accelerator), 2)
                 };
                 let mut cells = vec![system.label.clone()];
                 cells.extend(names_technology.then(|| sweep.technology.clone()));
-                cells.push(sweep_label(system, number, &ranking[0].ranking));
-                table.row(cells.into_iter().chain(MILESTONES.iter().map(cheapest)));
+                cells.push(sweep_label(system, number, &line[0].ranking));
+                table.row(cells.into_iter().chain(shares.iter().map(needed)));
             }
         }
     }
