@@ -17,14 +17,15 @@ use super::schedule::{ScheduleArguments, schedule};
 use super::scores::{Needs, ScoreArguments};
 use super::verify::{self, VerifyArguments};
 use crate::analysis::{BitRanking, Score};
+use crate::campaign::Oracle;
 use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
 use crate::net::Fingerprint;
-use crate::protect::{Budget, Candidates, ProtectionPlan, SweepInput, sweep};
+use crate::protect::{Budget, Candidates, ProtectionPlan, Sweep, SweepInput, SweepPoint, sweep};
 use crate::report::files::ResultFolder;
 use crate::report::oracle::OracleReport;
 use crate::report::sweep::{SweepReport, is_sweep_file, plan_file};
-use crate::report::{DesignFacts, SiteTable};
+use crate::report::{DesignFacts, Provenance, SiteTable};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -77,7 +78,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let mut sources = Vec::new();
     let mut files = read_files(arguments, &opened, &sites.bits, &mut sources)?.into_iter();
     let points = arguments.rankings.len() * arguments.budgets.len();
-    let verifier = arguments.verify.prepare(&opened, &prepared, &scheduled.schedule, &sites.bits, points)?;
+    let proof = arguments.verify.prepare(&opened, &prepared, &scheduled.schedule, &sites.bits, points)?;
     let folder = arguments.output.as_deref().map(|path| ResultFolder::new(path, is_sweep_file)).transpose()?;
 
     let names: Vec<Score> = arguments.rankings.iter().filter_map(RankingName::score).collect();
@@ -111,15 +112,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         protection: arguments.style,
     })?;
 
-    let plans: Vec<ProtectionPlan> = result
-        .points
-        .iter()
-        .map(|point| {
-            let bits = point.chosen.iter_ones().map(|position| sites.bits[position]);
-            ProtectionPlan::uniform(&opened.inventory, bits, arguments.style)
-        })
-        .collect();
-    let verified = verifier.map(|verifier| verifier.run(&result, &plans, &rises, global)).transpose()?;
+    let plans = plans(&result, &opened, &sites.bits, arguments.style);
+    let verified = proof.map(|proof| proof.run(&result, &plans, &rises, global)).transpose()?;
 
     let mut provenance = opened.provenance("sweep", sites.options);
     provenance.command.extend(arguments.canonical());
@@ -144,29 +138,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         verified: verified.as_ref(),
     };
     let json = report.json(&provenance);
-    if let Some(mut folder) = folder {
-        let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites.bits);
-        let oracle_report = OracleReport { sites: &table, oracle: &oracle, metric: prepared.evaluator.metric().name() };
-        folder.add("oracle.csv", oracle_report.csv());
-        folder.add("oracle.json", oracle_report.json(&provenance));
-        folder.add("sweep.csv", report.csv());
-        let fingerprint = opened.design.accelerator.fingerprint();
-        if let Some(verified) = &verified {
-            folder.add("verify.csv", verified.csv());
-        }
-        for (point, plan) in result.points.iter().zip(&plans) {
-            let origin = json!({
-                "ranking": point.ranking,
-                "budget": point.budget.to_string(),
-                "provenance": serde_json::to_value(&provenance)?,
-            });
-            folder.add(
-                &plan_file(&point.ranking, point.budget),
-                plan.to_json(&opened.inventory, opened.name(), fingerprint, origin),
-            );
-        }
-        folder.add("sweep.json", json.as_bytes());
-        folder.finish()?;
+    if let Some(folder) = folder {
+        let written = Written { opened: &opened, sites: &sites.bits, oracle: &oracle, report: &report, plans: &plans };
+        written.write(folder, &provenance, &json)?;
     }
     // Files tell what was found before the command fails for it.
     verified.as_ref().map_or(Ok(()), |verified| verify::check(verified, &opened.inventory))?;
@@ -182,6 +156,53 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         writeln!(text, "written: {} (sweep.csv, sweep.json, {more}oracle.csv, oracle.json, plans/)", path.display())?;
     }
     Ok(text)
+}
+
+/// The protection plan of every point.
+fn plans(result: &Sweep, opened: &Opened, sites: &[BitId], style: Protection) -> Vec<ProtectionPlan> {
+    let plan = |point: &SweepPoint| {
+        let bits = point.chosen.iter_ones().map(|position| sites[position]);
+        ProtectionPlan::uniform(&opened.inventory, bits, style)
+    };
+    result.points.iter().map(plan).collect()
+}
+
+/// What a result folder is made of.
+struct Written<'a> {
+    opened: &'a Opened,
+    sites: &'a [BitId],
+    oracle: &'a Oracle,
+    report: &'a SweepReport<'a>,
+    plans: &'a [ProtectionPlan],
+}
+
+impl Written<'_> {
+    fn write(&self, mut folder: ResultFolder, provenance: &Provenance, json: &str) -> anyhow::Result<()> {
+        let Self { opened, sites, oracle, report, plans } = self;
+        let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, sites);
+        let oracle_report = OracleReport { sites: &table, oracle, metric: report.metric };
+        folder.add("oracle.csv", oracle_report.csv());
+        folder.add("oracle.json", oracle_report.json(provenance));
+        folder.add("sweep.csv", report.csv());
+        if let Some(verified) = report.verified {
+            folder.add("verify.csv", verified.csv());
+        }
+        let fingerprint = opened.design.accelerator.fingerprint();
+        for (point, plan) in report.sweep.points.iter().zip(*plans) {
+            let origin = json!({
+                "ranking": point.ranking,
+                "budget": point.budget.to_string(),
+                "provenance": serde_json::to_value(provenance)?,
+            });
+            folder.add(
+                &plan_file(&point.ranking, point.budget),
+                plan.to_json(&opened.inventory, opened.name(), fingerprint, origin),
+            );
+        }
+        folder.add("sweep.json", json.as_bytes());
+        folder.finish()?;
+        Ok(())
+    }
 }
 
 impl Arguments {

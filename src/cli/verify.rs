@@ -117,9 +117,8 @@ impl VerifyArguments {
     fn environment(&self) -> anyhow::Result<Environment> {
         let mut environment = self.verify_environment.unwrap_or(Preset::Hgcal).environment();
         if let Some(rate) = self.verify_rate {
-            environment.name = "of your own".to_owned();
-            environment.rate = Rate::of_flux(rate, 1.0)?;
-            environment.source = "as asked".to_owned();
+            let (name, source) = ("of your own".to_owned(), "as asked".to_owned());
+            environment = Environment { name, source, rate: Rate::of_flux(rate, 1.0)?, ..environment };
         }
         environment.sizes = self.verify_cluster_sizes.clone();
         Ok(environment)
@@ -130,12 +129,11 @@ impl VerifyArguments {
         if !self.verify {
             return Vec::new();
         }
-        let environment = match self.verify_rate {
-            Some(rate) => ["--verify-rate".to_owned(), rate.to_string()],
-            None => {
-                let preset = self.verify_environment.unwrap_or(Preset::Hgcal);
-                ["--verify-environment".to_owned(), preset.name().to_owned()]
-            }
+        let environment = if let Some(rate) = self.verify_rate {
+            ["--verify-rate".to_owned(), rate.to_string()]
+        } else {
+            let preset = self.verify_environment.unwrap_or(Preset::Hgcal);
+            ["--verify-environment".to_owned(), preset.name().to_owned()]
         };
         let others = [
             ("--verify-cluster-sizes", self.verify_cluster_sizes.to_string()),
@@ -214,7 +212,7 @@ impl Verifier<'_> {
         let start = &sweep.unprotected;
         let unprotected = Claim {
             rise_remaining: start.rise,
-            share_removed: (start.rise - start.rise) / start.rise,
+            share_removed: 0.0 / start.rise,
             sensitive_remaining: start.sensitive,
             mean_rise_per_upset: start.mean_rise_per_upset,
         };

@@ -54,7 +54,11 @@ fn plans(bits: usize) -> Vec<Vec<Protection>> {
     let plan = |divisor: usize| {
         let of = |bit: usize| {
             let style = TmrStyle::ALL[1 + bit / divisor % 3];
-            if bit.is_multiple_of(divisor) { Protection { style, error_flag: bit % 2 == 0 } } else { Protection::NONE }
+            if bit.is_multiple_of(divisor) {
+                Protection { style, error_flag: bit.is_multiple_of(2) }
+            } else {
+                Protection::NONE
+            }
         };
         (0..bits).map(of).collect()
     };
