@@ -100,7 +100,7 @@ struct Plain {
 fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
     let signal = bench.network.output().signal;
     let mut scratch = EvaluatorScratch::default();
-    let mut plain = Plain { cells: 0, read_wrong: 0, rise: 0.0, sensitive: 0, largest: 0.0 };
+    let mut sums = Plain { cells: 0, read_wrong: 0, rise: 0.0, sensitive: 0, largest: 0.0 };
     let mut sum = ExactSum::default();
     for bit in sites {
         for copy in 0..plan[bit.index()].copies() {
@@ -110,12 +110,12 @@ fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
             let mut outputs = Vec::new();
             let mut offered = 0;
             while outputs.len() < bench.events.len() {
-                let frame = bench.events.get(offered).map(|event| event.codes());
+                let frame = bench.events.get(offered).map(Event::codes);
                 if machine.step(frame, Load::Hold) {
                     offered += 1;
                 }
                 if machine.cycle().0 == 1 {
-                    plain.read_wrong += usize::from(!machine.bank().wrong_values().is_empty());
+                    sums.read_wrong += usize::from(!machine.bank().wrong_values().is_empty());
                 }
                 outputs.extend(machine.output().map(<[i64]>::to_vec));
                 assert!(machine.cycle().0 < 2_000_000, "a machine that does not answer");
@@ -133,14 +133,14 @@ fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
                 })
                 .sum();
             let rise = rise.value() / bench.events.len() as f64;
-            plain.cells += 1;
-            plain.sensitive += usize::from(rise > 0.0);
-            plain.largest = plain.largest.max(rise);
+            sums.cells += 1;
+            sums.sensitive += usize::from(rise > 0.0);
+            sums.largest = sums.largest.max(rise);
             sum += ExactSum::of(rise).unwrap();
         }
     }
-    plain.rise = sum.value();
-    plain
+    sums.rise = sum.value();
+    sums
 }
 
 proptest! {
