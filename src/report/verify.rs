@@ -394,8 +394,8 @@ impl VerifyReport {
             let (ranking, budget) = plan.name();
             let FlownPlan { rise, removed, .. } = plan.flown;
             let marked = |text: String, is_inside: Option<bool>| match is_inside {
-                Some(false) => format!("{text} *"),
-                _ => format!("{text}  "),
+                Some(false) => format!("{text}*"),
+                _ => format!("{text} "),
             };
             let mut row = vec![
                 ranking.to_owned(),
@@ -426,7 +426,7 @@ impl VerifyReport {
             "verified in time: {} missions of {} for each plan, strikes on cells of the candidates alone; seed {}\n\
              environment {}: {}\n  {}\n\
              cluster sizes {}; copies of a bit {} cells apart; scrub {}\n\
-             without protection {} strikes in a mission; a flip lasts {} on average, so flips of {} strikes are there at once\n",
+             without protection: {} strikes in a mission; a flip lasts {} on average, flips of {} strikes at a time\n",
             setup.missions,
             duration(setup.mission_s),
             setup.seed,

@@ -5,7 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 
 use proptest::prelude::*;
 use trivote::campaign::proof::{
-    Claim, FlownPlans, MissionPlan, PlanProgress, ProofInput, fly_plans, mean_lasting_cycles, prove,
+    Claim, FlownPlan, FlownPlans, MissionPlan, PlanProgress, ProofInput, fly_plans, mean_lasting_cycles, prove,
 };
 use trivote::campaign::{
     Confidence, Event, ExactSum, FaultFree, MissionInput, OracleInput, TrialInput, output_values, run_oracle,
@@ -100,7 +100,7 @@ struct Plain {
 fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
     let signal = bench.network.output().signal;
     let mut scratch = EvaluatorScratch::default();
-    let mut plain = Plain { cells: 0, read_wrong: 0, rise: 0.0, sensitive: 0, largest: 0.0 };
+    let mut sums = Plain { cells: 0, read_wrong: 0, rise: 0.0, sensitive: 0, largest: 0.0 };
     let mut sum = ExactSum::default();
     for bit in sites {
         for copy in 0..plan[bit.index()].copies() {
@@ -110,12 +110,12 @@ fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
             let mut outputs = Vec::new();
             let mut offered = 0;
             while outputs.len() < bench.events.len() {
-                let frame = bench.events.get(offered).map(|event| event.codes());
+                let frame = bench.events.get(offered).map(Event::codes);
                 if machine.step(frame, Load::Hold) {
                     offered += 1;
                 }
                 if machine.cycle().0 == 1 {
-                    plain.read_wrong += usize::from(!machine.bank().wrong_values().is_empty());
+                    sums.read_wrong += usize::from(!machine.bank().wrong_values().is_empty());
                 }
                 outputs.extend(machine.output().map(<[i64]>::to_vec));
                 assert!(machine.cycle().0 < 2_000_000, "a machine that does not answer");
@@ -133,14 +133,14 @@ fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
                 })
                 .sum();
             let rise = rise.value() / bench.events.len() as f64;
-            plain.cells += 1;
-            plain.sensitive += usize::from(rise > 0.0);
-            plain.largest = plain.largest.max(rise);
+            sums.cells += 1;
+            sums.sensitive += usize::from(rise > 0.0);
+            sums.largest = sums.largest.max(rise);
             sum += ExactSum::of(rise).unwrap();
         }
     }
-    plain.rise = sum.value();
-    plain
+    sums.rise = sum.value();
+    sums
 }
 
 proptest! {
@@ -249,9 +249,8 @@ const EVERYTHING: u64 = 1 << 40;
 
 /// How many predictions lie in the intervals of rise and share removed: from single rises, and with clusters.
 fn inside(flown: &FlownPlans) -> [usize; 4] {
-    let count = |of: &dyn Fn(&trivote::campaign::proof::FlownPlan) -> Option<bool>| {
-        flown.plans[1..].iter().filter(|plan| of(plan) == Some(true)).count()
-    };
+    let count =
+        |of: &dyn Fn(&FlownPlan) -> Option<bool>| flown.plans[1..].iter().filter(|plan| of(plan) == Some(true)).count();
     [
         count(&|plan| plan.rise.is_inside(plan.rise.predicted)),
         count(&|plan| plan.rise.is_inside(plan.rise.predicted_with_clusters?)),
@@ -285,18 +284,23 @@ fn single_strikes_are_predicted_as_often_as_intervals_say() {
     for plan in &flown.plans {
         let clusters = plan.rise.predicted_with_clusters.unwrap();
         assert!((clusters / plan.rise.predicted - 1.0).abs() < 1e-12, "{plan:?}");
-        // The interval says something: a prediction off by half would lie outside.
-        let interval = plan.rise.interval.unwrap();
-        assert!(!interval.contains(0.5 * plan.rise.predicted) && !interval.contains(1.5 * plan.rise.predicted));
     }
+    // The intervals say something: predictions off by half are seen to be wrong.
+    let off = |times: f64| {
+        let holds = |plan: &&FlownPlan| plan.rise.interval.unwrap().contains(times * plan.rise.predicted);
+        flown.plans.iter().filter(holds).count()
+    };
+    assert!(off(0.5) <= 15 && off(1.5) <= 15, "{} {}", off(0.5), off(1.5));
 }
 
 #[test]
 fn clusters_are_predicted_by_evaluating_their_cells_together() {
     let bench = Bench::small();
     let sky = Sky { sizes: "1:0.3,4:0.7", seed: 12, ..single_cells() };
-    let [_, rise, _, removed] = inside(&sky.fly(&bench, EVERYTHING));
+    let [single, rise, _, removed] = inside(&sky.fly(&bench, EVERYTHING));
     assert!((52..=60).contains(&rise) && (52..=60).contains(&removed), "{rise} {removed}");
+    // The flips of a cluster do not add up, and that is seen.
+    assert!(single + 10 <= rise, "{single} {rise}");
 }
 
 #[test]
