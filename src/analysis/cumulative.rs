@@ -33,7 +33,7 @@ fn nth_root(value: f64, n: usize) -> f64 {
     let power = |base: f64| (0..n).fold(1.0, |product, _| product * base);
     let (mut low, mut high) = (1.0, value);
     for _ in 0..60 {
-        let middle = (low + high) / 2.0;
+        let middle = f64::midpoint(low, high);
         if power(middle) <= value {
             low = middle;
         } else {

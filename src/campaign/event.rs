@@ -73,7 +73,9 @@ impl Event {
 /// What tells lists of events apart: their values, in their order.
 pub fn events_fingerprint(events: &[Event]) -> Fingerprint {
     let mut hash = FingerprintBuilder::new("events");
-    events.iter().for_each(|event| event.add_to(&mut hash));
+    for event in events {
+        event.add_to(&mut hash);
+    }
     hash.finish()
 }
 

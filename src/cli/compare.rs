@@ -38,7 +38,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     drop(named);
     notes.extend(left_out);
     if !global.quiet {
-        notes.iter().for_each(|note| eprintln!("note: {note}"));
+        for note in &notes {
+            eprintln!("note: {note}");
+        }
     }
     let json = comparison.json();
     if let Some([html, csv, data]) = &outputs {
@@ -51,8 +53,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let mut text = comparison.tables();
     if let Some(outputs) = &outputs {
-        let names = outputs.each_ref().map(|path| path.display().to_string());
-        writeln!(text, "\nwritten: {}", names.join(", "))?;
+        let written = outputs.each_ref().map(|path| path.display().to_string());
+        writeln!(text, "\nwritten: {}", written.join(", "))?;
     }
     Ok(text)
 }

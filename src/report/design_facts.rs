@@ -16,7 +16,7 @@ pub struct DesignFacts {
     pub registers: usize,
     /// Their bits.
     pub register_bits: usize,
-    /// Way the accelerator is built: econ_t, parallel or stream.
+    /// Way the accelerator is built: `econ_t`, parallel or stream.
     pub io: String,
     /// Its clock.
     pub clock_mhz: f64,

@@ -122,15 +122,14 @@ fn system(group: &Group<'_>, notes: &mut Vec<String>) -> Result<System, CompareE
             ResultContent::Sweep(..) | ResultContent::Oracle(_) => {}
         }
     }
-    let curves = match oracle {
-        Some(oracle) => curves(oracle, &scores)?,
-        None => {
-            let unused = scores.iter().map(|(_, scores)| {
-                format!("{}: not drawn, as `{}` has no oracle to compare scores with", scores.path, group.label)
-            });
-            notes.extend(unused);
-            Vec::new()
-        }
+    let curves = if let Some(oracle) = oracle {
+        curves(oracle, &scores)?
+    } else {
+        let unused = scores.iter().map(|(_, scores)| {
+            format!("{}: not drawn, as `{}` has no oracle to compare scores with", scores.path, group.label)
+        });
+        notes.extend(unused);
+        Vec::new()
     };
     Ok(System {
         label: group.label.clone(),

@@ -4,8 +4,9 @@ use super::Comparison;
 
 /// The page.
 pub fn html(comparison: &Comparison) -> String {
-    let rows: String = comparison.systems.iter().map(|system| format!("<li>{}</li>", escaped(&system.label))).collect();
-    format!("<!doctype html>\n<html lang=\"en\"><title>Comparison</title><ul>{rows}</ul></html>\n")
+    let rows: Vec<String> = comparison.systems.iter().map(|system| escaped(&system.label)).collect();
+    let rows = rows.join(", ");
+    format!("<!doctype html>\n<html lang=\"en\"><title>Comparison</title><p>{rows}</p></html>\n")
 }
 
 fn escaped(text: &str) -> String {
