@@ -1,23 +1,28 @@
 //! `trivote info`: layers, formats, registers, bits, cycles and area of a design.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Global;
 use super::area::{AreaArguments, areas};
-use super::inputs::{DesignArgument, open};
+use super::inputs::{DesignArgument, open, read_plan};
 use super::schedule::{ScheduleArguments, Scheduled, schedule};
 use crate::net::TensorKind;
 use crate::report::area::AreaSummary;
 use crate::report::grouped;
 use crate::report::network::{network_json, off_chip_table, stage_table};
+use crate::report::plan::PlanSummary;
 use crate::report::schedule::ScheduleReport;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
+    /// Show what this protection plan protects, too
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     schedule: ScheduleArguments,
     #[command(flatten)]
@@ -29,11 +34,17 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let (network, off_chip) = (&opened.design.accelerator, opened.design.off_chip.as_ref());
     let Scheduled { schedule, .. } = schedule(&opened, &arguments.schedule, global)?;
     let cycles = ScheduleReport::new(network, &schedule);
-    let summary = AreaSummary::new(&areas(&opened, &arguments.area, &schedule)?.model)?;
+    let model = areas(&opened, &arguments.area, &schedule)?.model;
+    let summary = AreaSummary::new(&model)?;
+    let plan = arguments.plan.as_deref().map(|path| anyhow::Ok(read_plan(path, &opened)?.0)).transpose()?;
+    let plan = plan.map(|plan| PlanSummary::new(&plan, &opened.inventory, &model)).transpose()?;
     if global.json {
         let mut value: serde_json::Value = serde_json::from_str(&network_json(network, off_chip, &opened.inventory))?;
         value["schedule"] = serde_json::to_value(&cycles)?;
         value["area"] = serde_json::to_value(&summary)?;
+        if let Some(plan) = &plan {
+            value["plan"] = serde_json::to_value(plan)?;
+        }
         return Ok(format!("{}\n", serde_json::to_string_pretty(&value)?));
     }
     let mut text = String::new();
@@ -56,5 +67,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         None => writeln!(text, "off-chip: nothing\n")?,
     }
     write!(text, "{}\n{}", cycles.tables(), summary.tables())?;
+    if let Some(plan) = &plan {
+        write!(text, "\n{}", plan.table())?;
+    }
     Ok(text)
 }

@@ -17,6 +17,7 @@ use crate::import::design::{self, Design, DesignFiles};
 use crate::import::events::{read_events_csv, read_events_npy, read_tensors_npy};
 use crate::import::npy::{NpyArray, npz_names, read_npz};
 use crate::net::Fingerprint;
+use crate::protect::ProtectionPlan;
 use crate::report::Provenance;
 
 /// The design a verb works on.
@@ -123,6 +124,17 @@ impl Opened {
         provenance.inputs.extend(self.design.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
         provenance
     }
+}
+
+/// Reads a protection plan of the design, and says what file it was.
+///
+/// # Errors
+/// When it cannot be read, or is of another design.
+pub fn read_plan(path: &Path, opened: &Opened) -> anyhow::Result<(ProtectionPlan, (String, Fingerprint))> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("{file}: cannot be read"))?;
+    let plan = ProtectionPlan::from_json(&file, &text, &opened.inventory, opened.design.accelerator.fingerprint())?;
+    Ok((plan, (file, Fingerprint::of_bytes(text.as_bytes()))))
 }
 
 /// Events and the judge of what comes out.

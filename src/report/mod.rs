@@ -18,6 +18,7 @@ pub mod network;
 pub mod npz;
 pub mod oracle;
 pub mod partial;
+pub mod plan;
 mod provenance;
 pub mod quality;
 pub mod schedule;

@@ -19,7 +19,7 @@ use scenario::{Drawn, Scenario, is_value};
 use scrub::Scrub;
 
 use super::Global;
-use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
+use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare, read_plan};
 use super::schedule::{ScheduleArguments, Scheduled, schedule};
 use crate::campaign::{Confidence, FaultFree, MeanMethod, MissionInput};
 use crate::fault::{ClusterSizes, Environment, Nameable, Rate, TimedFault, timed_faults};
@@ -337,10 +337,9 @@ impl ProtectionArguments {
         let inventory = &opened.inventory;
         let plan = match &self.plan {
             Some(path) => {
-                let file = path.display().to_string();
-                let text = fs::read_to_string(path).with_context(|| format!("{file}: cannot be read"))?;
-                sources.push((file.clone(), Fingerprint::of_bytes(text.as_bytes())));
-                Some(ProtectionPlan::from_json(&file, &text, inventory, opened.design.accelerator.fingerprint())?)
+                let (plan, source) = read_plan(path, opened)?;
+                sources.push(source);
+                Some(plan)
             }
             None => None,
         };
