@@ -5,7 +5,7 @@ use super::sweep::{Line, SweepInput, exact};
 use crate::campaign::ExactSum;
 use crate::num::cast;
 
-/// Halvings of the range in which a plan's area is looked for: it is then known to a ten-thousandth of full protection.
+/// Halvings of the range in which a plan's area is looked for: it is then known to 2^-14 of full protection.
 const HALVINGS: u32 = 14;
 
 /// The least that a line needs to remove a share of the summed error rise.

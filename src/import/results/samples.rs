@@ -39,6 +39,14 @@ fn point(ranking: &str, budget: &str, (bits, area, left): (usize, f64, f64)) -> 
     })
 }
 
+fn target(ranking: &str, share: f64, needed: Option<(usize, f64)>) -> Value {
+    let (bits, area) = needed.unzip();
+    json!({
+        "ranking": ranking, "share": share, "bits_protected": bits, "area_added": area,
+        "share_of_registers": area.map(|area| area / 40.0), "share_of_accelerator": area.map(|area| area / 100.0),
+    })
+}
+
 /// A sweep.
 pub fn sweep() -> Value {
     json!({
@@ -49,6 +57,9 @@ pub fn sweep() -> Value {
                         "mean_rise_per_upset": 1.2},
         "points": [point("oracle", "1bits", (1, 10.0, 1.5)), point("oracle", "2bits", (2, 20.0, 0.5)),
                    point("msb", "1bits", (1, 10.0, 1.5)), point("msb", "2bits", (2, 20.0, 2.0))],
+        "targets": [target("oracle", 0.5, Some((1, 10.0))), target("oracle", 0.9, Some((2, 20.0))),
+                    target("oracle", 0.99, None), target("msb", 0.5, Some((1, 10.0))), target("msb", 0.9, None),
+                    target("msb", 0.99, None)],
     })
 }
 

@@ -123,7 +123,7 @@ fn tables_fit_and_say_what_area_buys() {
     let row = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap().to_owned();
     // 75 % with one bit, 91.7 % with two.
     let cells: Vec<String> = row("oracle").split_whitespace().map(str::to_owned).collect();
-    assert_eq!(cells.join(" "), "oracle 1.0000 10.00 % 20.00 % - - 91.67 % 20.00 % 2");
+    assert_eq!(cells.join(" "), "oracle 1.0000 10.00 % 20.00 % - 91.67 % 20.00 % 2");
     assert!(row("net").contains("emd 1.000") && row("net").contains("60.0 %"), "{text}");
     assert!(text.contains("a oracle   b msb   * several") && text.contains("hgcal: 1e-6 per s"), "{text}");
 }
