@@ -41,7 +41,7 @@ pub use sample::{
     ProportionEstimate, Sample, SampleError, SamplePlan, StratumSummary, Trial, sample,
 };
 pub use strata::{Allocation, Observation};
-pub use sum::ExactSum;
+pub use sum::{ExactSum, share_of};
 pub use tally::{Oracle, Shard, ShardError, SiteOutcome, Tally};
 pub use threads::{ThreadError, with_threads};
 pub use trials::{TrialInput, TrialOutcomes, addresses, run_trials};

@@ -24,6 +24,11 @@ pub struct ExactSum {
     fine: i128,
 }
 
+/// A part of a whole; not a number where the whole is not above 0, since then a larger part is not better.
+pub fn share_of(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { f64::NAN }
+}
+
 impl ExactSum {
     /// The sum of one term; `None` when it is 2^76 or more in magnitude, or no number.
     pub fn of(term: f64) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use crate::analysis::Score;
 use crate::hw::{Protection, Technology};
-use crate::protect::planner::{CheckBits, Granularity, Objective, ObjectiveError, Offer, WordCode};
+use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, WordCode};
 
 /// Bits of the longest word of a code, unless said otherwise.
 const WORD_BITS: usize = 64;
@@ -53,36 +53,53 @@ impl PlannedLine {
     }
 
     fn read(text: &str, choices: Option<&str>) -> Result<Self, String> {
-        let mut line = Self {
-            text: text.to_owned(),
-            by: None,
-            granularity: Granularity::Bit,
-            objective: Objective::ErrorRise,
-            offers: Vec::new(),
-        };
+        let (mut by, mut granularity, mut objective) = (None, None, None);
+        let mut offers: Vec<OfferName> = Vec::new();
+        let twice = |what: &str| Err(format!("`{text}`: names two {what}; leave one out"));
         for choice in choices.into_iter().flat_map(|choices| choices.split(':')) {
-            let (granularity, objective) = (choice.parse(), choice.parse());
-            if let Ok(granularity) = granularity {
-                line.granularity = granularity;
+            let (found_granularity, found_objective) = (choice.parse(), choice.parse());
+            if let Ok(found) = found_granularity {
+                if granularity.replace(found).is_some() {
+                    return twice("granularities");
+                }
             } else if let Some(tolerated) = choice.strip_prefix("above=") {
-                let objective: Result<Objective, ObjectiveError> = format!("above:{tolerated}").parse();
-                line.objective = objective.map_err(|error| format!("`{text}`: {error}"))?;
-            } else if let Ok(objective) = objective {
-                line.objective = objective;
+                let value: Option<f64> =
+                    tolerated.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
+                let value = value.ok_or_else(|| {
+                    format!("`{text}`: `{tolerated}` is no tolerated error rise; write above=0.01, a number from 0 up")
+                })?;
+                if objective.replace(Objective::Above(value)).is_some() {
+                    return twice("objectives");
+                }
+            } else if let Ok(found) = found_objective {
+                if objective.replace(found).is_some() {
+                    return twice("objectives");
+                }
             } else if let Some(score) = choice.strip_prefix("by=") {
-                line.by = match score {
+                let found: Option<Score> = match score {
                     "oracle" => None,
                     score => Some(score.parse().map_err(|error| format!("`{text}`: {error}"))?),
                 };
+                if by.replace(found).is_some() {
+                    return twice("scores to go by");
+                }
             } else {
                 let offer = OfferName::read(choice).map_err(|reason| format!("`{text}`: {reason}"))?;
-                if line.offers.iter().any(|other| other.measure == offer.measure) {
+                if offers.iter().any(|other| other.measure == offer.measure) {
                     return Err(format!("`{text}`: `{choice}` is named twice"));
                 }
-                line.offers.push(offer);
+                offers.push(offer);
             }
         }
-        Ok(line)
+        let granularity = granularity.unwrap_or(Granularity::Bit);
+        let has_code = offers.iter().any(|offer| matches!(offer.measure, MeasureName::Code { .. }));
+        if has_code && granularity == Granularity::Bit {
+            return Err(format!(
+                "`{text}`: a code protects words, so say which bits stand in one: register, column or layer"
+            ));
+        }
+        let objective = objective.unwrap_or(Objective::ErrorRise);
+        Ok(Self { text: text.to_owned(), by: by.flatten(), granularity, objective, offers })
     }
 
     /// As the user wrote it.
@@ -179,11 +196,16 @@ mod tests {
             ("planned:nibble", "`nibble` is none of: a granularity"),
             ("planned:by=hesian", "hesian"),
             ("planned:none", "needs no mention"),
-            ("planned:sec0", "1 to 4096"),
+            ("planned:register:sec0", "1 to 4096"),
             ("planned:sec99999999999999999999", "1 to 4096"),
             ("planned:sec8=2", "`2` is no share"),
             ("planned:sec:sec64", "`sec64` is named twice"),
-            ("planned:above=-1", "`-1` is negative"),
+            ("planned:above=-1", "`-1` is no tolerated error rise; write above=0.01"),
+            ("planned:above=x", "`x` is no tolerated error rise"),
+            ("planned:sec8", "say which bits stand in one: register, column or layer"),
+            ("planned:bit:register", "names two granularities"),
+            ("planned:sensitive:above=1", "names two objectives"),
+            ("planned:by=msb:by=oracle", "names two scores to go by"),
         ] {
             let error = PlannedLine::parse(text).unwrap().unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

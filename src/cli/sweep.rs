@@ -22,7 +22,7 @@ use crate::campaign::Oracle;
 use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
 use crate::net::Fingerprint;
-use crate::protect::planner::{Offer, Planner, PlannerInput};
+use crate::protect::planner::{Offer, Planner, PlannerInput, check_budget, spendable};
 use crate::protect::{Budget, Candidates, Line, Sweep, SweepInput, sweep, targets};
 use crate::report::files::ResultFolder;
 use crate::report::oracle::OracleReport;
@@ -54,8 +54,8 @@ pub struct Arguments {
     /// How a chosen bit is protected: unvoted, feedback or feedback3, with +flag for error flags
     #[arg(long, value_name = "STYLE", default_value = "feedback", value_parser = style)]
     style: Protection,
-    /// Folder to write: sweep.csv, sweep.json, targets.csv, oracle.csv, oracle.json, bits.parquet, and the protection plan
-    /// of every point
+    /// Folder to write: sweep.csv, sweep.json, targets.csv, oracle.csv, oracle.json, bits.parquet, with
+    /// --verify verify.csv, and the protection plan of every point that one can describe
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Draw area against what remains of the risk, in characters
@@ -82,9 +82,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let scheduled = schedule(&opened, &arguments.schedule, global)?;
     let areas = areas(&opened, &arguments.area, &scheduled.schedule)?;
     let prices = areas.prices(arguments.style)?;
-    // Everything that can be wrong is found before the long work.
+    // What can be wrong is found before the long work.
+    let plans = arguments.rankings.iter().any(|asked| matches!(asked, RankingName::Planned(_)));
     for budget in &arguments.budgets {
-        budget.affordable_bits(&prices, sites.bits.len())?;
+        let area = spendable(*budget, &prices, sites.bits.len())?;
+        if plans {
+            check_budget(area).with_context(|| format!("budget {budget}"))?;
+        }
     }
     let mut sources = Vec::new();
     let mut files = read_files(arguments, &opened, &sites.bits, &mut sources)?.into_iter();
@@ -283,7 +287,8 @@ fn style(text: &str) -> Result<Protection, String> {
 
 /// A share of the rise, above nothing.
 fn share(text: &str) -> Result<f64, String> {
-    let share = part(text).ok().filter(|share| *share > 0.0);
+    // 99.9 by 100 is a little more than 0.999.
+    let share = part(text).ok().map(|share| (share * 1e12).round() / 1e12).filter(|share| *share > 0.0);
     share.ok_or_else(|| "is no share of the error rise, such as 99.9%".to_owned())
 }
 

@@ -12,7 +12,7 @@ use super::simulate::scrub::Scrub;
 use super::simulate::{cycles_of_hours, hours};
 use super::{Global, progress};
 use crate::campaign::proof::{Claim, FlownPlans, MissionPlan, PlanProgress, PlanProof, ProofInput, fly_plans, prove};
-use crate::campaign::{Confidence, FaultFree, MissionInput, TrialInput};
+use crate::campaign::{Confidence, FaultFree, MissionInput, TrialInput, share_of};
 use crate::fault::{ClusterSizes, Environment, Preset, Rate};
 use crate::hw::schedule::Schedule;
 use crate::hw::{BitId, Inventory, Protection};
@@ -179,8 +179,10 @@ impl Verifier<'_> {
                 per_mission * missions
             );
         }
-        // A plan has three cells for a bit at most.
-        let all = 3.0 * per_mission * missions * cast::f64_from_count(points + 1);
+        // Three cells for a bit at most, and those left empty between the copies of a group that is not full.
+        let padding = 2 * (self.arguments.verify_distance.get() - 1);
+        let most = self.strikes_per_s(3 * self.candidates.len() + padding) * self.mission_s();
+        let all = most * missions * cast::f64_from_count(points + 1);
         if all > MOST_STRIKES {
             bail!(
                 "up to {all:.3e} strikes in {missions} missions of each of {} plans are more than can be followed \
@@ -211,8 +213,7 @@ impl Verifier<'_> {
         let start = &sweep.unprotected;
         let unprotected = Claim {
             rise_remaining: start.rise,
-            // Not a number where there is no rise to remove.
-            share_removed: 0.0 / start.rise,
+            share_removed: share_of(0.0, start.rise),
             sensitive_remaining: start.sensitive,
             mean_rise_per_upset: start.mean_rise_per_upset,
         };

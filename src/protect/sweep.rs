@@ -4,9 +4,9 @@ use bitvec::vec::BitVec;
 
 use super::budget::{Budget, BudgetError, Prices};
 use super::plan::ProtectionPlan;
-use super::planner::{DEFAULT_EFFORT, Method, Planned, Planner, PlannerError, Verdict, spendable};
+use super::planner::{DEFAULT_EFFORT, Measure, Method, Planned, Planner, PlannerError, Verdict, spendable};
 use crate::analysis::BitRanking;
-use crate::campaign::ExactSum;
+use crate::campaign::{ExactSum, share_of};
 use crate::hw::{BitId, Inventory, Protection};
 use crate::num::cast;
 
@@ -90,8 +90,8 @@ pub struct Unprotected {
 pub struct Planning {
     /// How the plan was found.
     pub method: Method,
-    /// How much more of the planner's objective another plan for this budget could take away at most, as a share of all
-    /// of it; 0 where this one is the best.
+    /// How much more of the planner's objective another plan for this budget could take away at most, as a share of the
+    /// harms above 0; 0 where this one is the best.
     pub gap: f64,
     /// What the budget was good for.
     pub verdict: Verdict,
@@ -115,11 +115,11 @@ pub struct SweepPoint {
     /// Sum of the error rises of the bits left unprotected, and of what is left of those protected.
     pub rise_remaining: f64,
     /// Share of the summed error rise that is gone: 1 - remaining / all. Above 1 where the bits left would lower the
-    /// error; not a number where no bit has any effect.
+    /// error; not a number where all rises together are not above 0.
     pub share_removed: f64,
     /// Share of the summed error rise that the best choice of bits in the sweep's style removes for this budget, minus
     /// that removed here: the price of choosing without an oracle. Below 0 where other measures do more for the area; not
-    /// a number where no bit has any effect.
+    /// a number where all rises together are not above 0.
     pub price: f64,
     /// Bits left unprotected whose flip raises the mean error.
     pub sensitive_remaining: usize,
@@ -128,6 +128,8 @@ pub struct SweepPoint {
     pub mean_rise_per_upset: f64,
     /// Positions (among the sites) of the bits protected.
     pub chosen: BitVec,
+    /// What protects them: each measure once, in the order of the offers.
+    pub measures: Vec<Measure>,
     /// The plan; none where bits are protected by codes, which no plan can say.
     pub plan: Option<ProtectionPlan>,
     /// How it came about, where it was planned.
@@ -188,7 +190,7 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
                     Choice::planned(planner, &planner.plan(area, DEFAULT_EFFORT)?)?
                 }
             };
-            let Choice { chosen, residuals, area, cells_added, plan, planning } = choice;
+            let Choice { chosen, measures, residuals, area, cells_added, plan, planning } = choice;
             let left = rises.iter().zip(&residuals).filter(|(_, left)| **left != 0.0);
             let rise_remaining = sum(left.map(|(rise, left)| rise * left));
             let gone = rises.iter().zip(&residuals).filter(|(_, left)| **left != 1.0);
@@ -202,13 +204,14 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
                 share_of_registers: area / input.prices.registers,
                 share_of_accelerator: area / input.prices.accelerator,
                 rise_remaining,
-                share_removed: (all.rise - rise_remaining) / all.rise,
-                price: (all.best[affordable] - removed) / all.rise,
+                share_removed: share_of(all.rise - rise_remaining, all.rise),
+                price: share_of(all.best[affordable] - removed, all.rise),
                 sensitive_remaining: chosen.iter_zeros().filter(|position| rises[*position] > 0.0).count(),
                 mean_rise_per_upset: rise_remaining / cast::f64_from_count(rises.len() + cells_added),
                 plan,
                 leaves_some: residuals.iter().any(|left| *left != 0.0 && *left != 1.0),
                 chosen,
+                measures,
                 planning,
             });
         }
@@ -219,6 +222,7 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
 /// What is protected at a point.
 struct Choice {
     chosen: BitVec,
+    measures: Vec<Measure>,
     /// Share of each candidate's rise that is left.
     residuals: Vec<f64>,
     area: f64,
@@ -238,8 +242,10 @@ impl Choice {
             chosen.set(*position, true);
             residuals[*position] = 0.0;
         }
+        let measures = if positions.is_empty() { Vec::new() } else { vec![Measure::Tmr(input.protection)] };
         Self {
             chosen,
+            measures,
             residuals,
             area: input.prices.bit * cast::f64_from_count(positions.len()),
             cells_added: positions.len() * usize::from(input.protection.copies() - 1),
@@ -255,9 +261,11 @@ impl Choice {
     fn planned(planner: &Planner<'_>, answer: &Planned) -> Result<Self, PlannerError> {
         let offers = planner.input().offers;
         let plan = planner.fits_plans(answer).then(|| planner.protection_plan(answer)).transpose()?;
-        // Harms of which nothing can be taken away leave no gap.
-        let gap = if answer.gap == 0.0 { 0.0 } else { answer.gap / answer.harm };
+        // Where no harm is above 0 nothing is planned, and there is no gap.
+        let gap = if answer.gap == 0.0 { 0.0 } else { answer.gap / answer.harms_above };
+        let used = |offer: &usize| answer.offers.contains(&Some(*offer));
         Ok(Self {
+            measures: (0..offers.len()).filter(used).map(|offer| offers[offer].measure).collect(),
             chosen: answer.offers.iter().map(Option::is_some).collect(),
             residuals: answer.offers.iter().map(|offer| offer.map_or(1.0, |offer| offers[offer].residual)).collect(),
             area: answer.area,
@@ -333,10 +341,14 @@ mod tests {
     const RISES: [f64; 4] = [1.0, 0.0, 5.0, -2.0];
 
     fn run(lines: &[Line<'_>], budgets: &[&str]) -> Sweep {
+        run_with(&RISES, lines, budgets)
+    }
+
+    fn run_with(error_rises: &[f64], lines: &[Line<'_>], budgets: &[&str]) -> Sweep {
         let budgets: Vec<Budget> = budgets.iter().map(|text| text.parse().unwrap()).collect();
         let inventory = inventory();
         sweep(&SweepInput {
-            candidates: Candidates { inventory: &inventory, sites: &SITES, error_rises: &RISES },
+            candidates: Candidates { inventory: &inventory, sites: &SITES, error_rises },
             lines,
             budgets: &budgets,
             prices: &prices(),
@@ -381,6 +393,16 @@ mod tests {
     }
 
     #[test]
+    fn what_lowers_the_error_all_in_all_has_no_shares() {
+        for rises in [[1.0, 0.0, 0.5, -2.0], [1.0, -1.0, 0.0, 0.0]] {
+            let lines = [Line::Ranking(BitRanking::by_score("oracle", &rises))];
+            for point in run_with(&rises, &lines, &["0%", "50%", "100%"]).points {
+                assert!(point.share_removed.is_nan() && point.price.is_nan(), "{point:?}");
+            }
+        }
+    }
+
+    #[test]
     fn plans_are_points_too() {
         let (inventory, technology) = (inventory(), Technology::shipped("osu018").unwrap());
         let planned = |name: &str, offers: &[Offer], granularity, budgets: &[&str]| {
@@ -403,6 +425,7 @@ mod tests {
             [(1, 10.0, 0.0), (2, 20.0, 0.0)]
         );
         assert_eq!(points[1].planning.unwrap().method, Method::Everything);
+        assert_eq!(points[0].measures, [Measure::Tmr(TmrStyle::Feedback.into())]);
         // Register 1 gains 3 in all; a word of two bits has three check bits.
         let code =
             [Offer { word_areas: vec![7.0, 12.0], ..Offer::code(WordCode::Sec, 2, CheckBits::Loaded, &technology) }];

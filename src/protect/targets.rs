@@ -5,8 +5,8 @@ use super::sweep::{Line, SweepInput, exact};
 use crate::campaign::ExactSum;
 use crate::num::cast;
 
-/// Halvings of the range in which a plan's area is looked for: it is then known to 2^-14 of full protection.
-const HALVINGS: u32 = 14;
+/// Halvings of the range in which a plan's area is looked for: it is then known to 2^-18 of full protection.
+const HALVINGS: u32 = 18;
 
 /// The least that a line needs to remove a share of the summed error rise.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,8 @@ pub struct Target {
     pub ranking: String,
     /// The share, 0 to 1.
     pub share: f64,
-    /// What it takes; none where the line never removes so much.
+    /// What it takes; none where no prefix of a ranking removes so much, or the plan for area enough does not, or all rises
+    /// together are not above 0.
     pub needed: Option<Needed>,
 }
 
@@ -35,7 +36,7 @@ pub struct Needed {
 /// For every line and share, in this order, the least area that removes so much.
 ///
 /// Of a ranking it is that of its shortest prefix that does. A planned line is asked for plans of more and less area, by
-/// halving the range 14 times; where it does not plan by the true rises, or for another objective, less may do.
+/// halving the range 18 times; where it does not plan by the true rises, or for another objective, less may do.
 ///
 /// # Errors
 /// When a planner cannot plan.
@@ -48,6 +49,7 @@ pub fn targets(input: &SweepInput<'_>, shares: &[f64]) -> Result<Vec<Target>, Pl
     let mut found = Vec::new();
     for line in input.lines {
         let needed = match line {
+            _ if total <= 0.0 => vec![None; shares.len()],
             Line::Ranking(ranking) => of_ranking(ranking.order(), input, total, shares),
             Line::Planned { planner, .. } => of_planner(planner, input, total, shares)?,
         };
@@ -205,6 +207,10 @@ mod tests {
         assert_eq!(of("planned"), of("oracle"));
         assert_eq!(of("coded"), [Some((0, 0.0)), Some((4, 18.0)), Some((8, 36.0)), None]);
         assert_eq!(of("parity")[2..], [None, None]);
+        let lowering = [-1.0; 8];
+        let candidates = Candidates { error_rises: &lowering, ..input.candidates };
+        let nothing = targets(&SweepInput { candidates, lines: &lines[..2], ..input }, &[0.5]).unwrap();
+        assert!(nothing.iter().all(|target| target.needed.is_none()), "{nothing:?}");
         // What is a bit less does not do.
         for target in found.iter().filter(|target| target.ranking == "random") {
             let Some(needed) = target.needed else { continue };

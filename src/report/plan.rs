@@ -1,9 +1,11 @@
 //! What a protection plan protects: a table by array and bit position, and JSON.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Side, TextTable, grouped, percent, whole};
-use crate::hw::{AreaError, AreaModel, AreaReport, Inventory, ProtectedBits};
+use crate::hw::{AreaError, AreaModel, AreaReport, AreaUnit, Inventory, ProtectedBits, Protection};
 use crate::num::cast;
 use crate::protect::ProtectionPlan;
 
@@ -14,7 +16,7 @@ pub struct PlanSummary {
     styles: Vec<StyleCount>,
     /// In the order of the registers.
     arrays: Vec<ArrayCount>,
-    area_unit: &'static str,
+    area_unit: AreaUnit,
     area_added: f64,
     share_of_registers: f64,
     share_of_accelerator: f64,
@@ -63,8 +65,12 @@ impl PlanSummary {
                 (0..width).filter(is_protected).for_each(|position| count.by_position[position] += 1);
                 count.registers_touched += usize::from((0..width).any(|position| is_protected(&position)));
             }
-            let protected = bits.into_iter().filter(|protection| protection.copies() > 1);
-            priced.extend(protected.map(|protection| ProtectedBits { node: array.node, protection, bits: 1 }));
+            let mut by_style: BTreeMap<Protection, u64> = BTreeMap::new();
+            for protection in bits.into_iter().filter(|protection| protection.copies() > 1) {
+                *by_style.entry(protection).or_default() += 1;
+            }
+            let node = array.node;
+            priced.extend(by_style.into_iter().map(|(protection, bits)| ProtectedBits { node, protection, bits }));
             arrays.push(count);
         }
         let report: AreaReport = model.report(&priced)?;
@@ -73,7 +79,7 @@ impl PlanSummary {
         Ok(Self {
             styles: styles.collect(),
             arrays,
-            area_unit: report.unit.cost_name(),
+            area_unit: report.unit,
             area_added: report.area.protection.cost(),
             share_of_registers: report.overhead_on_registers(),
             share_of_accelerator: report.overhead_on_accelerator(),
@@ -119,7 +125,7 @@ impl PlanSummary {
             grouped(all),
             if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") },
             whole(self.area_added),
-            self.area_unit,
+            self.area_unit.cost_name(),
             percent(self.share_of_registers, 1),
             percent(self.share_of_accelerator, 2),
         )

@@ -14,7 +14,7 @@ use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped,
 use crate::campaign::Oracle;
 use crate::hw::AreaUnit;
 use crate::num::cast;
-use crate::protect::planner::Verdict;
+use crate::protect::planner::{Measure, Verdict};
 use crate::protect::{Budget, Line, Planning, Prices, Sweep, SweepPoint, Target};
 
 /// A sweep with what its numbers mean.
@@ -110,6 +110,8 @@ struct Point<'a> {
     mean_rise_per_upset: f64,
     /// None where codes protect.
     plan: Option<String>,
+    /// The measures at work.
+    protection: String,
     price: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     planning: Option<Planned>,
@@ -139,6 +141,7 @@ impl<'a> Point<'a> {
             sensitive_remaining: point.sensitive_remaining,
             mean_rise_per_upset: point.mean_rise_per_upset,
             plan: point.plan.as_ref().map(|_| plan_file(&point.ranking, point.budget)),
+            protection: protection_text(&point.measures),
             price: point.price.is_finite().then_some(point.price),
             planning: point.planning.map(|planning| Planned {
                 method: planning.method.name(),
@@ -160,6 +163,12 @@ pub const SWEEP_FILES: [&str; 6] = ["sweep.csv", "sweep.json", "targets.csv", "o
 pub fn share_text(share: f64) -> String {
     // Rounding to nine digits hides that 0.07 * 100 is not quite 7.
     format!("{}%", (share * 1e11).round() / 1e9)
+}
+
+/// Measures as text, `none` where there are none.
+fn protection_text(measures: &[Measure]) -> String {
+    let names: Vec<String> = measures.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Where in a result folder the plan of a ranking at a budget stands.
@@ -215,7 +224,7 @@ impl SweepReport<'_> {
     pub fn csv(&self) -> String {
         let mut text = String::from(
             "ranking,budget,bits_protected,area_added,area_unit,share_of_registers,share_of_accelerator,rise_remaining,\
-             share_removed,sensitive_remaining,mean_rise_per_upset,plan,price,method,gap\n",
+             share_removed,sensitive_remaining,mean_rise_per_upset,plan,protection,price,method,gap\n",
         );
         for point in self.sweep.points.iter().map(Point::new) {
             let row = [
@@ -231,6 +240,7 @@ impl SweepReport<'_> {
                 point.sensitive_remaining.to_string(),
                 point.mean_rise_per_upset.to_string(),
                 point.plan.unwrap_or_default(),
+                quoted(&point.protection),
                 point.price.map_or(String::new(), |price| price.to_string()),
                 point.planning.as_ref().map_or(String::new(), |planned| planned.method.to_owned()),
                 point.planning.as_ref().map_or(String::new(), |planned| planned.gap.to_string()),

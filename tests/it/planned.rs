@@ -53,7 +53,21 @@ fn plans_are_never_worse_than_rankings_and_say_what_they_are() {
     let mission = run(&mission.into_iter().chain(["--plan", plan.to_str().unwrap()]).collect::<Vec<_>>());
     let mission: Value = serde_json::from_str(&mission).unwrap();
     let protected = mission["scenarios"][0]["protected_bits"].as_u64().unwrap().to_string();
-    assert_eq!(protected, of("planned:register")[2]["bits_protected"]);
+    assert_eq!(protected, of("planned:register")[2]["bits_protected"], "as many as missions see");
+    let info = ["info", "econ_t_small", "--json", "--plan", plan.to_str().unwrap()];
+    let info: Value = serde_json::from_str(&run(&info)).unwrap();
+    let counted: u64 = info["plan"]["arrays"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|array| array["by_position"].as_array().unwrap())
+        .map(|count| count.as_u64().unwrap())
+        .sum();
+    assert_eq!((counted.to_string(), &info["plan"]["area_unit"]), (protected, &Value::from("ge")));
+    let (area, planned) =
+        (info["plan"]["area_added"].as_f64().unwrap(), number(of("planned:register")[2], "area_added"));
+    assert!((area - planned).abs() < 1e-6);
+    assert_eq!(of("planned:register")[2]["protection"], "feedback");
     // The shortest prefix of the oracle that removes half, by hand.
     let mut rises: Vec<f64> = csv(&fs::read_to_string(Path::new(&out).join("oracle.csv")).unwrap())
         .iter()
@@ -78,20 +92,20 @@ fn plans_are_never_worse_than_rankings_and_say_what_they_are() {
 #[test]
 fn what_cannot_be_planned_is_named() {
     let folder = Folder::new();
-    let poor = with(&["--rankings", "msb,planned,planned:sec8:column,planned:parity8", "--budgets", "5ge"]);
+    let poor = with(&["--rankings", "msb,planned,planned:sec8:column,planned:parity8:register", "--budgets", "5ge"]);
     assert!(poor.contains("5ge pays no bit of any ranking: one takes 10.958 GE"), "{poor}");
     assert!(
         poor.contains("planned at 5ge: pays nothing that gains: the cheapest is `feedback` at 10.958 GE"),
         "{poor}"
     );
     assert!(poor.contains("planned:sec8:column at 5ge: pays nothing that gains: the cheapest is `sec` at"), "{poor}");
-    assert!(poor.contains("planned:parity8 at 5ge: nothing offered takes any harm away"), "{poor}");
+    assert!(poor.contains("planned:parity8:register at 5ge: nothing offered takes any harm away"), "{poor}");
     for (choice, part) in [
         ("planned:nibble", "`nibble` is none of: a granularity"),
         ("planned:sec0", "a word has 1 to 4096 bits"),
         ("planned:parity8=7", "`7` is no share of harm from 0 to 1"),
         ("planned:by=hesian", "hesian"),
-        ("planned:above=-2", "`-2` is negative"),
+        ("planned:above=-2", "`-2` is no tolerated error rise"),
     ] {
         let error = fail(2, &["sweep", "econ_t_small", "--rankings", choice]);
         assert!(error.contains(part), "{choice}: {error}");

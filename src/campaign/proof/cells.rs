@@ -9,6 +9,8 @@ use crate::net::Network;
 /// What a cell did that its style does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lapse {
+    /// In the cycle of the upset the register is read wrong though copies outvote the cell, or right though none does.
+    Vote,
     /// Two clocks after the upset, without a load, the registers are not read as the style says: as before the upset
     /// where voters mask it or feedback has repaired it, as in the cycle of the upset otherwise.
     Read,
@@ -23,6 +25,7 @@ pub enum Lapse {
 impl fmt::Display for Lapse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Vote => "is not read as its style says in the cycle of the upset",
             Self::Read => "is not read as its style says after the next clock",
             Self::Repair => "is not repaired as its style says at the next clock",
             Self::Flag => "is not reported as its error flag says",
@@ -111,7 +114,9 @@ fn upset(
     bank.settle();
     bank.tick(Load::Hold);
     let is_right = bank.wrong_copies() == 0 && bank.wrong_values().is_empty() && bank.is_at_rest();
+    let votes_as_styled = read.is_empty() == (protection.copies() > 1);
     let lapse = [
+        (Lapse::Vote, votes_as_styled),
         (Lapse::Read, reads_as_styled),
         (Lapse::Repair, is_repaired == repairs),
         (Lapse::Flag, reports_as_styled),

@@ -19,7 +19,7 @@ use cells::CellReads;
 use effects::EffectBook;
 
 use super::trials::TrialInput;
-use super::{CampaignError, ExactSum};
+use super::{CampaignError, ExactSum, share_of};
 use crate::hw::{BitId, Protection};
 use crate::num::cast;
 
@@ -60,7 +60,7 @@ pub struct PlanProof {
     pub differing: usize,
     /// Sum over all cells of the rise of the mean error.
     pub rise_remaining: f64,
-    /// Share of the first plan's rise that is gone; not a number where that is 0.
+    /// Share of the first plan's rise that is gone; not a number where that is not above 0.
     pub share_removed: f64,
     /// Cells whose upset raises the mean error.
     pub sensitive_cells: usize,
@@ -120,7 +120,7 @@ fn proof(reads: &CellReads, claimed: &[f64], book: &EffectBook, total: f64) -> P
         read_wrong: reads.wrong.len(),
         differing: reads.wrong.iter().zip(&rises).filter(|pair| differs(*pair)).count(),
         rise_remaining,
-        share_removed: (total - rise_remaining) / total,
+        share_removed: share_of(total - rise_remaining, total),
         sensitive_cells: rises.iter().filter(|rise| **rise > 0.0).count(),
         mean_rise_per_upset: rise_remaining / cast::f64_from_count(reads.cells),
         max_rise: rises.iter().copied().fold(0.0, f64::max),

@@ -159,6 +159,14 @@ pub fn spendable(budget: Budget, prices: &Prices, candidates: usize) -> Result<f
     })
 }
 
+/// Checks that an area can be planned with.
+///
+/// # Errors
+/// When it is none, or too large.
+pub fn check_budget(area: f64) -> Result<(), PlannerError> {
+    units::nearest_millionths(area).map(|_| ()).ok_or(PlannerError::Budget { area })
+}
+
 /// A group of candidates and what it may be given.
 #[derive(Debug, Clone)]
 struct Group {

@@ -23,6 +23,8 @@ pub struct Planned {
     pub cells_added: usize,
     /// Harm without protection.
     pub harm: f64,
+    /// Sum of the harms above 0: no plan takes away more.
+    pub harms_above: f64,
     /// Harm with this plan. Below 0 where the bits left would lower the error.
     pub harm_left: f64,
     /// Harm that the plan takes away.
@@ -90,6 +92,13 @@ impl Planner<'_> {
             bits: offers.iter().flatten().count(),
             cells_added: self.groups.iter().map(|group| self.cells_added(&group.bits, &offers)).sum(),
             harm: self.harms.iter().map(|harm| exact(*harm)).sum::<ExactSum>().value(),
+            harms_above: self
+                .harms
+                .iter()
+                .filter(|harm| **harm > 0.0)
+                .map(|harm| exact(*harm))
+                .sum::<ExactSum>()
+                .value(),
             harm_left: self.harms.iter().zip(&offers).map(left).sum::<ExactSum>().value(),
             gain: self.scale.gain(packing.gain),
             gap: self.scale.gain(packing.bound - packing.gain),
