@@ -132,6 +132,9 @@ impl Opened {
 /// When it cannot be read, or is of another design.
 pub fn read_plan(path: &Path, opened: &Opened) -> anyhow::Result<(ProtectionPlan, (String, Fingerprint))> {
     let file = path.display().to_string();
+    if path.is_dir() {
+        bail!("{file}: is a folder; name a protection plan, such as one of the plans that `trivote sweep -o` writes");
+    }
     let text = fs::read_to_string(path).with_context(|| format!("{file}: cannot be read"))?;
     let plan = ProtectionPlan::from_json(&file, &text, &opened.inventory, opened.design.accelerator.fingerprint())?;
     Ok((plan, (file, Fingerprint::of_bytes(text.as_bytes()))))

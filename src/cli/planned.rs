@@ -1,5 +1,6 @@
 //! `planned`: a line of a sweep that a planner chooses, as users write it.
 
+use super::rankings::ScoreFile;
 use crate::analysis::Score;
 use crate::hw::{Protection, Technology};
 use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, WordCode};
@@ -15,14 +16,40 @@ const MOST_WORD_BITS: usize = 4096;
 pub struct PlannedLine {
     /// As the user wrote it.
     text: String,
-    /// What is taken for the error rises: the true ones, or a score.
-    pub by: Option<Score>,
+    /// What is taken for the error rises.
+    pub by: By,
     /// Which bits are protected together.
     pub granularity: Granularity,
     /// What is to be taken away.
     pub objective: Objective,
     /// What may be done; the sweep's style where nothing is named.
     offers: Vec<OfferName>,
+}
+
+/// What a planner takes for the error rises.
+#[derive(Debug, Clone, PartialEq)]
+pub enum By {
+    /// The true ones.
+    Oracle,
+    /// A score of ours.
+    Score(Score),
+    /// A column of a file.
+    File(ScoreFile),
+}
+
+impl By {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "oracle" {
+            return Ok(Self::Oracle);
+        }
+        if let Ok(score) = text.parse() {
+            return Ok(Self::Score(score));
+        }
+        ScoreFile::parse(text).map(Self::File).ok_or_else(|| {
+            let names = Score::ALL.map(Score::name).join(", ");
+            format!("`{text}` is neither oracle, a score ({names}) nor a file that exists, FILE or FILE:COLUMN")
+        })
+    }
 }
 
 /// A measure with the share of harm that it leaves, where that is named.
@@ -40,7 +67,7 @@ enum MeasureName {
 
 impl PlannedLine {
     /// Reads `planned`, with choices behind it, each after a colon and in any order: a granularity (bit, register, column,
-    /// layer), an objective (rise, sensitive, above=X), by=SCORE, and measures: a TMR style, or parity, sec or sec-ded with the
+    /// layer), an objective (rise, sensitive, above=X), by=SCORE or, at the end, by=FILE:COLUMN, and measures: a TMR style, or parity, sec or sec-ded with the
     /// most bits of a word and `+encoder`; a measure may be followed by `=` and the share of the harm that it leaves. `None`
     /// where it is something else.
     ///
@@ -56,6 +83,16 @@ impl PlannedLine {
         let (mut by, mut granularity, mut objective) = (None, None, None);
         let mut offers: Vec<OfferName> = Vec::new();
         let twice = |what: &str| Err(format!("`{text}`: names two {what}; leave one out"));
+        // Paths may hold colons, so what a planner goes by takes all that follows where that is no score.
+        let (choices, ending) = match choices.map(|choices| choices.split_once("by=").unwrap_or((choices, ""))) {
+            Some((before, by)) if by.split(':').next().is_some_and(|by| !by.is_empty() && By::parse(by).is_err()) => {
+                (before.strip_suffix(':').filter(|before| !before.is_empty()), Some(by))
+            }
+            _ => (choices, None),
+        };
+        if let Some(ending) = ending {
+            by = Some(By::parse(ending).map_err(|reason| format!("`{text}`: {reason}"))?);
+        }
         for choice in choices.into_iter().flat_map(|choices| choices.split(':')) {
             let (found_granularity, found_objective) = (choice.parse(), choice.parse());
             if let Ok(found) = found_granularity {
@@ -76,10 +113,7 @@ impl PlannedLine {
                     return twice("objectives");
                 }
             } else if let Some(score) = choice.strip_prefix("by=") {
-                let found: Option<Score> = match score {
-                    "oracle" => None,
-                    score => Some(score.parse().map_err(|error| format!("`{text}`: {error}"))?),
-                };
+                let found = By::parse(score).map_err(|reason| format!("`{text}`: {reason}"))?;
                 if by.replace(found).is_some() {
                     return twice("scores to go by");
                 }
@@ -99,7 +133,7 @@ impl PlannedLine {
             ));
         }
         let objective = objective.unwrap_or(Objective::ErrorRise);
-        Ok(Self { text: text.to_owned(), by: by.flatten(), granularity, objective, offers })
+        Ok(Self { text: text.to_owned(), by: by.unwrap_or(By::Oracle), granularity, objective, offers })
     }
 
     /// As the user wrote it.
@@ -172,20 +206,29 @@ mod tests {
     fn choices_stand_in_any_order() {
         let line = |text: &str| PlannedLine::parse(text).unwrap().unwrap();
         let plain = line("planned");
-        assert_eq!((plain.granularity, plain.objective, plain.by), (Granularity::Bit, Objective::ErrorRise, None));
+        assert_eq!(
+            (plain.granularity, plain.objective, &plain.by),
+            (Granularity::Bit, Objective::ErrorRise, &By::Oracle)
+        );
         let technology = Technology::shipped("osu018").unwrap();
         let style = Protection::from(TmrStyle::Feedback3);
         assert_eq!(plain.offers(style, &technology), [Offer::tmr(style, &technology)]);
         let full = line("planned:sec8+encoder:register:above=0.5:by=bit-curve:unvoted=0.25:parity=0.125");
         assert_eq!((full.granularity, full.objective), (Granularity::Register, Objective::Above(0.5)));
-        assert_eq!((full.by, full.text()), (Some(Score::BitCurve), &*full.text.clone()));
+        assert_eq!(full.by, By::Score(Score::BitCurve));
         let expected = [
             Offer::code(WordCode::Sec, 8, CheckBits::Encoded, &technology),
             Offer::tmr(TmrStyle::Unvoted.into(), &technology).leaving(0.25),
             Offer::code(WordCode::Parity, 64, CheckBits::Loaded, &technology).leaving(0.125),
         ];
         assert_eq!(full.offers(style, &technology), expected);
-        assert_eq!(line("planned:by=oracle").by, None);
+        assert_eq!(line("planned:by=oracle").by, By::Oracle);
+        let file = tempfile::NamedTempFile::with_prefix("by=c:").unwrap();
+        let path = file.path().display();
+        let by = line(&format!("planned:register:by={path}:rise"));
+        assert_eq!(by.granularity, Granularity::Register);
+        let By::File(file) = by.by else { panic!("{by:?}") };
+        assert_eq!(file.path().display().to_string(), path.to_string());
         assert!(PlannedLine::parse("plans").is_none() && PlannedLine::parse("planned.csv").is_none());
     }
 

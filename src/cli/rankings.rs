@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use super::inputs::Opened;
-use super::planned::PlannedLine;
+use super::planned::{By, PlannedLine};
 use crate::analysis::Score;
 use crate::fault::{Repeats, named_sites};
 use crate::hw::BitId;
@@ -32,7 +32,7 @@ pub enum RankingName {
 }
 
 /// A column of a file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScoreFile {
     /// As the user wrote it.
     text: String,
@@ -91,16 +91,26 @@ impl RankingName {
         }
     }
 
-    /// The file, if it is a column of one.
+    /// The file, if it goes by a column of one.
     pub fn file(&self) -> Option<&ScoreFile> {
-        if let Self::File(file) = self { Some(file) } else { None }
+        match self {
+            Self::File(file) => Some(file),
+            Self::Planned(planned) => match &planned.by {
+                By::File(file) => Some(file),
+                By::Oracle | By::Score(_) => None,
+            },
+            Self::Oracle | Self::Score(_) => None,
+        }
     }
 
     /// The score of ours that it goes by, if it does.
     pub fn score(&self) -> Option<Score> {
         match self {
             Self::Score(score) => Some(*score),
-            Self::Planned(planned) => planned.by,
+            Self::Planned(planned) => match &planned.by {
+                By::Score(score) => Some(*score),
+                By::Oracle | By::File(_) => None,
+            },
             Self::Oracle | Self::File(_) => None,
         }
     }
@@ -109,7 +119,7 @@ impl RankingName {
 impl ScoreFile {
     /// `FILE` or `FILE:COLUMN`; paths may hold colons, and a file of the whole name wins. `None` when there is no such
     /// file.
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let colons = text.rmatch_indices(':').map(|(colon, _)| (&text[..colon], &text[colon + 1..]));
         let (path, column) =
             [(text, DEFAULT_COLUMN)].into_iter().chain(colons).find(|(path, _)| Path::new(path).is_file())?;

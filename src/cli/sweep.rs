@@ -36,8 +36,9 @@ pub struct Arguments {
     /// Orders in which bits are protected, highest score first: oracle, a score of `trivote analyze` (random, msb,
     /// gradient, hessian, bit-curve and others), or FILE:COLUMN, a column of a CSV or Parquet file with columns
     /// layer,tensor,index,bit; FILE alone is its column score. `planned` plans each budget anew; choices follow after
-    /// colons: bit, register, column or layer; rise, sensitive or above=X; by=SCORE; measures in place of --style, such as
-    /// feedback, sec8, sec-ded8, parity8=0.01 (with the share of harm left)
+    /// colons: bit, register, column or layer; rise, sensitive or above=X; measures in place of --style, such as feedback
+    /// or, for register, column and layer, sec8, sec-ded8, parity8=0.01 (with the share of harm left); by=SCORE or
+    /// by=FILE:COLUMN
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "oracle,msb,random",
           value_parser = rankings::parse)]
     rankings: Vec<RankingName>,
@@ -107,14 +108,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let rises = oracle.error_rises();
     let mut values = Vec::new();
     for asked in &arguments.rankings {
-        values.push(match asked {
+        values.push(if asked.file().is_some() {
+            files.next().expect("every file asked for is read")
+        } else if asked.score().is_some() {
+            scores.next().expect("every score asked for is measured").1
+        } else {
             // Every bit costs the same, so the largest rise per area is the largest rise.
-            RankingName::Oracle => rises.clone(),
-            RankingName::Planned(planned) if planned.by.is_none() => rises.clone(),
-            RankingName::Score(_) | RankingName::Planned(_) => {
-                scores.next().expect("every score asked for is measured").1
-            }
-            RankingName::File(_) => files.next().expect("every file asked for is read"),
+            rises.clone()
         });
     }
     let offers = arguments.offers(&areas);
@@ -303,7 +303,7 @@ fn read_files(
     let mut taken = HashMap::new();
     let mut scores = Vec::new();
     for (asked, label) in arguments.rankings.iter().zip(rankings::labels(&arguments.rankings)) {
-        if let RankingName::File(file) = asked {
+        if let Some(file) = asked.file() {
             let (values, source) = file.read(opened, sites)?;
             if !sources.contains(&source) {
                 sources.push(source);
@@ -313,6 +313,9 @@ fn read_files(
         for budget in &arguments.budgets {
             let point = format!("ranking `{}` at budget {budget}", asked.text());
             if let Some(other) = taken.insert(plan_file(&label, *budget).to_lowercase(), point.clone()) {
+                if other == point {
+                    bail!("{point} is asked for twice; leave one out");
+                }
                 bail!(
                     "{other} and {point} would have plan files of one name; leave one out, or rename a score or its file"
                 );

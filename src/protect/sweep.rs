@@ -4,7 +4,9 @@ use bitvec::vec::BitVec;
 
 use super::budget::{Budget, BudgetError, Prices};
 use super::plan::ProtectionPlan;
-use super::planner::{DEFAULT_EFFORT, Measure, Method, Planned, Planner, PlannerError, Verdict, spendable};
+use super::planner::{
+    DEFAULT_EFFORT, Measure, Method, Planned, Planner, PlannerError, Verdict, in_millionths, spendable,
+};
 use crate::analysis::BitRanking;
 use crate::campaign::{ExactSum, share_of};
 use crate::hw::{BitId, Inventory, Protection};
@@ -130,6 +132,9 @@ pub struct SweepPoint {
     pub chosen: BitVec,
     /// What protects them: each measure once, in the order of the offers.
     pub measures: Vec<Measure>,
+    /// By position: 0 for what is left, otherwise the number of the offer that protects it, counted from 1; rankings have
+    /// one.
+    pub offers: Vec<u32>,
     /// The plan; none where bits are protected by codes, which no plan can say.
     pub plan: Option<ProtectionPlan>,
     /// How it came about, where it was planned.
@@ -190,7 +195,9 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
                     Choice::planned(planner, &planner.plan(area, DEFAULT_EFFORT)?)?
                 }
             };
-            let Choice { chosen, measures, residuals, area, cells_added, plan, planning } = choice;
+            let Choice { chosen, measures, offers, residuals, area, cells_added, plan, planning } = choice;
+            // As the planner counts, so that equal plans cost the same whoever chose them.
+            let area = in_millionths(area);
             let left = rises.iter().zip(&residuals).filter(|(_, left)| **left != 0.0);
             let rise_remaining = sum(left.map(|(rise, left)| rise * left));
             let gone = rises.iter().zip(&residuals).filter(|(_, left)| **left != 1.0);
@@ -212,6 +219,7 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
                 leaves_some: residuals.iter().any(|left| *left != 0.0 && *left != 1.0),
                 chosen,
                 measures,
+                offers,
                 planning,
             });
         }
@@ -223,6 +231,7 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
 struct Choice {
     chosen: BitVec,
     measures: Vec<Measure>,
+    offers: Vec<u32>,
     /// Share of each candidate's rise that is left.
     residuals: Vec<f64>,
     area: f64,
@@ -244,6 +253,7 @@ impl Choice {
         }
         let measures = if positions.is_empty() { Vec::new() } else { vec![Measure::Tmr(input.protection)] };
         Self {
+            offers: chosen.iter().map(|bit| u32::from(*bit)).collect(),
             chosen,
             measures,
             residuals,
@@ -265,6 +275,7 @@ impl Choice {
         let gap = if answer.gap == 0.0 { 0.0 } else { answer.gap / answer.harms_above };
         let used = |offer: &usize| answer.offers.contains(&Some(*offer));
         Ok(Self {
+            offers: answer.offers.iter().map(|offer| offer.map_or(0, |offer| cast::id(offer + 1))).collect(),
             measures: (0..offers.len()).filter(used).map(|offer| offers[offer].measure).collect(),
             chosen: answer.offers.iter().map(Option::is_some).collect(),
             residuals: answer.offers.iter().map(|offer| offer.map_or(1.0, |offer| offers[offer].residual)).collect(),

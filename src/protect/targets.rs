@@ -1,6 +1,6 @@
 //! The other way round: how much area it takes to remove a given share of the error rise.
 
-use super::planner::{DEFAULT_EFFORT, Planner, PlannerError};
+use super::planner::{DEFAULT_EFFORT, Planner, PlannerError, in_millionths};
 use super::sweep::{Line, SweepInput, exact};
 use crate::campaign::ExactSum;
 use crate::num::cast;
@@ -56,7 +56,7 @@ pub fn targets(input: &SweepInput<'_>, shares: &[f64]) -> Result<Vec<Target>, Pl
         found.extend(shares.iter().zip(needed).map(|(share, needed)| Target {
             ranking: line.name().to_owned(),
             share: *share,
-            needed: needed.map(|(bits, area)| Needed {
+            needed: needed.map(|(bits, area)| (bits, in_millionths(area))).map(|(bits, area)| Needed {
                 bits,
                 area,
                 share_of_registers: area / input.prices.registers,

@@ -188,7 +188,7 @@ pub fn is_sweep_file(path: &Path) -> bool {
 }
 
 /// Everything that is known of each bit: its error rise, the events whose output its flip changes, its place in every
-/// ranking (the first has 1), and for planned lines `LINE@BUDGET`, 1 where the bit is protected.
+/// ranking (the first has 1), and for planned lines `LINE@BUDGET`, 0 where the bit is left and otherwise the number of its measure.
 pub fn bit_table<'a>(sites: &'a SiteTable, oracle: &Oracle, lines: &'a [Line<'_>], sweep: &'a Sweep) -> BitTable<'a> {
     let changed = oracle.outcomes().iter().map(|outcome| outcome.changed_events).collect();
     let mut columns = vec![
@@ -211,7 +211,7 @@ pub fn bit_table<'a>(sites: &'a SiteTable, oracle: &Oracle, lines: &'a [Line<'_>
                 let points = sweep.points.iter().filter(|point| point.ranking == *name);
                 columns.extend(points.map(|point| BitColumn {
                     name: format!("{name}@{}", point.budget).into(),
-                    values: BitValues::Counts(point.chosen.iter().map(|bit| u32::from(*bit)).collect()),
+                    values: BitValues::Counts(point.offers.clone()),
                 }));
             }
         }

@@ -462,7 +462,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         (&["sweep", "econ_t_small", "--budgets", "99999bits"], 1, &["99999", "10240"]),
         (&["sweep", "econ_t_small", "--budgets", "5lut"], 1, &["lut", "osu018"]),
         (&["sweep", "econ_t_small", "--style", "none"], 2, &["none", "feedback3"]),
-        (&["sweep", "econ_t_small", "--budgets", "5%,5%tmr"], 1, &["5%", "one name"]),
+        (&["sweep", "econ_t_small", "--budgets", "5%,5%tmr"], 1, &["5%", "is asked for twice"]),
         (&["import", &nested_model, "--metric", "emd"], 1, &["emd", "decoder"]),
         (&["sweep", &nested_model], 1, &["keras_nested.h5", "trivote import"]),
         (&["sweep", "econ_t_tiny"], 1, &["econ_t_tiny", "econ_t_small"]),

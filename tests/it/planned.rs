@@ -81,12 +81,14 @@ fn plans_are_never_worse_than_rankings_and_say_what_they_are() {
     assert_eq!(row["bits_protected"], half.to_string());
     // What is known of each bit reads back as scores: places put the oracle's order last, rises put it first.
     let bits = Path::new(&out).join("bits.parquet").display().to_string();
-    let columns = format!("oracle,{bits}:error_rise,{bits}:place.oracle,{bits}:planned@10%");
+    let columns =
+        format!("oracle,{bits}:error_rise,{bits}:place.oracle,{bits}:planned@10%,planned:by={bits}:error_rise");
     let again = with(&["--rankings", &columns, "--budgets", "10%", "--json"]);
     let again: Value = serde_json::from_str(&again).unwrap();
     let left = |line: usize| again["points"][line]["rise_remaining"].as_f64().unwrap();
     assert_eq!((left(0), left(0)), (left(1), left(3)));
     assert!(left(2) > left(0));
+    assert_eq!(left(4), left(0));
 }
 
 #[test]
@@ -104,14 +106,14 @@ fn what_cannot_be_planned_is_named() {
         ("planned:nibble", "`nibble` is none of: a granularity"),
         ("planned:sec0", "a word has 1 to 4096 bits"),
         ("planned:parity8=7", "`7` is no share of harm from 0 to 1"),
-        ("planned:by=hesian", "hesian"),
+        ("planned:by=hesian", "`hesian` is neither oracle, a score ("),
         ("planned:above=-2", "`-2` is no tolerated error rise"),
     ] {
         let error = fail(2, &["sweep", "econ_t_small", "--rankings", choice]);
         assert!(error.contains(part), "{choice}: {error}");
     }
     let twice = fail(1, &["sweep", "econ_t_small", "-q", "--generate", "2", "--rankings", "planned,planned"]);
-    assert!(twice.contains("plan files of one name"), "{twice}");
+    assert!(twice.contains("is asked for twice"), "{twice}");
     let share = fail(2, &["sweep", "econ_t_small", "--remove", "0%"]);
     assert!(share.contains("is no share of the error rise"), "{share}");
     let scores = folder.path("s.csv");

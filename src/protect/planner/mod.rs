@@ -167,6 +167,11 @@ pub fn check_budget(area: f64) -> Result<(), PlannerError> {
     units::nearest_millionths(area).map(|_| ()).ok_or(PlannerError::Budget { area })
 }
 
+/// An area to the nearest millionth of a unit, as plans count it.
+pub fn in_millionths(area: f64) -> f64 {
+    units::nearest_millionths(area).map_or(area, units::area)
+}
+
 /// A group of candidates and what it may be given.
 #[derive(Debug, Clone)]
 struct Group {
