@@ -289,7 +289,7 @@ fn style(text: &str) -> Result<Protection, String> {
 fn share(text: &str) -> Result<f64, String> {
     // 99.9 by 100 is a little more than 0.999.
     let share = part(text).ok().map(|share| (share * 1e12).round() / 1e12).filter(|share| *share > 0.0);
-    share.ok_or_else(|| "is no share of the error rise, such as 99.9%".to_owned())
+    share.ok_or_else(|| "is no share of the error rise, above 0 % and at most 100 %, such as 99.9%".to_owned())
 }
 
 /// Reads the score files asked for, in the order of the rankings, and checks that every point of the sweep has a plan
