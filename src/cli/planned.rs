@@ -38,6 +38,11 @@ pub enum By {
 }
 
 impl By {
+    /// Whether it is a name of ours, and no file.
+    fn is_name(text: &str) -> bool {
+        text == "oracle" || text.parse::<Score>().is_ok()
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         if text == "oracle" {
             return Ok(Self::Oracle);
@@ -85,7 +90,7 @@ impl PlannedLine {
         let twice = |what: &str| Err(format!("`{text}`: names two {what}; leave one out"));
         // Paths may hold colons, so what a planner goes by takes all that follows where that is no score.
         let (choices, ending) = match choices.map(|choices| choices.split_once("by=").unwrap_or((choices, ""))) {
-            Some((before, by)) if by.split(':').next().is_some_and(|by| !by.is_empty() && By::parse(by).is_err()) => {
+            Some((before, by)) if !by.split(':').next().is_some_and(By::is_name) => {
                 (before.strip_suffix(':').filter(|before| !before.is_empty()), Some(by))
             }
             _ => (choices, None),
@@ -229,6 +234,9 @@ mod tests {
         assert_eq!(by.granularity, Granularity::Register);
         let By::File(file) = by.by else { panic!("{by:?}") };
         assert_eq!(file.path().display().to_string(), path.to_string());
+        let plain = tempfile::NamedTempFile::new().unwrap();
+        let by = line(&format!("planned:by={}:rise", plain.path().display())).by;
+        assert!(matches!(by, By::File(_)), "{by:?}");
         assert!(PlannedLine::parse("plans").is_none() && PlannedLine::parse("planned.csv").is_none());
     }
 
