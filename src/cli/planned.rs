@@ -89,7 +89,7 @@ impl PlannedLine {
         let mut offers: Vec<OfferName> = Vec::new();
         let twice = |what: &str| Err(format!("`{text}`: names two {what}; leave one out"));
         // Paths may hold colons, so what a planner goes by takes all that follows where that is no score.
-        let (choices, ending) = match choices.map(|choices| choices.split_once("by=").unwrap_or((choices, ""))) {
+        let (choices, ending) = match choices.and_then(|choices| choices.split_once("by=")) {
             Some((before, by)) if !by.split(':').next().is_some_and(By::is_name) => {
                 (before.strip_suffix(':').filter(|before| !before.is_empty()), Some(by))
             }
