@@ -17,7 +17,7 @@ const RISE: &str = "error_rise";
 const SHOWN_DIGITS: usize = 12;
 
 /// By how much of the sum of magnitudes a sum over the rows may miss the one written: orders of adding differ by less.
-const SUM_TOLERANCE: f64 = 1e-9;
+pub(crate) const SUM_TOLERANCE: f64 = 1e-9;
 
 /// Why an oracle cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +195,7 @@ impl OracleFile {
 }
 
 /// The first digits, by which people tell fingerprints apart.
-fn short(fingerprint: &str) -> &str {
+pub(crate) fn short(fingerprint: &str) -> &str {
     fingerprint.get(..SHOWN_DIGITS).unwrap_or(fingerprint)
 }
 

@@ -1,6 +1,6 @@
 //! What results say about the design as built, so that designs can be set side by side.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::hw::Inventory;
 use crate::hw::schedule::Schedule;
@@ -8,7 +8,7 @@ use crate::net::Network;
 use crate::num::cast;
 
 /// Size and times of a design.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DesignFacts {
     /// Its name.
     pub name: String,

@@ -142,6 +142,32 @@ pub enum ResultError {
         /// What differs.
         what: &'static str,
     },
+    /// Two rows of a sweep for the same.
+    #[error("{path}: has two {what} of `{ranking}` for {of}, so it is not clear which holds; write it again")]
+    Doubled {
+        /// The sweep.
+        path: String,
+        /// Points or targets.
+        what: &'static str,
+        /// The ranking.
+        ranking: String,
+        /// The budget or share.
+        of: String,
+    },
+    /// An area or share that none can be.
+    #[error("{path}: field `{field}`{} is {value}, which is no {what}; write it again", of(.place))]
+    Absurd {
+        /// The sweep.
+        path: String,
+        /// The field.
+        field: &'static str,
+        /// Ranking and budget or share; none where it is the sweep's.
+        place: Option<String>,
+        /// What stands there.
+        value: f64,
+        /// Area or share.
+        what: &'static str,
+    },
     /// Nothing says which events a result is of.
     #[error("{path}: does not say which events it is of; write it again{}", by(.command))]
     NoEvents {
@@ -158,6 +184,11 @@ fn look_in(folders: &[String]) -> String {
         [] => String::new(),
         folders => format!("; name the folders in it that do: {}", folders.join(", ")),
     }
+}
+
+/// Where in a sweep.
+fn of(place: &Option<String>) -> String {
+    place.as_ref().map_or_else(String::new, |place| format!(" of {place}"))
 }
 
 /// How a result can be made again.

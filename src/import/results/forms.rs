@@ -58,12 +58,14 @@ pub struct SweepForm {
     pub events: usize,
     /// Mean error without a fault.
     pub golden_mean_error: f64,
-    /// How a chosen bit is protected.
+    /// Style of rankings: how a bit that one chooses is protected.
     pub protection: String,
     /// Name of the technology.
     pub technology: String,
     /// Unit of areas: `ge` or `lut_ff`.
     pub area_unit: String,
+    /// What protecting a bit in the style of rankings adds.
+    pub area_per_bit: Option<f64>,
     /// Area of all weight and bias registers.
     pub register_area: f64,
     /// Area of the accelerator.
@@ -109,6 +111,8 @@ pub struct PointForm {
     pub ranking: String,
     /// The budget as asked for.
     pub budget: String,
+    /// The measures used, or `none`.
+    pub protection: String,
     /// Bits protected.
     pub bits_protected: usize,
     /// Area added.
@@ -117,11 +121,12 @@ pub struct PointForm {
     pub share_of_registers: f64,
     /// The same, as a share of the accelerator.
     pub share_of_accelerator: f64,
-    /// Summed error rise of the bits left.
+    /// Summed error rise of the bits left, and of what a measure is said to leave.
     pub rise_remaining: f64,
     /// Share of the summed error rise removed.
     pub share_removed: Option<f64>,
-    /// What choosing by this ranking costs against the best.
+    /// Share of the summed error rise that the best choice of bits in the style of rankings removes for the budget, minus
+    /// that removed.
     #[serde(default)]
     pub price: Option<f64>,
     /// Bits left whose flip raises the mean error.

@@ -3,6 +3,7 @@
 //! A result is known by what its JSON holds, not by its name. Refuses what another version wrote, and what does not fit
 //! together; whether results of several runs do is not asked here.
 
+mod check;
 mod error;
 mod forms;
 mod rows;
@@ -25,11 +26,8 @@ pub use forms::{
 };
 pub use rows::{ArrayRows, BitRow, BitRows, OracleResult, ScoresResult};
 
-use crate::import::oracle::totals_files;
+use crate::import::oracle::{SUM_TOLERANCE, totals_files};
 use crate::net::Fingerprint;
-
-/// By how much of the sum of magnitudes two orders of adding may differ.
-const SUM_TOLERANCE: f64 = 1e-9;
 
 /// A result.
 #[derive(Debug, Clone, PartialEq)]
@@ -221,6 +219,7 @@ impl Document {
             Kind::Sweep => {
                 let form: SweepForm = self.form()?;
                 self.check_events(&form.provenance)?;
+                check::sweep(&self.name, &form)?;
                 let oracle = oracle_of_sweep(&self.path)?;
                 if let Some(oracle) = &oracle {
                     check_one_run((&self.name, &form), oracle)?;

@@ -55,7 +55,8 @@ impl BitRows {
         let array = |(layer, tensor)| ArrayRows { layer, tensor, registers: 0, width: 0 };
         let mut arrays: Vec<ArrayRows> = known.into_iter().map(array).collect();
         let mut bits = Vec::with_capacity(rows.len());
-        let beyond = |row: &SiteRow| ResultError::Beyond { path: path.to_owned(), bit: address(row) };
+        let name = |row: &SiteRow| address(&row.layer, row.tensor, row.index, row.bit.0);
+        let beyond = |row: &SiteRow| ResultError::Beyond { path: path.to_owned(), bit: name(row) };
         let mut last = 0;
         for row in rows {
             let is_of = |array: &ArrayRows| array.layer == row.layer && array.tensor == row.tensor;
@@ -85,7 +86,7 @@ impl BitRows {
         let mut seen = vec![false; found.cells()];
         for (row, bit) in rows.iter().zip(&found.bits) {
             if std::mem::replace(&mut seen[found.cell(&starts, *bit)], true) {
-                return Err(ResultError::Repeated { path: path.to_owned(), bit: address(row) });
+                return Err(ResultError::Repeated { path: path.to_owned(), bit: name(row) });
             }
         }
         Ok(found)
@@ -115,12 +116,12 @@ impl BitRows {
     /// Address of a bit.
     pub fn address(&self, bit: BitRow) -> String {
         let ArrayRows { layer, tensor, .. } = &self.arrays[bit.array];
-        format!("{layer}.{tensor}[{}].bit[{}]", bit.index, bit.bit)
+        address(layer, *tensor, bit.index, bit.bit)
     }
 }
 
-fn address(row: &SiteRow) -> String {
-    format!("{}.{}[{}].bit[{}]", row.layer, row.tensor, row.index, row.bit.0)
+fn address(layer: &str, tensor: TensorKind, index: usize, bit: u8) -> String {
+    format!("{layer}.{tensor}[{index}].bit[{bit}]")
 }
 
 /// An oracle.

@@ -32,7 +32,7 @@ pub fn facts() -> Value {
 
 fn point(ranking: &str, budget: &str, (bits, area, left): (usize, f64, f64)) -> Value {
     json!({
-        "ranking": ranking, "budget": budget, "bits_protected": bits, "area_added": area,
+        "ranking": ranking, "budget": budget, "protection": "feedback", "bits_protected": bits, "area_added": area,
         "share_of_registers": area / 40.0, "share_of_accelerator": area / 100.0, "rise_remaining": left,
         "share_removed": 1.0 - left / 6.0, "sensitive_remaining": 1, "mean_rise_per_upset": left / 10.0,
         "plan": format!("plans/{ranking}-{budget}.json"),

@@ -127,6 +127,27 @@ fn what_is_no_result_is_said_to_be() {
         (edited(sweep(), "/provenance/trivote", json!("9.0.0")).to_string(), "a newer version; this is"),
         (edited(sweep(), "/metric", json!(3)).to_string(), "is no sweep as this version writes it (invalid type"),
         (sweep().to_string().replace("accelerator_area", "area"), "missing field `accelerator_area`"),
+        (sweep().to_string().replacen("\"protection\":\"feedback\",", "", 1), "missing field `protection`"),
+        (edited(sweep(), "/points/1/budget", json!("1bits")).to_string(), "has two points of `oracle` for 1bits, so"),
+        (
+            edited(sweep(), "/targets/1/share", json!(0.5)).to_string(),
+            "has two targets of `oracle` for a share of 0.5, so",
+        ),
+        (
+            edited(sweep(), "/points/2/area_added", json!(-1.0)).to_string(),
+            "field `area_added` of `msb` at 1bits is -1, which is no area",
+        ),
+        (
+            edited(sweep(), "/points/3/share_of_registers", json!(2e12)).to_string(),
+            "field `share_of_registers` of `msb` at 2bits is 2000000000000, which is no share",
+        ),
+        (edited(sweep(), "/points/0/share_removed", json!(-1e300)).to_string(), "which is no share"),
+        (edited(sweep(), "/accelerator_area", json!(1e300)).to_string(), "field `accelerator_area` is 1000"),
+        (sweep().to_string().replacen("40.0", "1e999", 1), "is no whole JSON (number out of range"),
+        (
+            edited(sweep(), "/targets/0/share_of_accelerator", json!(-0.5)).to_string(),
+            "field `share_of_accelerator` of `oracle` for a share of 0.5 is -0.5, which is no share",
+        ),
         (
             missions().to_string().replace("\"design_name\":\"net\",", ""),
             "result of simulate as this version writes it",

@@ -1,7 +1,6 @@
 //! Why results cannot be compared.
 
-/// Digits of a fingerprint that are shown to people.
-const SHOWN_DIGITS: usize = 12;
+use crate::import::oracle::short;
 
 /// Why results cannot be compared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -71,9 +70,4 @@ pub enum CompareError {
         /// The oracle.
         path: String,
     },
-}
-
-/// The first digits, by which people tell fingerprints apart.
-pub(super) fn short(fingerprint: &str) -> &str {
-    fingerprint.get(..SHOWN_DIGITS).unwrap_or(fingerprint)
 }

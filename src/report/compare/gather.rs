@@ -10,9 +10,10 @@ use super::{
 use crate::analysis::{BitRanking, QualityPlan, Truth, cumulative_shares, telling_counts};
 use crate::campaign::ExactSum;
 use crate::hw::AreaUnit;
+use crate::import::oracle::SUM_TOLERANCE;
 use crate::import::results::{
     ArrayRows, BitRow, EstimateForm, Facts, MissionsForm, OracleResult, Origin, PointForm, ResultContent, ScenarioForm,
-    ScoresResult, SweepForm, TargetForm,
+    ScoresResult, StoredResult, SweepForm, TargetForm,
 };
 use crate::num::cast;
 use crate::protect::{Tradeoff, front};
@@ -21,8 +22,11 @@ use crate::report::{DesignFacts, Provenance};
 /// Points of a curve at most.
 const CURVE_POINTS: usize = 200;
 
-/// Seed of the random order, the one that scores and sweeps use unless told.
+/// Seed of the random order where no sweep has one: the one that scores and sweeps use unless told.
 const RANDOM_SEED: u64 = 1;
+
+/// Purpose under which a sweep tells that seed.
+const RANDOM_PURPOSE: &str = "random ranking";
 
 /// Puts results together by their labels. Returns what was left out, too, in words.
 ///
@@ -123,7 +127,7 @@ fn system(group: &Group<'_>, notes: &mut Vec<String>) -> Result<System, CompareE
         }
     }
     let curves = if let Some(oracle) = oracle {
-        curves(oracle, &scores)?
+        curves(group, oracle, &scores)?
     } else {
         let unused = scores.iter().map(|(_, scores)| {
             format!("{}: not drawn, as `{}` has no oracle to compare scores with", scores.path, group.label)
@@ -199,6 +203,7 @@ fn row(point: &PointForm, is_on_front: bool) -> SweepRow {
     let PointForm {
         ranking,
         budget,
+        protection,
         bits_protected,
         area_added,
         share_of_registers,
@@ -214,6 +219,7 @@ fn row(point: &PointForm, is_on_front: bool) -> SweepRow {
     SweepRow {
         ranking,
         budget,
+        protection,
         bits_protected,
         area_added,
         share_of_registers,
@@ -263,42 +269,104 @@ fn positions(oracle: &OracleResult) -> Result<Vec<PositionEntry>, CompareError> 
     Ok(found.into_iter().enumerate().filter(|(_, (bits, ..))| *bits > 0).map(entry).collect())
 }
 
+/// A ranking whose curve is drawn.
+struct Drawn {
+    /// Number of the source of its scores.
+    source: usize,
+    /// What sweeps call it.
+    line: String,
+    /// What else it may be called, where that is taken.
+    detail: String,
+    ranking: BitRanking,
+}
+
+/// Seeds of the random order, by sweep that has it.
+fn random_seeds(group: &Group<'_>) -> Vec<u64> {
+    let seed = |(_, _, sweep): (usize, &StoredResult, &SweepForm)| {
+        let seeds = &sweep.provenance.seeds;
+        let has_line = sweep.points.iter().any(|point| point.ranking == "random");
+        seeds.iter().find(|(purpose, _)| has_line && purpose == RANDOM_PURPOSE).map(|(_, seed)| *seed)
+    };
+    group.sweeps().filter_map(seed).collect()
+}
+
+/// The rankings of the oracle, of all scores, and of the orders that need none.
+fn rankings(
+    group: &Group<'_>,
+    (source, oracle): (usize, &OracleResult),
+    scores: &[(usize, &ScoresResult)],
+) -> Result<Vec<Drawn>, CompareError> {
+    let bits = &oracle.bits.bits;
+    let drawn = |source, line: &str, detail: String, ranking| Drawn { source, line: line.to_owned(), detail, ranking };
+    let file = oracle.path.clone();
+    let mut rankings = vec![drawn(source, "oracle", file.clone(), BitRanking::by_score("oracle", &oracle.rises))];
+    for (source, scores) in scores {
+        let places = places(oracle, scores)?;
+        for (name, values) in scores.form.scores.iter().zip(&scores.values) {
+            let values: Vec<f64> = places.iter().map(|place| values[*place]).collect();
+            rankings.push(drawn(*source, name, scores.path.clone(), BitRanking::by_score(name, &values)));
+        }
+    }
+    let is_there = |name: &str| rankings.iter().any(|drawn| drawn.line == name);
+    let (has_msb, has_random) = (is_there("msb"), is_there("random"));
+    if !has_msb {
+        let columns: Vec<f64> = bits.iter().map(|bit| -f64::from(bit.bit)).collect();
+        rankings.push(drawn(source, "msb", file, BitRanking::by_score("msb", &columns)));
+    }
+    if !has_random {
+        let seed = random_seeds(group).first().copied().unwrap_or(RANDOM_SEED);
+        rankings.push(drawn(source, "random", format!("seed {seed}"), BitRanking::random(bits.len(), seed)));
+    }
+    Ok(rankings)
+}
+
+/// The sweeps that have a line of this name, and whether it is this ranking: whether at every budget its first bits have the
+/// share removed.
+fn lines(group: &Group<'_>, oracle: &OracleResult, drawn: &Drawn) -> Vec<(usize, bool)> {
+    let mut found = Vec::new();
+    for (source, _, sweep) in group.sweeps() {
+        let mut points: Vec<&PointForm> = sweep.points.iter().filter(|point| point.ranking == drawn.line).collect();
+        if points.is_empty() {
+            continue;
+        }
+        points.sort_by_key(|point| point.bits_protected);
+        let counts: Vec<usize> = points.iter().map(|point| point.bits_protected).collect();
+        let is_within = counts.last().is_some_and(|last| *last <= oracle.rises.len());
+        let shares = is_within.then(|| cumulative_shares(&oracle.rises, &drawn.ranking, &counts)).flatten();
+        let tolerance = SUM_TOLERANCE * oracle.magnitude() / sweep.unprotected.rise.abs();
+        let is_same = |(point, share): (&&PointForm, &f64)| {
+            point.share_removed.is_some_and(|removed| (removed - share).abs() <= tolerance)
+        };
+        found.push((source, shares.is_some_and(|shares| points.iter().zip(&shares).all(is_same))));
+    }
+    found
+}
+
 /// Curves of the oracle, of all scores, and of the orders that need none; best first.
 fn curves(
+    group: &Group<'_>,
     (source, oracle): (usize, &OracleResult),
     scores: &[(usize, &ScoresResult)],
 ) -> Result<Vec<Curve>, CompareError> {
     let bits = &oracle.bits.bits;
-    let mut rankings = vec![(source, BitRanking::by_score("oracle", &oracle.rises))];
-    for (source, scores) in scores {
-        let places = places(oracle, scores)?;
-        for (name, values) in scores.form.scores.iter().zip(&scores.values) {
-            let name = unused_name(&rankings, name, &scores.path);
-            let values: Vec<f64> = places.iter().map(|place| values[*place]).collect();
-            rankings.push((*source, BitRanking::by_score(&name, &values)));
-        }
-    }
-    let is_there = |name: &str| rankings.iter().any(|(_, ranking)| ranking.name() == name);
-    let (has_msb, has_random) = (is_there("msb"), is_there("random"));
-    if !has_msb {
-        let columns: Vec<f64> = bits.iter().map(|bit| -f64::from(bit.bit)).collect();
-        rankings.push((source, BitRanking::by_score("msb", &columns)));
-    }
-    if !has_random {
-        rankings.push((source, BitRanking::random(bits.len(), RANDOM_SEED)));
-    }
     let refused = |_| CompareError::Rises { path: oracle.path.clone() };
     let truth = Truth::new(&oracle.rises).map_err(refused)?;
     let counts = telling_counts(bits.len(), CURVE_POINTS);
     let all = cast::f64_from_count(bits.len());
     let plan = QualityPlan { recalls: &[], protected: &[] };
-    let mut curves = Vec::new();
-    for (source, ranking) in &rankings {
-        let Some(rise) = cumulative_shares(&oracle.rises, ranking, &counts) else { continue };
+    let mut curves: Vec<Curve> = Vec::new();
+    for drawn in rankings(group, (source, oracle), scores)? {
+        let Some(rise) = cumulative_shares(&oracle.rises, &drawn.ranking, &counts) else { continue };
+        let lines = lines(group, oracle, &drawn);
         curves.push(Curve {
-            ranking: ranking.name().to_owned(),
-            source: *source,
-            area: truth.quality(ranking, &plan).map_err(refused)?.area,
+            ranking: unused_name(&curves, &drawn, lines.iter().all(|(_, is_same)| *is_same)),
+            source: drawn.source,
+            lines: lines
+                .iter()
+                .filter(|(_, is_same)| *is_same)
+                .map(|(sweep, _)| (*sweep, drawn.line.clone()))
+                .collect(),
+            area: truth.quality(&drawn.ranking, &plan).map_err(refused)?.area,
             bits: counts.iter().map(|count| cast::f64_from_count(*count) / all).collect(),
             rise,
         });
@@ -310,11 +378,12 @@ fn curves(
     Ok(curves)
 }
 
-/// A name that no ranking has yet: that of the column, or with its file where another file has a column of that name.
-fn unused_name(rankings: &[(usize, BitRanking)], name: &str, path: &str) -> String {
-    let is_free = |name: &String| rankings.iter().all(|(_, ranking)| ranking.name() != name);
-    let mut candidates = [name.to_owned(), format!("{name} ({path})")].into_iter();
-    candidates.find(is_free).unwrap_or_else(|| format!("{name} ({path}, {})", rankings.len()))
+/// A name that no curve has yet: that of its line, or with seed or file where another curve or line has that name.
+fn unused_name(curves: &[Curve], drawn: &Drawn, is_its_own: bool) -> String {
+    let Drawn { line, detail, .. } = drawn;
+    let is_free = |name: &String| curves.iter().all(|curve| curve.ranking != *name);
+    let mut candidates = [line.clone(), format!("{line} ({detail})")].into_iter().skip(usize::from(!is_its_own));
+    candidates.find(is_free).unwrap_or_else(|| format!("{line} ({detail}, {})", curves.len()))
 }
 
 /// For every bit of the oracle, the row of its scores.

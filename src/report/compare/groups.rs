@@ -1,12 +1,9 @@
 //! Which results are of one system, and whether they may stand side by side.
 
-use super::error::short;
 use super::{CompareError, NamedResult};
+use crate::import::oracle::{SUM_TOLERANCE, short};
 use crate::import::results::{Facts, OracleResult, ResultContent, StoredResult, SweepForm};
 use crate::report::{grouped, significant};
-
-/// By how much of the sum of magnitudes two orders of adding may differ.
-const SUM_TOLERANCE: f64 = 1e-9;
 
 /// Results under one label, with their numbers among the sources.
 #[derive(Debug)]
@@ -146,6 +143,18 @@ fn built(facts: &Facts) -> String {
     )
 }
 
+/// The prices of a sweep's technology, in words: the area of a bit where both sweeps have one style.
+fn prices(sweep: &SweepForm, other: &SweepForm) -> String {
+    let SweepForm { technology, area_unit, register_area, accelerator_area, protection, .. } = sweep;
+    let bit = match sweep.area_per_bit.filter(|_| *protection == other.protection) {
+        Some(area) => format!(", {area} for {protection} of a bit"),
+        None => String::new(),
+    };
+    format!(
+        "areas on {technology} of {register_area} for the registers, {accelerator_area} for the accelerator{bit}, in {area_unit}"
+    )
+}
+
 impl<'a> Group<'a> {
     /// The design as built, where results say so, with the path of the first that does.
     pub fn facts(&self) -> impl Iterator<Item = (&'a str, &'a Facts)> {
@@ -179,7 +188,23 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Sweeps on one technology must have its areas from one table of cells.
+    fn check_prices(&self) -> Result<(), CompareError> {
+        let sweeps: Vec<_> = self.sweeps().collect();
+        for (place, (_, second, other)) in sweeps.iter().enumerate() {
+            for (_, first, sweep) in sweeps[..place].iter().filter(|(_, _, sweep)| sweep.technology == other.technology)
+            {
+                let has = [prices(sweep, other), prices(other, sweep)];
+                if has[0] != has[1] {
+                    return Err(self.apart([&first.path, &second.path], has));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), CompareError> {
+        self.check_prices()?;
         let drawn: Vec<Drawn> = self
             .results
             .iter()

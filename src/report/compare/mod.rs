@@ -1,10 +1,12 @@
 //! Designs side by side: what results of several runs say together, as one HTML page, CSV, JSON and a table.
 //!
-//! Everything here was computed by other verbs; this only gathers, orders and shows it.
+//! Flips and missions were run by other verbs. This orders bits by their scores and adds up their rises (curves), counts by bit
+//! position, tells which points nothing beats (fronts), and shows the rest as it was written.
 
 mod error;
 mod gather;
 mod groups;
+mod labels;
 pub mod page;
 mod tables;
 #[cfg(test)]
@@ -121,7 +123,7 @@ pub struct BitFacts {
 pub struct SweepEntry {
     /// Number of its source.
     pub source: usize,
-    /// How a chosen bit is protected.
+    /// Style of rankings: how a bit that one chooses is protected.
     pub protection: String,
     /// Its technology.
     pub technology: String,
@@ -148,13 +150,15 @@ pub struct TargetEntry {
     pub share_of_accelerator: Option<f64>,
 }
 
-/// A ranking at a budget.
+/// A ranking, or what a planner chose, at a budget.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SweepRow {
     /// The ranking.
     pub ranking: String,
     /// The budget as asked for.
     pub budget: String,
+    /// The measures used: one or more, or none.
+    pub protection: String,
     /// Bits protected.
     pub bits_protected: usize,
     /// Area added.
@@ -163,11 +167,12 @@ pub struct SweepRow {
     pub share_of_registers: f64,
     /// The same, as a share of the accelerator.
     pub share_of_accelerator: f64,
-    /// Summed error rise of the bits left unprotected.
+    /// Summed error rise of the bits left unprotected, and of what a measure is said to leave.
     pub rise_remaining: f64,
     /// Share of the summed error rise removed.
     pub share_removed: Option<f64>,
-    /// Share removed by the best ranking at this budget, minus that: the price of choosing by this ranking.
+    /// Share that the best choice of bits in the style of rankings removes for the budget, minus that: the price of choosing
+    /// this way.
     pub price: Option<f64>,
     /// Bits left whose flip raises the mean error.
     pub sensitive_remaining: usize,
@@ -185,7 +190,7 @@ pub struct SweepRow {
 /// Error rise of every bit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BitMap {
-    /// In the order of the registers.
+    /// In the order of the registers, up to the last register and bit flipped.
     pub arrays: Vec<MapArray>,
     /// By array, register and bit, MSB first; none where a bit was not flipped. Not part of the JSON.
     #[serde(skip)]
@@ -199,9 +204,9 @@ pub struct MapArray {
     pub layer: String,
     /// kernel or bias.
     pub tensor: String,
-    /// Registers.
+    /// Registers, up to the last one flipped.
     pub registers: usize,
-    /// Bits of each.
+    /// Bits of each, up to the last one flipped.
     pub width: usize,
 }
 
@@ -221,10 +226,12 @@ pub struct PositionEntry {
 /// Summed error rise of the first bits of a ranking.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curve {
-    /// The ranking.
+    /// The ranking; with its seed or file where a sweep has another of that name.
     pub ranking: String,
     /// Number of the source of its scores.
     pub source: usize,
+    /// Its lines in sweeps, by source and name: those that have the same share removed at every budget.
+    pub lines: Vec<(usize, String)>,
     /// Area under the curve relative to the oracle's, where that is above 0.
     pub area: Option<f64>,
     /// Shares of the bits, rising, from 0 to 1.
@@ -324,7 +331,7 @@ impl Comparison {
                         quoted(&system.label),
                         quoted(&self.sources[sweep.source].path),
                         quoted(&sweep.technology),
-                        quoted(&sweep.protection),
+                        quoted(&point.protection),
                         quoted(&point.ranking),
                         quoted(&point.budget),
                         point.bits_protected.to_string(),

@@ -7,7 +7,6 @@
 
 mod data;
 mod encode;
-mod labels;
 mod sections;
 mod table;
 mod tables;

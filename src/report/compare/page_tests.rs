@@ -69,6 +69,7 @@ fn sweep(source: usize, rise: f64, bits: usize, is_verified: bool) -> SweepEntry
             points.push(SweepRow {
                 ranking: ranking.to_owned(),
                 budget: format!("{percent}%"),
+                protection: "feedback".to_owned(),
                 bits_protected: bits * percent / 100,
                 area_added: 10.958 * share * cast::f64_from_count(bits),
                 share_of_registers: 1.61 * share,
@@ -103,7 +104,14 @@ fn curves(source: usize) -> Vec<Curve> {
         let rise =
             |share: &f64| (1.0 + 0.6 * share * (1.0 - share)) * (1.0 - (-share * steep).exp()) / (1.0 - (-steep).exp());
         let rise = bits.iter().map(rise).collect();
-        Curve { ranking: ranking.to_owned(), source, area: Some(1.0 - 0.02 * cast::f64_from_count(place)), bits, rise }
+        Curve {
+            ranking: ranking.to_owned(),
+            source,
+            lines: Vec::new(),
+            area: Some(1.0 - 0.02 * cast::f64_from_count(place)),
+            bits,
+            rise,
+        }
     };
     ["oracle", "bit-curve", "hessian", "gradient", "msb", "random"].into_iter().enumerate().map(curve).collect()
 }
@@ -421,6 +429,7 @@ fn lines_are_told_apart() {
     again.source = 7;
     whole.systems[0].sweeps.push(again.clone());
     again.protection = "unvoted".to_owned();
+    again.points.iter_mut().for_each(|point| point.protection = "unvoted".to_owned());
     whole.systems[0].sweeps.push(again.clone());
     again.technology = "xc7".to_owned();
     whole.systems[0].sweeps.push(again);

@@ -1,9 +1,9 @@
 //! A comparison for those who stay in the shell.
 
+use super::labels::{MissionSet, mission_labels, mission_sets};
 use super::{Comparison, MeanEntry, SweepEntry, SweepRow, System};
 use crate::num::cast;
 use crate::protect::{Tradeoff, least_area};
-use crate::report::simulate::duration;
 use crate::report::sweep::share_text;
 use crate::report::text_plot::{PlotSeries, TextPlot};
 use crate::report::{Side, TextTable, fixed, grouped, percent, significant, whole};
@@ -26,9 +26,9 @@ impl Comparison {
                 text.push('\n');
                 text.push_str(&curves(system));
             }
-            if !system.missions.is_empty() {
+            for set in mission_sets(system) {
                 text.push('\n');
-                text.push_str(&missions(system));
+                text.push_str(&missions(system, &set));
             }
         }
         text
@@ -72,9 +72,14 @@ impl Comparison {
 }
 
 /// Area under the curve of a ranking relative to the oracle's.
-fn relative_area(system: &System, ranking: &str) -> String {
-    let area = system.curves.iter().find(|curve| curve.ranking == ranking).and_then(|curve| curve.area);
+fn area_cell(area: Option<f64>) -> String {
     area.map_or_else(|| NONE.to_owned(), |area| fixed(area, 4))
+}
+
+/// The same of the line of a sweep, where its curve is known.
+fn relative_area(system: &System, sweep: &SweepEntry, ranking: &str) -> String {
+    let is_of = |(source, line): &(usize, String)| *source == sweep.source && line == ranking;
+    area_cell(system.curves.iter().find(|curve| curve.lines.iter().any(is_of)).and_then(|curve| curve.area))
 }
 
 /// What a sweep's rankings reach with how much area, and its plot.
@@ -99,13 +104,13 @@ fn trade_off(system: &System, sweep: &SweepEntry) -> String {
             place.map_or_else(|| NONE.to_owned(), |place| percent(known[place].share_of_accelerator, 2))
         };
         let most = offers.iter().map(|offer| offer.risk).fold(f64::INFINITY, f64::min);
-        let mut cells = vec![ranking.to_owned(), relative_area(system, ranking)];
+        let mut cells = vec![ranking.to_owned(), relative_area(system, sweep, ranking)];
         cells.extend(shares.iter().map(|share| {
             let target = sweep.targets.iter().find(|target| target.ranking == ranking && target.share == *share);
-            let needed = target.and_then(|target| target.share_of_accelerator);
-            needed.map_or_else(|| NONE.to_owned(), |needed| percent(needed, 2))
+            let Some(target) = target else { return String::new() };
+            target.share_of_accelerator.map_or_else(|| NONE.to_owned(), |needed| percent(needed, 2))
         }));
-        cells.push(percent(1.0 - most, 2));
+        cells.push(if known.is_empty() { NONE.to_owned() } else { percent(1.0 - most, 2) });
         cells.push(area(least_area(&offers, most)));
         cells.push(points.iter().filter(|point| point.is_on_front).count().to_string());
         table.row(cells);
@@ -114,9 +119,9 @@ fn trade_off(system: &System, sweep: &SweepEntry) -> String {
     }
     let plot = TextPlot::of_risk(&series);
     format!(
-        "{}, {} on {}\narea added, in % of the accelerator, that removes so much of the rise; most that a budget asked for removes\n\n{table}\n\
-         {plot}",
-        system.label, sweep.protection, sweep.technology
+        "{}\nleast area added, in % of the accelerator, that removes so much of the rise (-: never; empty: not asked); most that a\n\
+         budget asked for removes, and for how much\n\n{table}\n{plot}",
+        sweep.title(system)
     )
 }
 
@@ -147,48 +152,33 @@ fn by_ranking(sweep: &SweepEntry) -> Vec<(&str, Vec<&SweepRow>)> {
 fn curves(system: &System) -> String {
     let mut table = TextTable::new(&[("ranking", Side::Name), ("curve", Side::Right)]);
     for curve in &system.curves {
-        table.row([curve.ranking.clone(), relative_area(system, &curve.ranking)]);
+        table.row([curve.ranking.clone(), area_cell(curve.area)]);
     }
     format!("{}: area under the cumulative rise of rankings, relative to the oracle's\n\n{table}", system.label)
 }
 
-fn missions(system: &System) -> String {
+fn missions(system: &System, set: &MissionSet) -> String {
     let mut table = TextTable::new(&[
-        ("style", Side::Name),
-        ("scrub", Side::Name),
+        ("scenario", Side::Name),
         ("protected", Side::Right),
         ("missions", Side::Right),
-        ("of", Side::Right),
         ("strikes", Side::Right),
         ("wrong outputs", Side::Right),
         ("error rise", Side::Right),
         ("interval", Side::Right),
     ]);
-    let mut environment = None;
-    for mission in &system.missions {
-        // An environment is told once, in a row of its own, as long as it stays.
-        if environment.replace(&mission.environment).is_some_and(|earlier| *earlier != mission.environment) {
-            table.gap();
-        }
+    for (mission, label) in set.members.iter().zip(mission_labels(&set.members)) {
         table.row([
-            mission.style.clone(),
-            mission.scrub.clone(),
+            label,
             grouped(mission.protected_bits),
             grouped(mission.replicas),
-            duration(mission.mission_s),
             significant(mission.strikes.mean),
             percent(mission.wrong_share.mean, 4),
             significant(mission.error_rise.mean),
             interval(&mission.error_rise),
         ]);
     }
-    let mut environments: Vec<&str> = Vec::new();
-    for mission in &system.missions {
-        if !environments.contains(&mission.environment.as_str()) {
-            environments.push(&mission.environment);
-        }
-    }
-    format!("{}: missions\n  {}\n\n{table}", system.label, environments.join("\n  "))
+    format!("{}\n\n{table}", set.title(system))
 }
 
 fn interval(estimate: &MeanEntry) -> String {

@@ -149,9 +149,9 @@ function pointTip(line, point, unit, metric) {
     ['summed rise left', `${significant(point.rise_remaining)} ${metric}`],
     ['sensitive bits left', whole(point.sensitive_remaining)],
     ['rise per upset', `${significant(point.mean_rise_per_upset)} ${metric}`],
-    ['protection', line.protection],
+    ['protection', point.protection],
   ];
-  if (point.price !== null) pairs.push(['behind the best ranking', percent(point.price)]);
+  if (point.price !== null) pairs.push(['behind the best choice of bits', percent(point.price)]);
   if (point.is_on_front) pairs.push(['Pareto front', 'yes']);
   if (point.plan !== null) pairs.push(['plan', point.plan]);
   if (point.verified) pairs.push(['exhaustive flips agree', point.verified.exhaustive_equal ? 'yes' : 'no']);

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::super::{BitMap, Comparison, MapArray, MeanEntry, MissionEntry, PositionEntry, SweepRow, System};
-use super::labels::{Line, Lines, curve_label, mission_labels, sweep_label};
+use super::super::labels::{Line, Lines, MissionSet, curve_label, mission_labels, mission_sets, sweep_label};
+use super::super::{BitMap, Comparison, Curve, MapArray, MeanEntry, MissionEntry, PositionEntry, SweepRow, System};
 use super::{encode, tables};
 
 /// Data of all charts and maps.
@@ -36,7 +36,6 @@ pub(super) struct Tradeoff<'a> {
 #[derive(Debug, Serialize)]
 struct TradeoffLine<'a> {
     line: usize,
-    protection: &'a str,
     points: Vec<&'a SweepRow>,
 }
 
@@ -56,12 +55,10 @@ struct CurveData {
 
 /// Missions that share a time axis.
 #[derive(Debug, Serialize)]
-pub(super) struct MissionGroup<'a> {
-    pub(super) environment: &'a str,
-    pub(super) mission_s: f64,
+struct MissionGroup<'a> {
+    environment: &'a str,
+    mission_s: f64,
     scenarios: Vec<Scenario<'a>>,
-    #[serde(skip)]
-    pub(super) members: Vec<&'a MissionEntry>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,7 +83,7 @@ impl<'a> PageData<'a> {
 impl<'a> SystemData<'a> {
     fn new(system: &'a System, lines: &mut Lines) -> Self {
         let map = drawn_map(system);
-        let curve = |(number, curve): (usize, &super::super::Curve)| CurveData {
+        let curve = |(number, curve): (usize, &Curve)| CurveData {
             line: lines.of(&curve.ranking, curve_label(system, number)),
             bits: curve.bits.iter().copied().map(encode::rounded).collect(),
             rise: curve.rise.iter().copied().map(encode::rounded).collect(),
@@ -99,7 +96,7 @@ impl<'a> SystemData<'a> {
             map: map.map(|map| MapData { arrays: &map.arrays, rises: encode::base64_f32(&map.rises) }),
             curves,
             positions: &system.positions,
-            missions: mission_groups(system),
+            missions: mission_sets(system).iter().map(MissionGroup::new).collect(),
         }
     }
 }
@@ -123,7 +120,7 @@ pub(super) fn tradeoffs<'a>(system: &'a System, lines: &mut Lines) -> Vec<Tradeo
             let of_technology = &mut found[place].lines;
             match of_technology.iter_mut().find(|known| known.line == line) {
                 Some(known) => known.points.push(point),
-                None => of_technology.push(TradeoffLine { line, protection: &sweep.protection, points: vec![point] }),
+                None => of_technology.push(TradeoffLine { line, points: vec![point] }),
             }
         }
     }
@@ -133,28 +130,17 @@ pub(super) fn tradeoffs<'a>(system: &'a System, lines: &mut Lines) -> Vec<Tradeo
     found
 }
 
-/// Missions of a system by environment and length.
-pub(super) fn mission_groups(system: &System) -> Vec<MissionGroup<'_>> {
-    let mut keys: Vec<(&str, f64)> = Vec::new();
-    for mission in &system.missions {
-        let key = (mission.environment.as_str(), mission.mission_s);
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    let group = |(environment, mission_s)| {
-        let is_member = |mission: &&MissionEntry| mission.environment == environment && mission.mission_s == mission_s;
-        let members: Vec<&MissionEntry> = system.missions.iter().filter(is_member).collect();
-        let scenarios = members.iter().zip(mission_labels(&members)).map(|(mission, label)| Scenario {
+impl<'a> MissionGroup<'a> {
+    fn new(set: &MissionSet<'a>) -> Self {
+        let scenario = |(mission, label): (&&'a MissionEntry, String)| Scenario {
             label,
             replicas: mission.replicas,
             confidence: mission.confidence,
             times_s: &mission.times_s,
             error_rise: &mission.error_rise_by_time,
             wrong_share: &mission.wrong_share_by_time,
-        });
-        let scenarios = scenarios.collect();
-        MissionGroup { environment, mission_s, scenarios, members }
-    };
-    keys.into_iter().map(group).collect()
+        };
+        let scenarios = set.members.iter().zip(mission_labels(&set.members)).map(scenario).collect();
+        Self { environment: set.environment, mission_s: set.mission_s, scenarios }
+    }
 }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::super::{Comparison, Source, System};
-use super::data::{drawn_map, mission_groups, tradeoffs};
-use super::labels::Lines;
+use super::super::labels::{Lines, MissionSet, mission_sets};
+use super::super::{BitMap, Comparison, Source, System};
+use super::data::{drawn_map, tradeoffs};
 use super::table::Table;
 use super::tables;
 use crate::num::cast;
@@ -105,7 +105,7 @@ fn tradeoff(number: usize, system: &System) -> Vec<Figure> {
         part,
         title: format!("{}, {technology}", system.label),
         description: format!(
-            "Line chart: area added against the share of the summed error rise that remains, a line per ranking, of {} on \
+            "Line chart: area added against the share of the summed error rise that remains, a line per ranking or planner, of {} on \
              {technology}. The table below has the area that it takes to remove a share of the rise, the last table every point.",
             system.label
         ),
@@ -119,16 +119,11 @@ fn tradeoff(number: usize, system: &System) -> Vec<Figure> {
 }
 
 fn map(number: usize, system: &System) -> Vec<Figure> {
-    let figure = |map: &super::super::BitMap| Figure {
+    let figure = |map: &BitMap| Figure {
         kind: "map",
         system: number,
         part: 0,
-        title: format!(
-            "{}: {} bits of {} registers",
-            system.label,
-            grouped(map.rises.len()),
-            grouped(map.arrays.iter().map(|array| array.registers).sum())
-        ),
+        title: map_title(system, map),
         description: format!(
             "Map of the error rise of every bit of {}. Arrow keys move from bit to bit and are read out; plus and minus zoom; 0 \
              shows the whole map. The table below has totals by array.",
@@ -136,6 +131,17 @@ fn map(number: usize, system: &System) -> Vec<Figure> {
         ),
     };
     drawn_map(system).into_iter().map(figure).collect()
+}
+
+/// What is in a map: all bits of registers, or as many as were flipped.
+fn map_title(system: &System, map: &BitMap) -> String {
+    let flipped = grouped(map.rises.iter().flatten().count());
+    if map.rises.iter().all(Option::is_some) {
+        let registers = grouped(map.arrays.iter().map(|array| array.registers).sum());
+        format!("{}: {flipped} bits of {registers} registers", system.label)
+    } else {
+        format!("{}: {flipped} bits, registers and widths as far as flipped", system.label)
+    }
 }
 
 fn curves(number: usize, system: &System) -> Vec<Figure> {
@@ -168,8 +174,8 @@ fn positions(number: usize, system: &System) -> Vec<Figure> {
 }
 
 fn missions(number: usize, system: &System) -> Vec<Figure> {
-    let groups = mission_groups(system);
-    let figure = |(part, group): (usize, &super::data::MissionGroup)| Figure {
+    let sets = mission_sets(system);
+    let figure = |(part, group): (usize, &MissionSet)| Figure {
         kind: "missions",
         system: number,
         part,
@@ -180,7 +186,7 @@ fn missions(number: usize, system: &System) -> Vec<Figure> {
             system.label, group.environment
         ),
     };
-    groups.iter().enumerate().map(figure).collect()
+    sets.iter().enumerate().map(figure).collect()
 }
 
 /// How every result came to be.

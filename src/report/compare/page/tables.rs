@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::super::{BitMap, Comparison, MissionEntry, SweepRow, System};
-use super::data::mission_groups;
-use super::labels::{curve_label, mission_labels, sweep_label};
+use super::super::labels::{MissionSet, curve_label, mission_labels, mission_sets, sweep_label};
+use super::super::{BitMap, Comparison, SweepRow, System};
 use super::sections::sensitive_share;
 use super::table::{NONE, Table, hundredths, interval, number};
+use crate::import::oracle::short;
 use crate::num::cast;
 use crate::report::simulate::duration;
 use crate::report::sweep::share_text;
@@ -66,14 +66,19 @@ pub(super) fn summary(comparison: &Comparison) -> Option<Table> {
     row("Clock", &|system| Some(format!("{} MHz", significant(system.facts.as_ref()?.clock_mhz))));
     row("Latency", &|system| {
         let facts = system.facts.as_ref()?;
-        Some(format!("{} cycles, {} ns", grouped(cast::index_of_word(facts.latency_cycles)), plain_ns(facts.latency_s)))
+        Some(format!("{} cycles, {} ns", count_of(facts.latency_cycles), plain_ns(facts.latency_s)))
     });
     row("Interval between frames", &|system| {
         let cycles = system.facts.as_ref()?.interval_cycles;
-        Some(format!("{} {}", grouped(cast::index_of_word(cycles)), if cycles == 1 { "cycle" } else { "cycles" }))
+        Some(format!("{} {}", count_of(cycles), if cycles == 1 { "cycle" } else { "cycles" }))
     });
-    row("Design fingerprint", &|system| Some(system.fingerprint.chars().take(12).collect()));
+    row("Design fingerprint", &|system| Some(short(&system.fingerprint).to_owned()));
     table.filled()
+}
+
+/// A number with thousands separated, where an index can be that large.
+fn count_of(value: u64) -> String {
+    usize::try_from(value).map_or_else(|_| value.to_string(), grouped)
 }
 
 /// Nanoseconds, no more digits than needed.
@@ -84,8 +89,7 @@ fn plain_ns(seconds: f64) -> String {
 
 /// For every ranking, what it costs to remove given shares of the rise.
 pub(super) fn milestones(comparison: &Comparison) -> Option<Table> {
-    let caption =
-        "Least area added, in % of the accelerator, that removes this share of the summed error rise (–: never)";
+    let caption = "Least area added, in % of the accelerator, that removes this share of the summed error rise (–: never; empty: not asked)";
     let has_several =
         |system: &System| system.sweeps.iter().any(|sweep| sweep.technology != system.sweeps[0].technology);
     let names_technology = comparison.systems.iter().any(has_several);
@@ -102,7 +106,7 @@ pub(super) fn milestones(comparison: &Comparison) -> Option<Table> {
             for line in sweep.targets.chunk_by(|a, b| a.ranking == b.ranking) {
                 let needed = |share: &f64| {
                     let target = line.iter().find(|target| target.share == *share);
-                    hundredths(target.and_then(|target| target.share_of_accelerator), 2)
+                    target.map_or(String::new(), |target| hundredths(target.share_of_accelerator, 2))
                 };
                 let mut cells = vec![system.label.clone()];
                 cells.extend(names_technology.then(|| sweep.technology.clone()));
@@ -127,13 +131,24 @@ pub(super) fn arrays(comparison: &Comparison) -> Option<Table> {
         "Largest rise",
         "~at",
     ];
-    let mut table = Table::new("Totals of the maps by array", &["System", "Array"], &columns);
+    let is_whole = comparison.systems.iter().filter_map(|system| system.map.as_ref()).all(is_whole);
+    let caption = if is_whole {
+        "Totals of the maps by array"
+    } else {
+        "Totals of the maps by array, as far as flipped: registers with a bit flipped (widths only where all their bits were)"
+    };
+    let mut table = Table::new(caption, &["System", "Array"], &columns);
     for system in &comparison.systems {
         if let Some(map) = &system.map {
             array_rows(&mut table, system, map);
         }
     }
     table.filled()
+}
+
+/// Whether every cell of a map was flipped, so that nothing says that there are others.
+fn is_whole(map: &BitMap) -> bool {
+    map.rises.iter().all(Option::is_some)
 }
 
 fn array_rows(table: &mut Table, system: &System, map: &BitMap) {
@@ -149,11 +164,13 @@ fn array_rows(table: &mut Table, system: &System, map: &BitMap) {
         let known = bits.iter().enumerate().filter_map(|(place, rise)| Some((place, (*rise)?)));
         let largest = known.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
         let rise = sum(bits);
+        let has_any = |register: &&[Option<f32>]| register.iter().any(Option::is_some);
+        let registers = bits.chunks(array.width.max(1)).filter(has_any).count();
         table.row([
             system.label.clone(),
             name.clone(),
-            grouped(array.registers),
-            grouped(array.width),
+            grouped(registers),
+            if flipped == bits.len() && flipped > 0 { grouped(array.width) } else { NONE.to_owned() },
             grouped(flipped),
             grouped(sensitive),
             share(sensitive, flipped),
@@ -220,13 +237,14 @@ pub(super) fn positions(comparison: &Comparison) -> Option<Table> {
 
 /// Means of missions, a table per environment and length.
 pub(super) fn missions(comparison: &Comparison) -> Vec<Option<Table>> {
-    let groups = comparison.systems.iter().flat_map(|system| {
-        mission_groups(system).into_iter().map(|group| mission_table(system, group.environment, &group.members))
-    });
-    groups.map(Table::filled).collect()
+    let tables = comparison
+        .systems
+        .iter()
+        .flat_map(|system| mission_sets(system).into_iter().map(|set| mission_table(system, &set)));
+    tables.map(Table::filled).collect()
 }
 
-fn mission_table(system: &System, environment: &str, members: &[&MissionEntry]) -> Table {
+fn mission_table(system: &System, set: &MissionSet) -> Table {
     let others = [
         "Missions",
         "Protected bits",
@@ -238,20 +256,9 @@ fn mission_table(system: &System, environment: &str, members: &[&MissionEntry]) 
         "First wrong output after",
         "Confidence, %",
     ];
-    let first = members[0];
-    let clusters = match &first.cluster_sizes {
-        Some(sizes) if members.iter().all(|mission| mission.cluster_sizes == first.cluster_sizes) => {
-            format!(", clusters {sizes}")
-        }
-        _ => String::new(),
-    };
-    let caption = format!(
-        "{} in {environment}{clusters}: means over missions of {}; those without a wrong output count with their length",
-        system.label,
-        duration(first.mission_s)
-    );
+    let caption = format!("{}; those without a wrong output count with their length", set.title(system));
     let mut table = Table::new(caption, &["Scenario"], &others);
-    for (mission, label) in members.iter().zip(mission_labels(members)) {
+    for (mission, label) in set.members.iter().zip(mission_labels(&set.members)) {
         table.plain_row([
             label,
             grouped(mission.replicas),
@@ -356,7 +363,7 @@ fn sweeps(comparison: &Comparison, table: impl Fn(&System, usize, &str) -> Table
     let mut tables = Vec::new();
     for system in &comparison.systems {
         for (number, sweep) in system.sweeps.iter().enumerate() {
-            let title = format!("{}, {} on {}", system.label, sweep.protection, sweep.technology);
+            let title = sweep.title(system);
             tables.push(table(system, number, &title).filled());
         }
     }
@@ -389,23 +396,26 @@ pub(super) fn points(comparison: &Comparison) -> Vec<Option<Table>> {
     sweeps(comparison, |system, number, title| {
         let area = format!("Area added, {}", system.sweeps[number].unit);
         let others = [
+            "~Protection",
             "Bits protected",
             &area,
             "% of registers",
             "% of accelerator",
             "Rise left",
             "% removed",
-            "Behind the best, %",
+            "Behind the best choice, %",
             "Sensitive left",
             "Rise per upset",
             "~On the front",
             "~Plan",
         ];
-        let mut table = Table::new(format!("{title}: every ranking at every budget"), &["Ranking", "Budget"], &others);
+        let mut table =
+            Table::new(format!("{title}: every ranking or plan at every budget"), &["Ranking", "Budget"], &others);
         for point in &system.sweeps[number].points {
             table.row([
                 sweep_label(system, number, &point.ranking),
                 point.budget.clone(),
+                point.protection.clone(),
                 grouped(point.bits_protected),
                 whole(point.area_added),
                 hundredths(Some(point.share_of_registers), 2),

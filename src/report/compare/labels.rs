@@ -1,8 +1,9 @@
-//! What lines of charts are called: rankings with what else tells them apart, and missions.
+//! What lines and rows are called, on the page and in the shell: rankings with what else tells them apart, and missions.
 
 use serde::Serialize;
 
-use super::super::{MissionEntry, System};
+use super::{MissionEntry, SweepEntry, System};
+use crate::report::simulate::duration;
 
 /// A line that may occur in several charts and looks the same in all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,8 +32,11 @@ impl Lines {
     }
 }
 
-/// What a ranking of a sweep is called: the ranking; where protections differ in the system also that; where both are in
-/// several sweeps of a technology also the source.
+/// Protection of a point where nothing is protected.
+const UNPROTECTED: &str = "none";
+
+/// What a ranking of a sweep is called: the ranking; where styles of rankings differ in the system also that; where both are
+/// in several sweeps of a technology also the source.
 pub(super) fn sweep_label(system: &System, sweep: usize, ranking: &str) -> String {
     let entry = &system.sweeps[sweep];
     let differs = system.sweeps.iter().any(|other| other.protection != entry.protection);
@@ -43,12 +47,23 @@ pub(super) fn sweep_label(system: &System, sweep: usize, ranking: &str) -> Strin
     });
     let mut label = ranking.to_owned();
     if differs {
-        label = format!("{label} · {}", entry.protection);
+        let mut points = entry.points.iter().filter(|point| point.ranking == ranking);
+        let is_in_style =
+            points.all(|point| [entry.protection.as_str(), UNPROTECTED].contains(&point.protection.as_str()));
+        let of = if is_in_style { "" } else { "beside rankings in " };
+        label = format!("{label} · {of}{}", entry.protection);
     }
     if twice {
         label = format!("{label} · source {}", entry.source + 1);
     }
     label
+}
+
+impl SweepEntry {
+    /// What is common to its points.
+    pub(super) fn title(&self, system: &System) -> String {
+        format!("{} on {}, style of rankings {}", system.label, self.technology, self.protection)
+    }
 }
 
 /// What the curve of a ranking is called.
@@ -59,7 +74,43 @@ pub(super) fn curve_label(system: &System, curve: usize) -> String {
     if twice { format!("{} · source {}", entry.ranking, entry.source + 1) } else { entry.ranking.clone() }
 }
 
-/// What the missions of a group are called: style and scrub; plan, cluster sizes, events or source where they are needed to tell
+/// Missions of a system that can be compared: of one environment and length.
+#[derive(Debug, Clone)]
+pub(super) struct MissionSet<'a> {
+    pub(super) environment: &'a str,
+    pub(super) mission_s: f64,
+    pub(super) members: Vec<&'a MissionEntry>,
+}
+
+/// Missions of a system by environment and length, in the order in which they first come up.
+pub(super) fn mission_sets(system: &System) -> Vec<MissionSet<'_>> {
+    let mut sets: Vec<MissionSet<'_>> = Vec::new();
+    for mission in &system.missions {
+        let (environment, mission_s) = (mission.environment.as_str(), mission.mission_s);
+        match sets.iter_mut().find(|set| set.environment == environment && set.mission_s == mission_s) {
+            Some(set) => set.members.push(mission),
+            None => sets.push(MissionSet { environment, mission_s, members: vec![mission] }),
+        }
+    }
+    sets
+}
+
+impl MissionSet<'_> {
+    /// What it is called: system, environment, cluster sizes where all have the same, length.
+    pub(super) fn title(&self, system: &System) -> String {
+        let first = self.members[0];
+        let clusters = match &first.cluster_sizes {
+            Some(sizes) if self.members.iter().all(|mission| mission.cluster_sizes == first.cluster_sizes) => {
+                format!(", clusters {sizes}")
+            }
+            _ => String::new(),
+        };
+        let Self { environment, mission_s, .. } = self;
+        format!("{} in {environment}{clusters}: means over missions of {}", system.label, duration(*mission_s))
+    }
+}
+
+/// What the missions of a set are called: style and scrub; plan, cluster sizes, events or source where they are needed to tell
 /// them apart.
 pub(super) fn mission_labels(group: &[&MissionEntry]) -> Vec<String> {
     let has_plan = group.iter().any(|mission| mission.plan.is_some());
