@@ -72,6 +72,9 @@ fn outputs(page: &Path, results: &[NamedResult]) -> anyhow::Result<[PathBuf; 3]>
     if page.extension().is_none_or(|ending| ending != "html") {
         bail!("{}: is the page, so its name must end in .html", page.display());
     }
+    if let Some(folder) = page.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        bail!("{}: there is no folder {} to write it into; make it first", page.display(), folder.display());
+    }
     let outputs = [page.to_owned(), page.with_extension("csv"), page.with_extension("json")];
     let inputs = || results.iter().flat_map(|named| named.result.files.iter().map(String::as_str));
     for output in &outputs {

@@ -24,7 +24,8 @@ enum Kind {
 pub(super) fn sweep(path: &str, form: &SweepForm) -> Result<(), ResultError> {
     let check = |place: Option<String>, numbers: &[(&'static str, Option<f64>, Kind)]| {
         let odd = numbers.iter().find_map(|(field, value, kind)| {
-            let is_odd = |value: &f64| !(value.abs() <= MOST) || (*value < 0.0 && *kind != Kind::SignedShare);
+            let is_odd =
+                |value: &f64| value.is_nan() || value.abs() > MOST || (*value < 0.0 && *kind != Kind::SignedShare);
             value.filter(is_odd).map(|value| (*field, value, *kind))
         });
         match odd {

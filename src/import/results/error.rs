@@ -155,7 +155,7 @@ pub enum ResultError {
         of: String,
     },
     /// An area or share that none can be.
-    #[error("{path}: field `{field}`{} is {value}, which is no {what}; write it again", of(.place))]
+    #[error("{path}: field `{field}`{} is {value}, which is no {what}; write it again", of(.place.as_deref()))]
     Absurd {
         /// The sweep.
         path: String,
@@ -187,8 +187,8 @@ fn look_in(folders: &[String]) -> String {
 }
 
 /// Where in a sweep.
-fn of(place: &Option<String>) -> String {
-    place.as_ref().map_or_else(String::new, |place| format!(" of {place}"))
+fn of(place: Option<&str>) -> String {
+    place.map_or_else(String::new, |place| format!(" of {place}"))
 }
 
 /// How a result can be made again.
