@@ -48,7 +48,7 @@ fn results_of_all_verbs_become_one_system() {
     let text = run(&[&["compare"], &arguments[..], &["-q", "-o", &page]].concat());
     assert_eq!(out.names(), ["report.csv", "report.html", "report.json"]);
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
-    for part in ["econ_t_small, feedback on osu018", "on xc7", "econ_t_small: missions", "ten events: area under"] {
+    for part in ["econ_t_small on osu018, style of rankings feedback", "on xc7", "missions", "ten events: area under"] {
         assert!(text.contains(part), "{text}");
     }
     let written = fs::read_to_string(out.path("report.json")).unwrap();
@@ -93,21 +93,25 @@ fn curves_are_those_of_sweeps() {
     let sweep = results().path("sweep");
     let comparison = json(&[&sweep]);
     let system = &comparison["systems"][0];
+    // A number of bits that the curves have, protected by a sweep.
+    let shares = system["curves"][0]["bits"].as_array().unwrap();
+    let middle = shares.len() / 2;
+    let bits = format!("{}bits", (shares[middle].as_f64().unwrap() * 10_240.0).round());
+    let swept = ["sweep", "econ_t_small", "--generate", "20", "-q", "--json", "--budgets", &bits];
+    let swept: Value = serde_json::from_str(&run(&swept)).unwrap();
     let removed = |ranking: &str| {
-        let points = system["sweeps"][0]["points"].as_array().unwrap();
-        let point = points.iter().find(|point| point["ranking"] == ranking && point["budget"] == "50%").unwrap();
-        point["share_removed"].as_f64().unwrap()
+        let points = swept["points"].as_array().unwrap();
+        points.iter().find(|point| point["ranking"] == ranking).unwrap()["share_removed"].as_f64().unwrap()
     };
     for ranking in ["oracle", "msb", "random"] {
         let curve = system["curves"].as_array().unwrap().iter().find(|curve| curve["ranking"] == ranking).unwrap();
         let (bits, rise) = (curve["bits"].as_array().unwrap(), curve["rise"].as_array().unwrap());
         assert!(bits.len() > 100 && bits.len() <= 200 && bits.len() == rise.len());
-        let (end, middle) = (bits.len() - 1, (0..bits.len()).find(|at| bits[*at] == 0.5));
+        let end = bits.len() - 1;
         assert_eq!((bits[0].as_f64(), rise[0].as_f64()), (Some(0.0), Some(0.0)));
         assert_eq!((bits[end].as_f64(), rise[end].as_f64()), (Some(1.0), Some(1.0)));
-        if let Some(middle) = middle {
-            assert!((rise[middle].as_f64().unwrap() - removed(ranking)).abs() < 1e-12, "{ranking}");
-        }
+        assert_eq!(bits[middle], shares[middle]);
+        assert!((rise[middle].as_f64().unwrap() - removed(ranking)).abs() < 1e-12, "{ranking}");
     }
 }
 
@@ -145,7 +149,7 @@ fn outputs_replace_nothing_but_earlier_comparisons() {
     let folder = Folder::new();
     let refused = |name: &str| fail(1, &["compare", &sweep, "-q", "-o", &folder.path(name)]);
     assert!(refused("report.txt").contains("its name must end in .html"));
-    assert!(refused("no/such/report.html").contains("cannot be written"));
+    assert!(refused("no/such/report.html").contains("there is no folder no/such to write it into"));
     let foreign = folder.write("thesis.csv", "a,b\n");
     assert!(refused("thesis.html").contains("thesis.csv: exists, and is not of an earlier comparison"));
     assert_eq!(fs::read_to_string(foreign).unwrap(), "a,b\n");
