@@ -129,6 +129,31 @@ fn tables_fit_and_say_what_area_buys() {
 }
 
 #[test]
+fn large_numbers_are_shown_and_what_was_not_asked_is_no_never() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = edited(sweep(), "/design/latency_cycles", json!(5_000_000_000_u64));
+    let slow = edited(slow, "/design/interval_cycles", json!(u64::MAX));
+    let slow = write(folder.path(), "slow.json", edited(slow, "/protection", json!("unvoted")));
+    let mut few = sweep();
+    few["targets"].as_array_mut().unwrap().retain(|target| target["share"] == 0.5);
+    few["design"] = read_json(&slow)["design"].clone();
+    let few = write(folder.path(), "few.json", few);
+    let both = [named(None, &slow), named(None, &few)].concat();
+    let comparison = gather(&both).unwrap().0;
+    let page = page::html(&comparison);
+    assert!(page.contains("5,000,000,000 cycles"));
+    // Oracle never removes 99 %; of the other sweep that was not asked.
+    assert!(page.contains("</th><td class=\"n\">10.00</td><td class=\"n\">20.00</td><td class=\"n\">–</td>"));
+    assert!(
+        page.contains("oracle · feedback</th><td class=\"n\">10.00</td><td class=\"n\"></td><td class=\"n\"></td>")
+    );
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
 fn labels_and_doubles() {
     let folder = tempfile::tempdir().unwrap();
     write_sweep(folder.path());
@@ -196,6 +221,8 @@ fn what_cannot_stand_together_is_refused_by_name() {
         (edited(sweep(), "/unprotected/candidate_bits", json!(4)), "other.json has 4 bits, 3 sensitive"),
         (edited(sweep(), "/unprotected/rise", json!(6.5)), "summed rise 6.500"),
         (edited(missions(), "/design/io", json!("stream")), "other.json has an accelerator with io stream at 40 MHz"),
+        (edited(sweep(), "/accelerator_area", json!(120.0)), "other.json"),
+        (edited(sweep(), "/area_per_bit", json!(11.0)), "other.json"),
     ];
     for (value, expected) in cases {
         let message = other(&value);
