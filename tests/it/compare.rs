@@ -149,7 +149,7 @@ fn outputs_replace_nothing_but_earlier_comparisons() {
     let folder = Folder::new();
     let refused = |name: &str| fail(1, &["compare", &sweep, "-q", "-o", &folder.path(name)]);
     assert!(refused("report.txt").contains("its name must end in .html"));
-    assert!(refused("no/such/report.html").contains("there is no folder no/such to write it into"));
+    assert!(refused("no/such/report.html").contains("no/such to write it into; make it first"));
     let foreign = folder.write("thesis.csv", "a,b\n");
     assert!(refused("thesis.html").contains("thesis.csv: exists, and is not of an earlier comparison"));
     assert_eq!(fs::read_to_string(foreign).unwrap(), "a,b\n");

@@ -174,7 +174,7 @@ fn a_sweep_says_what_is_wrong_with_a_score_file() {
     refuse(1, &text, &["a:b.csv: there is no score column `score`", "it has hessian, taylor; name one as"]);
     refuse(1, &format!("{text}:fisher"), &["no score column `fisher`", "hessian, taylor"]);
     refuse(2, &format!("{text}.no:fisher"), &["FILE:COLUMN"]);
-    refuse(1, &format!("{text}:taylor,{text}:hessian,{text}:taylor"), &["plan files of one name"]);
+    refuse(1, &format!("{text}:taylor,{text}:hessian,{text}:taylor"), &["is asked for twice"]);
     let good: Value = serde_json::from_str(&run(&[
         "sweep",
         "econ_t_small",
