@@ -1,7 +1,5 @@
 //! The sweep: what every ranking, and every planned choice, buys at every budget.
 
-use bitvec::vec::BitVec;
-
 use super::budget::{Budget, BudgetError, Prices};
 use super::plan::ProtectionPlan;
 use super::planner::{
@@ -128,8 +126,6 @@ pub struct SweepPoint {
     /// Mean error rise of one upset that strikes a cell of the candidates at random: every copy of a protected bit and
     /// every check bit is a cell, and no single one of them matters.
     pub mean_rise_per_upset: f64,
-    /// Positions (among the sites) of the bits protected.
-    pub chosen: BitVec,
     /// What protects them: each measure once, in the order of the offers.
     pub measures: Vec<Measure>,
     /// By position: 0 for what is left, otherwise the number of the offer that protects it, counted from 1; rankings have
@@ -195,7 +191,7 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
                     Choice::planned(planner, &planner.plan(area, DEFAULT_EFFORT)?)?
                 }
             };
-            let Choice { chosen, measures, offers, residuals, area, cells_added, plan, planning } = choice;
+            let Choice { measures, offers, residuals, area, cells_added, plan, planning } = choice;
             // As the planner counts, so that equal plans cost the same whoever chose them.
             let area = in_millionths(area);
             let left = rises.iter().zip(&residuals).filter(|(_, left)| **left != 0.0);
@@ -206,18 +202,21 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
             points.push(SweepPoint {
                 ranking: line.name().to_owned(),
                 budget: *budget,
-                bits: chosen.count_ones(),
+                bits: offers.iter().filter(|offer| **offer > 0).count(),
                 area,
                 share_of_registers: area / input.prices.registers,
                 share_of_accelerator: area / input.prices.accelerator,
                 rise_remaining,
                 share_removed: share_of(all.rise - rise_remaining, all.rise),
                 price: share_of(all.best[affordable] - removed, all.rise),
-                sensitive_remaining: chosen.iter_zeros().filter(|position| rises[*position] > 0.0).count(),
+                sensitive_remaining: rises
+                    .iter()
+                    .zip(&offers)
+                    .filter(|(rise, offer)| **offer == 0 && **rise > 0.0)
+                    .count(),
                 mean_rise_per_upset: rise_remaining / cast::f64_from_count(rises.len() + cells_added),
                 plan,
                 leaves_some: residuals.iter().any(|left| *left != 0.0 && *left != 1.0),
-                chosen,
                 measures,
                 offers,
                 planning,
@@ -229,7 +228,6 @@ pub fn sweep(input: &SweepInput<'_>) -> Result<Sweep, SweepError> {
 
 /// What is protected at a point.
 struct Choice {
-    chosen: BitVec,
     measures: Vec<Measure>,
     offers: Vec<u32>,
     /// Share of each candidate's rise that is left.
@@ -245,17 +243,16 @@ impl Choice {
     fn uniform(positions: &[usize], input: &SweepInput<'_>) -> Self {
         let Candidates { inventory, sites, .. } = input.candidates;
         let candidates = sites.len();
-        let mut chosen = BitVec::repeat(false, candidates);
+        let mut offers = vec![0; candidates];
         let mut residuals = vec![1.0; candidates];
         for position in positions {
-            chosen.set(*position, true);
+            offers[*position] = 1;
             residuals[*position] = 0.0;
         }
         let measures = if positions.is_empty() { Vec::new() } else { vec![Measure::Tmr(input.protection)] };
         Self {
-            offers: chosen.iter().map(|bit| u32::from(*bit)).collect(),
-            chosen,
             measures,
+            offers,
             residuals,
             area: input.prices.bit * cast::f64_from_count(positions.len()),
             cells_added: positions.len() * usize::from(input.protection.copies() - 1),
@@ -277,7 +274,6 @@ impl Choice {
         Ok(Self {
             offers: answer.offers.iter().map(|offer| offer.map_or(0, |offer| cast::id(offer + 1))).collect(),
             measures: (0..offers.len()).filter(used).map(|offer| offers[offer].measure).collect(),
-            chosen: answer.offers.iter().map(Option::is_some).collect(),
             residuals: answer.offers.iter().map(|offer| offer.map_or(1.0, |offer| offers[offer].residual)).collect(),
             area: answer.area,
             cells_added: answer.cells_added,
@@ -387,7 +383,7 @@ mod tests {
         assert!(result.points[3].rise_remaining.is_sign_positive(), "no -0 in files");
         let sensitive: Vec<usize> = result.points.iter().map(|p| p.sensitive_remaining).collect();
         assert_eq!(sensitive, [2, 1, 0, 0]);
-        assert_eq!(result.points[1].chosen.iter_ones().collect::<Vec<_>>(), [2]);
+        assert_eq!(result.points[1].offers, [0, 0, 1, 0]);
         let plan = result.points[1].plan.as_ref().unwrap();
         assert_eq!(SITES.map(|bit| plan.of(bit).copies()), [1, 1, 3, 1]);
     }

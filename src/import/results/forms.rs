@@ -1,6 +1,6 @@
 //! What result files hold, as far as designs are compared by it. Further fields are not looked at.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::net::TensorKind;
@@ -79,7 +79,7 @@ pub struct SweepForm {
 }
 
 /// What it takes to remove a share of the summed error rise; nothing where a ranking never does.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetForm {
     /// The ranking.
     pub ranking: String,

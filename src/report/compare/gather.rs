@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::groups::{Group, groups};
 use super::{
     AnalysisEntry, AreaFacts, BitFacts, BitMap, CompareError, Comparison, Curve, ErrorFacts, MapArray, MeanEntry,
-    MissionEntry, NamedResult, PositionEntry, Source, SweepEntry, SweepRow, System, TargetEntry,
+    MissionEntry, NamedResult, PositionEntry, Source, SweepEntry, SweepRow, System,
 };
 use crate::analysis::{BitRanking, QualityPlan, Truth, cumulative_shares, telling_counts};
 use crate::campaign::ExactSum;
@@ -13,7 +13,7 @@ use crate::hw::AreaUnit;
 use crate::import::oracle::SUM_TOLERANCE;
 use crate::import::results::{
     ArrayRows, BitRow, EstimateForm, Facts, MissionsForm, OracleResult, Origin, PointForm, ResultContent, ScenarioForm,
-    ScoresResult, StoredResult, SweepForm, TargetForm,
+    ScoresResult, StoredResult, SweepForm,
 };
 use crate::num::cast;
 use crate::protect::{Tradeoff, front};
@@ -184,15 +184,10 @@ fn sweeps(group: &Group<'_>) -> Result<Vec<SweepEntry>, CompareError> {
             technology: sweep.technology.clone(),
             unit: unit(&result.path, sweep)?,
             points,
-            targets: sweep.targets.iter().map(target).collect(),
+            targets: sweep.targets.clone(),
         });
     }
     Ok(entries)
-}
-
-fn target(form: &TargetForm) -> TargetEntry {
-    let TargetForm { ranking, share, bits_protected, area_added, share_of_accelerator } = form.clone();
-    TargetEntry { ranking, share, bits_protected, area_added, share_of_accelerator }
 }
 
 fn offer(point: &PointForm) -> Tradeoff {

@@ -19,7 +19,7 @@ pub use gather::gather;
 
 use super::oracle::quoted;
 use super::{DesignFacts, Provenance};
-use crate::import::results::StoredResult;
+use crate::import::results::{StoredResult, TargetForm};
 
 /// A result with the label it was given.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,22 +132,7 @@ pub struct SweepEntry {
     /// By ranking, then by budget.
     pub points: Vec<SweepRow>,
     /// By ranking, then by share.
-    pub targets: Vec<TargetEntry>,
-}
-
-/// The least that removes a share of the summed error rise; nothing where a ranking never does.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TargetEntry {
-    /// The ranking.
-    pub ranking: String,
-    /// The share, 0 to 1.
-    pub share: f64,
-    /// Bits protected.
-    pub bits_protected: Option<usize>,
-    /// Area added.
-    pub area_added: Option<f64>,
-    /// The same, as a share of the accelerator.
-    pub share_of_accelerator: Option<f64>,
+    pub targets: Vec<TargetForm>,
 }
 
 /// A ranking, or what a planner chose, at a budget.

@@ -1,10 +1,11 @@
 use serde_json::{Value, json};
 
 use super::html;
+use crate::import::results::TargetForm;
 use crate::num::cast;
 use crate::report::compare::{
     AnalysisEntry, AreaFacts, BitFacts, BitMap, Comparison, Curve, ErrorFacts, MapArray, MeanEntry, MissionEntry,
-    PositionEntry, Source, SweepEntry, SweepRow, System, TargetEntry,
+    PositionEntry, Source, SweepEntry, SweepRow, System,
 };
 use crate::report::{DesignFacts, Provenance};
 
@@ -86,7 +87,7 @@ fn sweep(source: usize, rise: f64, bits: usize, is_verified: bool) -> SweepEntry
         }
     }
     let [protection, technology, unit] = ["feedback", "osu018", "GE"].map(str::to_owned);
-    let target = |point: &SweepRow| TargetEntry {
+    let target = |point: &SweepRow| TargetForm {
         ranking: point.ranking.clone(),
         share: 0.9,
         bits_protected: Some(point.bits_protected),
