@@ -8,6 +8,7 @@
 )]
 
 mod analyze;
+mod bench;
 mod cli;
 mod compare;
 mod derivatives;

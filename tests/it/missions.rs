@@ -6,90 +6,30 @@ use std::num::{NonZeroU64, NonZeroUsize};
 
 use proptest::prelude::*;
 use trivote::campaign::{
-    BINS, Confidence, Event, FaultFree, FrameEvents, MeanMethod, Mission, MissionInput, MissionOutcome, MissionRun,
-    MissionSummary, Quantity, SummaryPlan, UpsetCounts, output_values, with_threads,
+    BINS, Confidence, FaultFree, FrameEvents, MeanMethod, Mission, MissionOutcome, MissionRun, MissionSummary,
+    Quantity, SummaryPlan, UpsetCounts, output_values, with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StateSource, StrikeSource, Upset};
-use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind};
-use trivote::host::metric::ErrorMetric;
-use trivote::hw::schedule::{Io, Schedule, ScheduleOptions};
-use trivote::hw::{
-    BitId, Cycle, Element, ElementArray, ElementBit, Inventory, Load, Machine, Placement, Protection, TmrStyle,
-};
-use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
-use trivote::num::{QFormat, qkeras};
+use trivote::host::evaluator::EvaluatorScratch;
+use trivote::hw::schedule::{Io, ScheduleOptions};
+use trivote::hw::{BitId, Cycle, Element, ElementArray, ElementBit, Load, Machine, Placement, Protection, TmrStyle};
 
-use super::networks::{NetworkSpec, specs};
+use super::bench::Bench;
+use super::networks::specs;
 
 /// Enough for all states on all events.
 const EXACT: u64 = 1 << 40;
 
-/// A network with its events.
-struct Bench {
-    network: Network,
-    inventory: Inventory,
-    schedule: Schedule,
-    evaluator: Evaluator,
-    events: Vec<Event>,
+/// The small bench, with outputs that weights with small inputs hardly move.
+fn small(events: u64) -> Bench {
+    small_as(events, Io::EconT, 1)
 }
 
-impl Bench {
-    fn new(
-        network: Network,
-        shape: &[usize],
-        tensors: impl Iterator<Item = Vec<f32>>,
-        options: &ScheduleOptions,
-    ) -> Self {
-        let kind = EventKind::Tensor { shape: shape.to_vec() };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
-        let inventory = Inventory::new(&network).unwrap();
-        let schedule = Schedule::new(&network, options).unwrap();
-        let events = tensors.map(|values| Event::new(&network, EventInput::Tensor(values)).unwrap()).collect();
-        Self { network, inventory, schedule, evaluator, events }
-    }
-
-    fn random(spec: &NetworkSpec, events: u64, options: &ScheduleOptions) -> Self {
-        let step = (-f64::from(spec.input.format.frac_bits())).exp2();
-        let tensor = |stream| spec.event(stream).iter().map(|raw| (*raw as f64 * step) as f32).collect();
-        Self::new(spec.build(), &spec.shape, (0..events).map(tensor), options)
-    }
-
-    /// Two layers, 16 registers of 8 bits and 8 of 6; outputs that weights with small inputs hardly move.
-    fn small(events: u64) -> Self {
-        Self::small_as(events, Io::EconT, 1)
-    }
-
-    /// The same with each multiplier used `reuse` times.
-    fn small_as(events: u64, io: Io, reuse: u64) -> Self {
-        let mut net = NetworkBuilder::new("n", "x", &[4], qkeras::quantized_relu(6, 1).unwrap()).unwrap();
-        let source = net.input();
-        let raw =
-            |count: i64, width: i64, step: i64| (0..count).map(move |at| at * step % (1 << width) - (1 << (width - 1)));
-        let tensor = |shape: [usize; 2], raw: Vec<i64>, width| {
-            WeightTensor::new(shape.to_vec(), raw, QFormat::signed(width, 1).unwrap()).unwrap()
-        };
-        let first = Dense { kernel: tensor([4, 4], raw(16, 8, 37).collect(), 8), bias: None };
-        let first = net.push("first", Op::Dense(first), &[source]).unwrap();
-        let relu = net.push("relu", Op::Quantize(qkeras::quantized_relu(6, 1).unwrap()), &[first]).unwrap();
-        let second = Dense { kernel: tensor([4, 2], raw(8, 6, 23).collect(), 6), bias: None };
-        let second = net.push("second", Op::Dense(second), &[relu]).unwrap();
-        net.push("out", Op::Quantize(qkeras::quantized_relu(6, 1).unwrap()), &[second]).unwrap();
-        let reuse_factor = NonZeroU64::new(reuse).unwrap();
-        let options = ScheduleOptions { io, reuse_factor, ..ScheduleOptions::econ_t() };
-        let tensor = |event: u64| (0..4).map(|at| ((event * 7 + at * 11) % 16) as f32 / 32.0).collect();
-        Self::new(net.finish().unwrap(), &[4], (0..events).map(tensor), &options)
-    }
-
-    fn input(&self) -> MissionInput<'_> {
-        MissionInput {
-            network: &self.network,
-            inventory: &self.inventory,
-            schedule: &self.schedule,
-            evaluator: &self.evaluator,
-            events: &self.events,
-        }
-    }
+/// The same with each multiplier used `reuse` times.
+fn small_as(events: u64, io: Io, reuse: u64) -> Bench {
+    let reuse_factor = NonZeroU64::new(reuse).unwrap();
+    Bench::small(events, 32.0, &ScheduleOptions { io, reuse_factor, ..ScheduleOptions::econ_t() })
 }
 
 /// How a mission is set up.
@@ -297,7 +237,7 @@ proptest! {
 #[test]
 fn rare_strikes_leave_long_pieces_and_the_same_frames() {
     for (io, reuse) in [(Io::EconT, 1), (Io::Parallel, 4), (Io::Stream, 2)] {
-        assert_rare_strikes(&Bench::small_as(1, io, reuse));
+        assert_rare_strikes(&small_as(1, io, reuse));
     }
 }
 
@@ -329,7 +269,7 @@ fn assert_rare_strikes(bench: &Bench) {
 #[test]
 fn steady_states_weigh_as_their_frames_do() {
     // Each frame draws its event: what a mission expects of its steady pieces, the plain simulation finds on average.
-    let bench = Bench::small(40);
+    let bench = small(40);
     let setup = Setup { scrub: Some(2_000), ..Setup::uniform(&bench, Protection::NONE, 400.0, 20_000) };
     for evaluations in [EXACT, 3_000] {
         let replicas = 30;
@@ -357,7 +297,7 @@ fn steady_states_weigh_as_their_frames_do() {
 #[test]
 fn first_wrong_outputs_come_when_frames_say() {
     // Strikes on small weights change few of the events, so most first wrong outputs come long after them.
-    let bench = Bench::small(200);
+    let bench = small(200);
     let setup = Setup::uniform(&bench, Protection::NONE, 2_000.0, 12_000);
     for evaluations in [EXACT, 20_000] {
         let (mut differences, mut drawn) = (Vec::new(), 0);
@@ -379,7 +319,7 @@ fn first_wrong_outputs_come_when_frames_say() {
 
 #[test]
 fn protection_of_every_bit_stops_single_cells_and_not_clusters() {
-    let bench = Bench::small(20);
+    let bench = small(20);
     // 24 hours at 40 MHz, a strike every ten minutes.
     let cycles = 24 * 3600 * 40_000_000;
     for style in [TmrStyle::Feedback, TmrStyle::Feedback3] {
@@ -399,7 +339,7 @@ fn protection_of_every_bit_stops_single_cells_and_not_clusters() {
 
 #[test]
 fn unvoted_copies_lose_the_vote_between_scrubs_as_theory_says() {
-    let bench = Bench::small(1);
+    let bench = small(1);
     let bits = bench.inventory.bits() as f64;
     // 400 scrub periods with lambda T = 0.02 for each copy.
     let (period, periods) = (1_000_000_u64, 400);
@@ -426,7 +366,7 @@ fn unvoted_copies_lose_the_vote_between_scrubs_as_theory_says() {
 
 #[test]
 fn threads_change_nothing() {
-    let bench = Bench::small(30);
+    let bench = small(30);
     let setup = Setup { scrub: Some(40_000), ..Setup::uniform(&bench, Protection::NONE, 3_000.0, 400_000) };
     for evaluations in [EXACT, 2_000] {
         let fly = |threads| with_threads(Some(threads), || setup.fly(&bench, 12, evaluations)).unwrap();
@@ -440,7 +380,7 @@ fn threads_change_nothing() {
 
 #[test]
 fn a_summary_is_about_its_replicas() {
-    let bench = Bench::small(30);
+    let bench = small(30);
     let setup = Setup::uniform(&bench, Protection::NONE, 30_000.0, 400_000);
     let outcomes = setup.fly(&bench, 40, EXACT);
     let confidence = Confidence::new(0.95).unwrap();

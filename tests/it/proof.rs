@@ -8,77 +8,27 @@ use trivote::campaign::proof::{
     Claim, FlownPlan, FlownPlans, MissionPlan, PlanProgress, ProofInput, fly_plans, mean_lasting_cycles, prove,
 };
 use trivote::campaign::{
-    Confidence, Event, ExactSum, FaultFree, MissionInput, OracleInput, TrialInput, output_values, run_oracle,
-    run_trials, with_threads,
+    Confidence, Event, ExactSum, FaultFree, OracleInput, TrialInput, output_values, run_oracle, run_trials,
+    with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{Environment, Preset, Rate};
-use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind};
-use trivote::host::metric::ErrorMetric;
-use trivote::hw::schedule::{Io, Schedule, ScheduleOptions};
-use trivote::hw::{BitId, CopyIdx, Inventory, Load, Machine, Protection, TmrStyle};
-use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
-use trivote::num::{QFormat, qkeras};
+use trivote::host::evaluator::EvaluatorScratch;
+use trivote::hw::schedule::{Io, ScheduleOptions};
+use trivote::hw::{BitId, CopyIdx, Load, Machine, Protection, TmrStyle};
 
-use super::networks::{NetworkSpec, specs};
+use super::bench::Bench;
+use super::networks::specs;
 
-/// A network with its events.
-struct Bench {
-    network: Network,
-    inventory: Inventory,
-    schedule: Schedule,
-    evaluator: Evaluator,
-    events: Vec<Event>,
+/// The small bench with five events.
+fn small() -> Bench {
+    Bench::small(5, 16.0, &ScheduleOptions::econ_t())
 }
 
 impl Bench {
-    fn new(
-        network: Network,
-        shape: &[usize],
-        tensors: impl Iterator<Item = Vec<f32>>,
-        options: &ScheduleOptions,
-    ) -> Self {
-        let kind = EventKind::Tensor { shape: shape.to_vec() };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
-        let inventory = Inventory::new(&network).unwrap();
-        let schedule = Schedule::new(&network, options).unwrap();
-        let events = tensors.map(|values| Event::new(&network, EventInput::Tensor(values)).unwrap()).collect();
-        Self { network, inventory, schedule, evaluator, events }
-    }
-
-    fn random(spec: &NetworkSpec, events: u64, options: &ScheduleOptions) -> Self {
-        let step = (-f64::from(spec.input.format.frac_bits())).exp2();
-        let tensor = |stream| spec.event(stream).iter().map(|raw| (*raw as f64 * step) as f32).collect();
-        Self::new(spec.build(), &spec.shape, (0..events).map(tensor), options)
-    }
-
-    /// Two layers, 16 registers of 8 bits and 8 of 6; five events.
-    fn small() -> Self {
-        let mut net = NetworkBuilder::new("n", "x", &[4], qkeras::quantized_relu(6, 1).unwrap()).unwrap();
-        let tensor = |shape: [usize; 2], count: i64, step: i64, width: u8| {
-            let span = 1_i64 << width;
-            let raw = (0..count).map(|at| at * step % span - span / 2).collect();
-            WeightTensor::new(shape.to_vec(), raw, QFormat::signed(width, 1).unwrap()).unwrap()
-        };
-        let source = net.input();
-        let first = Dense { kernel: tensor([4, 4], 16, 37, 8), bias: None };
-        let first = net.push("first", Op::Dense(first), &[source]).unwrap();
-        let relu = net.push("relu", Op::Quantize(qkeras::quantized_relu(6, 1).unwrap()), &[first]).unwrap();
-        let second = Dense { kernel: tensor([4, 2], 8, 23, 6), bias: None };
-        let second = net.push("second", Op::Dense(second), &[relu]).unwrap();
-        net.push("out", Op::Quantize(qkeras::quantized_relu(6, 1).unwrap()), &[second]).unwrap();
-        let event = |event: u64| (0..4).map(|at| ((event * 7 + at * 11) % 16) as f32 / 16.0).collect();
-        Self::new(net.finish().unwrap(), &[4], (0..5).map(event), &ScheduleOptions::econ_t())
-    }
-
     fn trial(&self) -> TrialInput<'_> {
         let Self { network, inventory, evaluator, events, .. } = self;
         TrialInput { network, inventory, evaluator, events }
-    }
-
-    fn mission(&self) -> MissionInput<'_> {
-        let Self { network, inventory, schedule, evaluator, events } = self;
-        MissionInput { network, inventory, schedule, evaluator, events }
     }
 
     fn rises(&self, sites: &[BitId]) -> Vec<f64> {
@@ -227,7 +177,7 @@ impl Sky {
 
     fn fly(&self, bench: &Bench, evaluations: u64) -> FlownPlans {
         let sites: Vec<BitId> = bench.inventory.bit_ids().collect();
-        let input = bench.mission();
+        let input = bench.input();
         let setup = MissionPlan {
             environment: &self.environment(bench),
             distance: NonZeroUsize::new(self.distance).unwrap(),
@@ -275,7 +225,7 @@ fn single_cells() -> Sky {
 
 #[test]
 fn single_strikes_are_predicted_as_often_as_intervals_say() {
-    let bench = Bench::small();
+    let bench = small();
     let flown = single_cells().fly(&bench, EVERYTHING);
     // 60 plans: 57 expected, with a standard deviation of 1.7.
     let [rise, rise_with_clusters, removed, removed_with_clusters] = inside(&flown);
@@ -295,7 +245,7 @@ fn single_strikes_are_predicted_as_often_as_intervals_say() {
 
 #[test]
 fn clusters_are_predicted_by_evaluating_their_cells_together() {
-    let bench = Bench::small();
+    let bench = small();
     let sky = Sky { sizes: "1:0.3,4:0.7", seed: 12, ..single_cells() };
     let [single, rise, _, removed] = inside(&sky.fly(&bench, EVERYTHING));
     assert!((52..=60).contains(&rise) && (52..=60).contains(&removed), "{rise} {removed}");
@@ -305,7 +255,7 @@ fn clusters_are_predicted_by_evaluating_their_cells_together() {
 
 #[test]
 fn predictions_are_what_they_are_defined_to_be() {
-    let bench = Bench::small();
+    let bench = small();
     let sites: Vec<BitId> = bench.inventory.bit_ids().collect();
     let (singles, bits) = (bench.rises(&sites), sites.len());
     let rises = |trials: &[Vec<BitId>]| -> Vec<f64> {
@@ -348,7 +298,7 @@ fn predictions_are_what_they_are_defined_to_be() {
 
 #[test]
 fn copies_that_lie_too_near_are_seen_by_clusters_alone() {
-    let bench = Bench::small();
+    let bench = small();
     let sky = Sky { sizes: "4:1", divisors: 1..2, distance: 1, missions: 10, ..single_cells() };
     for style in [TmrStyle::Unvoted, TmrStyle::Feedback, TmrStyle::Feedback3] {
         let full = sky_with(&sky, style).fly(&bench, EVERYTHING).plans[1].clone();
@@ -365,7 +315,7 @@ fn sky_with(sky: &Sky, style: TmrStyle) -> Sky {
 
 #[test]
 fn missions_do_not_depend_on_threads_nor_much_on_samples() {
-    let bench = Bench::small();
+    let bench = small();
     let sky = Sky { sizes: "1:0.5,2:0.5", divisors: 2..6, missions: 10, ..single_cells() };
     let fly = |threads| with_threads(Some(threads), || sky.fly(&bench, EVERYTHING)).unwrap();
     let exact = fly(1);
