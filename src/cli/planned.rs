@@ -1,7 +1,6 @@
 //! `planned`: a line of a sweep that a planner chooses, as users write it.
 
-use super::rankings::ScoreFile;
-use crate::analysis::Score;
+use super::rankings::{self, RankingName};
 use crate::hw::{Protection, Technology};
 use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, WordCode};
 
@@ -17,7 +16,7 @@ pub struct PlannedLine {
     /// As the user wrote it.
     text: String,
     /// What is taken for the error rises.
-    pub by: By,
+    pub by: Box<RankingName>,
     /// Which bits are protected together.
     pub granularity: Granularity,
     /// What is to be taken away.
@@ -26,34 +25,11 @@ pub struct PlannedLine {
     offers: Vec<OfferName>,
 }
 
-/// What a planner takes for the error rises.
-#[derive(Debug, Clone, PartialEq)]
-pub enum By {
-    /// The true ones.
-    Oracle,
-    /// A score of ours.
-    Score(Score),
-    /// A column of a file.
-    File(ScoreFile),
-}
-
-impl By {
-    /// Whether it is a name of ours, and no file.
-    fn is_name(text: &str) -> bool {
-        text == "oracle" || text.parse::<Score>().is_ok()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if text == "oracle" {
-            return Ok(Self::Oracle);
-        }
-        if let Ok(score) = text.parse() {
-            return Ok(Self::Score(score));
-        }
-        ScoreFile::parse(text).map(Self::File).ok_or_else(|| {
-            let names = Score::ALL.map(Score::name).join(", ");
-            format!("`{text}` is neither oracle, a score ({names}) nor a file that exists, FILE or FILE:COLUMN")
-        })
+/// Reads what a planner takes for the error rises: anything that ranks, but a plan.
+fn read_by(text: &str) -> Result<RankingName, String> {
+    match rankings::parse(text).map_err(|reason| format!("`{text}` {reason}"))? {
+        RankingName::Planned(_) => Err(format!("`{text}` is a plan itself; go by oracle, a score or a file")),
+        by => Ok(by),
     }
 }
 
@@ -72,8 +48,8 @@ enum MeasureName {
 
 impl PlannedLine {
     /// Reads `planned`, with choices behind it, each after a colon and in any order: a granularity (bit, register, column,
-    /// layer), an objective (rise, sensitive, above=X), by=SCORE or, at the end, by=FILE:COLUMN, and measures: a TMR style, or parity, sec or sec-ded with the
-    /// most bits of a word and `+encoder`; a measure may be followed by `=` and the share of the harm that it leaves. `None`
+    /// layer), an objective (rise, sensitive, above=X), by=SCORE or, at the end, by=FILE:COLUMN, and measures: a TMR style,
+    /// or parity, sec or sec-ded with the most bits of a word and `+encoder`; a measure may be followed by `=` and the share of the harm that it leaves. `None`
     /// where it is something else.
     ///
     /// # Errors
@@ -88,15 +64,16 @@ impl PlannedLine {
         let (mut by, mut granularity, mut objective) = (None, None, None);
         let mut offers: Vec<OfferName> = Vec::new();
         let twice = |what: &str| Err(format!("`{text}`: names two {what}; leave one out"));
+        let is_own = |by: &str| matches!(read_by(by), Ok(RankingName::Oracle | RankingName::Score(_)));
         // Paths may hold colons, so what a planner goes by takes all that follows where that is no score.
         let (choices, ending) = match choices.and_then(|choices| choices.split_once("by=")) {
-            Some((before, by)) if !by.split(':').next().is_some_and(By::is_name) => {
+            Some((before, by)) if !by.split(':').next().is_some_and(is_own) => {
                 (before.strip_suffix(':').filter(|before| !before.is_empty()), Some(by))
             }
             _ => (choices, None),
         };
         if let Some(ending) = ending {
-            by = Some(By::parse(ending).map_err(|reason| format!("`{text}`: {reason}"))?);
+            by = Some(read_by(ending).map_err(|reason| format!("`{text}`: {reason}"))?);
         }
         for choice in choices.into_iter().flat_map(|choices| choices.split(':')) {
             let (found_granularity, found_objective) = (choice.parse(), choice.parse());
@@ -118,7 +95,7 @@ impl PlannedLine {
                     return twice("objectives");
                 }
             } else if let Some(score) = choice.strip_prefix("by=") {
-                let found = By::parse(score).map_err(|reason| format!("`{text}`: {reason}"))?;
+                let found = read_by(score).map_err(|reason| format!("`{text}`: {reason}"))?;
                 if by.replace(found).is_some() {
                     return twice("scores to go by");
                 }
@@ -138,7 +115,13 @@ impl PlannedLine {
             ));
         }
         let objective = objective.unwrap_or(Objective::ErrorRise);
-        Ok(Self { text: text.to_owned(), by: by.unwrap_or(By::Oracle), granularity, objective, offers })
+        Ok(Self {
+            text: text.to_owned(),
+            by: Box::new(by.unwrap_or(RankingName::Oracle)),
+            granularity,
+            objective,
+            offers,
+        })
     }
 
     /// As the user wrote it.
@@ -205,6 +188,7 @@ impl OfferName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::Score;
     use crate::hw::TmrStyle;
 
     #[test]
@@ -212,31 +196,31 @@ mod tests {
         let line = |text: &str| PlannedLine::parse(text).unwrap().unwrap();
         let plain = line("planned");
         assert_eq!(
-            (plain.granularity, plain.objective, &plain.by),
-            (Granularity::Bit, Objective::ErrorRise, &By::Oracle)
+            (plain.granularity, plain.objective, &*plain.by),
+            (Granularity::Bit, Objective::ErrorRise, &RankingName::Oracle)
         );
         let technology = Technology::shipped("osu018").unwrap();
         let style = Protection::from(TmrStyle::Feedback3);
         assert_eq!(plain.offers(style, &technology), [Offer::tmr(style, &technology)]);
         let full = line("planned:sec8+encoder:register:above=0.5:by=bit-curve:unvoted=0.25:parity=0.125");
         assert_eq!((full.granularity, full.objective), (Granularity::Register, Objective::Above(0.5)));
-        assert_eq!(full.by, By::Score(Score::BitCurve));
+        assert_eq!(*full.by, RankingName::Score(Score::BitCurve));
         let expected = [
             Offer::code(WordCode::Sec, 8, CheckBits::Encoded, &technology),
             Offer::tmr(TmrStyle::Unvoted.into(), &technology).leaving(0.25),
             Offer::code(WordCode::Parity, 64, CheckBits::Loaded, &technology).leaving(0.125),
         ];
         assert_eq!(full.offers(style, &technology), expected);
-        assert_eq!(line("planned:by=oracle").by, By::Oracle);
+        assert_eq!(line("planned:by=oracle").by.as_ref(), &RankingName::Oracle);
         let file = tempfile::NamedTempFile::with_prefix("by=c:").unwrap();
         let path = file.path().display();
         let by = line(&format!("planned:register:by={path}:rise"));
         assert_eq!(by.granularity, Granularity::Register);
-        let By::File(file) = by.by else { panic!("{by:?}") };
+        let file = by.by.file().unwrap();
         assert_eq!(file.path().display().to_string(), path.to_string());
         let plain = tempfile::NamedTempFile::new().unwrap();
         let by = line(&format!("planned:by={}:rise", plain.path().display())).by;
-        assert!(matches!(by, By::File(_)), "{by:?}");
+        assert!(by.file().is_some(), "{by:?}");
         assert!(PlannedLine::parse("plans").is_none() && PlannedLine::parse("planned.csv").is_none());
     }
 
@@ -257,6 +241,7 @@ mod tests {
             ("planned:bit:register", "names two granularities"),
             ("planned:sensitive:above=1", "names two objectives"),
             ("planned:by=msb:by=oracle", "names two scores to go by"),
+            ("planned:by=planned", "`planned` is a plan itself"),
         ] {
             let error = PlannedLine::parse(text).unwrap().unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use super::inputs::Opened;
-use super::planned::{By, PlannedLine};
+use super::planned::PlannedLine;
 use crate::analysis::Score;
 use crate::fault::{Repeats, named_sites};
 use crate::hw::BitId;
@@ -19,7 +19,7 @@ use crate::net::Fingerprint;
 const DEFAULT_COLUMN: &str = "score";
 
 /// A ranking as asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum RankingName {
     /// By the true rises.
     Oracle,
@@ -95,10 +95,7 @@ impl RankingName {
     pub fn file(&self) -> Option<&ScoreFile> {
         match self {
             Self::File(file) => Some(file),
-            Self::Planned(planned) => match &planned.by {
-                By::File(file) => Some(file),
-                By::Oracle | By::Score(_) => None,
-            },
+            Self::Planned(planned) => planned.by.file(),
             Self::Oracle | Self::Score(_) => None,
         }
     }
@@ -107,10 +104,7 @@ impl RankingName {
     pub fn score(&self) -> Option<Score> {
         match self {
             Self::Score(score) => Some(*score),
-            Self::Planned(planned) => match &planned.by {
-                By::Score(score) => Some(*score),
-                By::Oracle | By::File(_) => None,
-            },
+            Self::Planned(planned) => planned.by.score(),
             Self::Oracle | Self::File(_) => None,
         }
     }
@@ -119,7 +113,7 @@ impl RankingName {
 impl ScoreFile {
     /// `FILE` or `FILE:COLUMN`; paths may hold colons, and a file of the whole name wins. `None` when there is no such
     /// file.
-    pub fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let colons = text.rmatch_indices(':').map(|(colon, _)| (&text[..colon], &text[colon + 1..]));
         let (path, column) =
             [(text, DEFAULT_COLUMN)].into_iter().chain(colons).find(|(path, _)| Path::new(path).is_file())?;
