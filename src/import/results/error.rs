@@ -191,9 +191,21 @@ fn of(place: Option<&str>) -> String {
     place.map_or_else(String::new, |place| format!(" of {place}"))
 }
 
-/// How a result can be made again.
+/// How a result can be made again: its command, as a shell takes it. Where outputs go is no part of that.
 fn by(command: &[String]) -> String {
-    if command.is_empty() { String::new() } else { format!(" by `{}`", command.join(" ")) }
+    let quoted = |word: &String| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+%@".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    };
+    if command.is_empty() {
+        return String::new();
+    }
+    let words: Vec<String> = command.iter().map(quoted).collect();
+    format!(" by `{}`, with the output it had", words.join(" "))
 }
 
 /// How a version stands to this one.

@@ -159,7 +159,11 @@ fn what_is_no_result_is_said_to_be() {
         assert!(message.starts_with("r.json: ") && message.contains(expected), "{message} has no {expected}");
     }
     let by = refusal(&folder, &write(folder.path(), "r.json", edited(sweep(), "/provenance/trivote", json!("0.1.0"))));
-    assert!(by.ends_with("write it again by `trivote sweep net`"), "{by}");
+    assert!(by.ends_with("write it again by `trivote sweep net`, with the output it had"), "{by}");
+    let odd = edited(sweep(), "/provenance/trivote", json!("0.1.0"));
+    let odd = edited(odd, "/provenance/command", json!(["trivote", "sweep", "my net", "it's"]));
+    let by = refusal(&folder, &write(folder.path(), "r.json", odd));
+    assert!(by.contains(r"by `trivote sweep 'my net' 'it'\''s'`, with"), "{by}");
     // Files without what says what they are.
     let alone = refusal(&folder, &write(folder.path(), "replicas.csv", "a\n"));
     assert!(alone.contains("there is no replicas.csv.json or replicas.json beside it"), "{alone}");
