@@ -84,10 +84,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let areas = areas(&opened, &arguments.area, &scheduled.schedule)?;
     let prices = areas.prices(arguments.style)?;
     // What can be wrong is found before the long work.
-    let plans = arguments.rankings.iter().any(|asked| matches!(asked, RankingName::Planned(_)));
+    let has_plans = arguments.rankings.iter().any(|asked| matches!(asked, RankingName::Planned(_)));
     for budget in &arguments.budgets {
         let area = spendable(*budget, &prices, sites.bits.len())?;
-        if plans {
+        if has_plans {
             check_budget(area).with_context(|| format!("budget {budget}"))?;
         }
     }

@@ -110,10 +110,6 @@ fn of_planner(
             continue;
         }
         let (mut low, mut high, mut best) = (0.0, all.1, all);
-        let (nothing, none_removed) = plan(0.0)?;
-        if none_removed >= share * total {
-            (high, best) = (0.0, nothing);
-        }
         for _ in 0..HALVINGS {
             if high <= low {
                 break;

@@ -259,6 +259,8 @@ pub struct PerMissionForm {
 pub struct FirstWrongForm {
     /// Its mean, missions that saw none counted with their length.
     pub restricted_mean_s: EstimateForm,
+    /// What the mean time is longer than, where no mission saw one.
+    pub at_least_s: Option<f64>,
 }
 
 /// A part of a mission.

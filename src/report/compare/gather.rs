@@ -426,6 +426,7 @@ fn mission(source: usize, form: &MissionsForm, scenario: &ScenarioForm) -> Missi
         wrong_share: mean(&scenario.per_mission.wrong_share),
         error_rise: mean(&scenario.per_mission.error_rise),
         first_wrong_s: mean(&scenario.first_wrong_output.restricted_mean_s),
+        first_wrong_at_least_s: scenario.first_wrong_output.at_least_s,
         times_s: scenario.timeline.iter().map(|time| time.to_s).collect(),
         error_rise_by_time: scenario.timeline.iter().map(|time| mean(&time.error_rise)).collect(),
         wrong_share_by_time: scenario.timeline.iter().map(|time| mean(&time.wrong_share)).collect(),

@@ -267,6 +267,8 @@ pub struct MissionEntry {
     pub error_rise: MeanEntry,
     /// Mean time to the first wrong output, censored ones counted with the mission's length, in seconds.
     pub first_wrong_s: MeanEntry,
+    /// What that time is longer than, in seconds, where no mission saw one.
+    pub first_wrong_at_least_s: Option<f64>,
     /// Ends of the parts of a mission, in seconds.
     pub times_s: Vec<f64>,
     /// Rise of the mean error, part by part.

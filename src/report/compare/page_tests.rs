@@ -139,6 +139,7 @@ fn mission(source: usize, style: &str, scrub: &str, size: f64) -> MissionEntry {
         wrong_share: at(23, 0.3),
         error_rise: at(23, 1.0),
         first_wrong_s: MeanEntry { mean: 83.81, interval: None },
+        first_wrong_at_least_s: (size == 0.0).then_some(6006.0),
         times_s: (1..=24).map(|hour| cast::f64_from_count(hour) * 3600.0).collect(),
         error_rise_by_time: (0..24).map(|part| at(part, 1.0)).collect(),
         wrong_share_by_time: (0..24).map(|part| at(part, 0.3)).collect(),
@@ -462,4 +463,5 @@ fn tables_say_what_it_costs() {
     assert!(page.contains("<th scope=\"row\">oracle</th><td class=\"n\">0.07</td></tr>"));
     assert!(page.contains("trivote sweep econ_t_small --seed 1 --write &#x27;a file&#x27;"));
     assert!(page.contains("<td class=\"n\">1107</td>"));
+    assert!(page.contains("<td class=\"n\">83.81 s</td>") && page.contains("<td class=\"n\">&gt; 100.1 min</td>"));
 }

@@ -256,7 +256,8 @@ fn mission_table(system: &System, set: &MissionSet) -> Table {
         "First wrong output after",
         "Confidence, %",
     ];
-    let caption = format!("{}; those without a wrong output count with their length", set.title(system));
+    let caption =
+        format!("{}; those without a wrong output count with their length (>: no mission saw one)", set.title(system));
     let mut table = Table::new(caption, &["Scenario"], &others);
     for (mission, label) in set.members.iter().zip(mission_labels(&set.members)) {
         table.plain_row([
@@ -268,7 +269,9 @@ fn mission_table(system: &System, set: &MissionSet) -> Table {
             interval(mission.wrong_share.interval.map(|ends| ends.map(|end| end * 100.0))),
             number(Some(mission.error_rise.mean)),
             interval(mission.error_rise.interval),
-            duration(mission.first_wrong_s.mean),
+            mission
+                .first_wrong_at_least_s
+                .map_or_else(|| duration(mission.first_wrong_s.mean), |at_least| format!("> {}", duration(at_least))),
             hundredths(Some(mission.confidence), 1),
         ]);
     }
