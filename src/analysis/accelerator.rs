@@ -135,6 +135,12 @@ impl<'a> Accelerator<'a> {
                         bias: first(TensorKind::Bias),
                     })
                 }
+                Op::DepthwiseConv2d(_)
+                | Op::MaxPool2d(_)
+                | Op::AveragePool2d(_)
+                | Op::Add
+                | Op::LeakyRelu { .. }
+                | Op::Clip { .. } => unreachable!("no importer makes it yet"),
             };
             steps.push(Step { source, kind, moves });
         }

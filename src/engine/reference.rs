@@ -2,7 +2,7 @@
 //!
 //! Deliberately simple and slow. It is the twin that every faster path is tested against.
 
-use crate::net::{Conv2d, Dense, Network, Node, Op};
+use crate::net::{AveragePool2d, Conv2d, Dense, DepthwiseConv2d, Network, Node, Op, Window2d};
 
 /// Raw values of every node, by node, for one input.
 ///
@@ -24,6 +24,14 @@ pub fn evaluate(network: &Network, input: &[i64]) -> Vec<Vec<i64>> {
                 x.iter().map(|v| quantizer.quantize(*v, from.signal.frac_bits)).collect()
             }
             (Op::Relu, Some((_, x))) => x.iter().map(|v| (*v).max(0)).collect(),
+            (Op::LeakyRelu { shift }, Some((_, x))) => x.iter().map(|v| if *v > 0 { v << shift } else { *v }).collect(),
+            (Op::Clip { low, high }, Some((_, x))) => x.iter().map(|v| (*v).clamp(*low, *high)).collect(),
+            (Op::DepthwiseConv2d(layer), Some((from, x))) => depthwise_conv2d(node, layer, from, x),
+            (Op::MaxPool2d(window), Some((from, x))) => pooled(node, window, from, |seen| {
+                seen.iter().map(|index| x[*index]).max().expect("never padding alone")
+            }),
+            (Op::AveragePool2d(pool), Some((from, x))) => average(node, pool, from, x),
+            (Op::Add, Some(_)) => add(network, node, &values),
             (Op::Reshape, Some((_, x))) => x.clone(),
             (Op::ZeroPad2d(padding), Some((from, x))) => {
                 let (rows, columns, channels) = (from.shape[0], from.shape[1], from.shape[2]);
@@ -91,4 +99,76 @@ fn conv2d(node: &Node, layer: &Conv2d, from: &Node, x: &[i64]) -> Vec<i64> {
         }
     }
     values
+}
+
+fn depthwise_conv2d(node: &Node, layer: &DepthwiseConv2d, from: &Node, x: &[i64]) -> Vec<i64> {
+    let [rows, columns, channels] = [from.shape[0], from.shape[1], from.shape[2]];
+    let [kernel_rows, kernel_columns] = layer.window.kernel;
+    let outputs = node.shape[2];
+    let mut values = Vec::with_capacity(node.len());
+    for out_row in 0..node.shape[0] {
+        for out_column in 0..node.shape[1] {
+            for out in 0..outputs {
+                let channel = out / (outputs / channels);
+                let mut sum = 0;
+                for kernel_row in 0..kernel_rows {
+                    for kernel_column in 0..kernel_columns {
+                        let (Some(row), Some(column)) = (
+                            layer.window.input_row(out_row, kernel_row, rows),
+                            layer.window.input_column(out_column, kernel_column, columns),
+                        ) else {
+                            continue;
+                        };
+                        let weight = (kernel_row * kernel_columns + kernel_column) * outputs + out;
+                        sum += layer.kernel.raw()[weight] * x[(row * columns + column) * channels + channel];
+                    }
+                }
+                let bias = layer.bias.as_ref().map_or(0, |bias| bias.raw()[out]);
+                values.push((sum << node.align[out].product) + (bias << node.align[out].bias));
+            }
+        }
+    }
+    values
+}
+
+/// What `value` makes of the input values (C-order indices) that each window sees, channel by channel.
+fn pooled(node: &Node, window: &Window2d, from: &Node, value: impl Fn(&[usize]) -> i64) -> Vec<i64> {
+    let [rows, columns, channels] = [from.shape[0], from.shape[1], from.shape[2]];
+    let mut values = Vec::with_capacity(node.len());
+    for out_row in 0..node.shape[0] {
+        for out_column in 0..node.shape[1] {
+            for channel in 0..channels {
+                let mut seen = Vec::new();
+                for kernel_row in 0..window.kernel[0] {
+                    for kernel_column in 0..window.kernel[1] {
+                        if let (Some(row), Some(column)) = (
+                            window.input_row(out_row, kernel_row, rows),
+                            window.input_column(out_column, kernel_column, columns),
+                        ) {
+                            seen.push((row * columns + column) * channels + channel);
+                        }
+                    }
+                }
+                values.push(value(&seen));
+            }
+        }
+    }
+    values
+}
+
+fn average(node: &Node, pool: &AveragePool2d, from: &Node, x: &[i64]) -> Vec<i64> {
+    pooled(node, &pool.window, from, |seen| {
+        seen.iter().map(|index| x[*index]).sum::<i64>() * pool.reciprocal(seen.len())
+    })
+}
+
+fn add(network: &Network, node: &Node, values: &[Vec<i64>]) -> Vec<i64> {
+    let mut sums = vec![0; node.len()];
+    for id in &node.inputs {
+        let shift = node.signal.frac_bits - network.node(*id).signal.frac_bits;
+        for (sum, v) in sums.iter_mut().zip(&values[id.index()]) {
+            *sum += v << shift;
+        }
+    }
+    sums
 }

@@ -44,11 +44,15 @@ impl Network {
                     hash.text(&format!("zero_pad2d {} {} {} {}", p.top, p.bottom, p.left, p.right));
                 }
                 Op::Dense(_) => hash.text("dense"),
-                Op::Conv2d(conv) => {
-                    let (w, p) = (&conv.window, &conv.window.padding);
-                    hash.text(&format!("conv2d {:?} {:?}", w.kernel, w.stride));
-                    hash.text(&format!("padding {} {} {} {}", p.top, p.bottom, p.left, p.right));
+                Op::Conv2d(conv) => hash.slide("conv2d", &conv.window),
+                Op::DepthwiseConv2d(conv) => hash.slide("depthwise_conv2d", &conv.window),
+                Op::MaxPool2d(window) => hash.slide("max_pool2d", window),
+                Op::AveragePool2d(pool) => {
+                    hash.slide(&format!("average_pool2d {}", pool.reciprocal_bits), &pool.window);
                 }
+                Op::Add => hash.text("add"),
+                Op::LeakyRelu { shift } => hash.text(&format!("leaky_relu {shift}")),
+                Op::Clip { low, high } => hash.text(&format!("clip {low} {high}")),
             }
             for (kind, tensor) in node.op.tensors() {
                 hash.text(&kind.to_string());
@@ -141,6 +145,13 @@ impl FingerprintBuilder {
     /// The fingerprint of all that was added.
     pub fn finish(self) -> Fingerprint {
         Fingerprint(self.0.finalize().into())
+    }
+
+    /// Adds an operation that slides a window.
+    fn slide(&mut self, name: &str, window: &Window2d) {
+        let p = &window.padding;
+        self.text(&format!("{name} {:?} {:?}", window.kernel, window.stride));
+        self.text(&format!("padding {} {} {} {}", p.top, p.bottom, p.left, p.right));
     }
 
     fn length(&mut self, length: usize) {

@@ -4,14 +4,16 @@
 //! [`FloatNetwork`] is what runs off-chip in `f32`, such as the decoder of an autoencoder. Neither runs anything here:
 //! `engine` evaluates the first, `host` the second.
 
+mod builder;
 mod digest;
 mod float;
 mod graph;
+mod op;
 mod tensor;
 
+pub use builder::NetworkBuilder;
 pub use digest::{Fingerprint, FingerprintBuilder};
 pub use float::{Activation, FloatError, FloatNetwork, FloatNode, FloatOp};
-pub use graph::{
-    Align, Conv2d, Dense, NetError, Network, NetworkBuilder, Node, NodeId, Op, Padding2d, Signal, Window2d,
-};
+pub use graph::{Align, NetError, Network, Node, NodeId, Signal};
+pub use op::{AveragePool2d, Conv2d, Dense, DepthwiseConv2d, Op, Padding2d, Window2d};
 pub use tensor::{TensorError, TensorKind, WeightTensor};

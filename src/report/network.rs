@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Side, TextTable, grouped};
 use crate::hw::Inventory;
-use crate::net::{Activation, FloatNetwork, FloatOp, Network, Node, Op, TensorKind};
+use crate::net::{Activation, FloatNetwork, FloatOp, Network, Node, Op, TensorKind, Window2d};
 use crate::num::Quantizer;
 
 #[derive(Serialize)]
@@ -163,16 +163,26 @@ fn operation(node: &Node) -> String {
     match &node.op {
         Op::Input(quantizer) => format!("input, {}", short(*quantizer)),
         Op::Dense(dense) => format!("dense {}", shape(dense.kernel.shape())),
-        Op::Conv2d(conv) => {
-            let [rows, columns] = conv.window.stride;
-            let stride = if rows == columns { rows.to_string() } else { format!("{rows}x{columns}") };
-            format!("conv2d {} stride {stride}", shape(conv.kernel.shape()))
+        Op::Conv2d(conv) => format!("conv2d {} {}", shape(conv.kernel.shape()), stride(&conv.window)),
+        Op::DepthwiseConv2d(conv) if conv.is_pointwise() => "scale and shift".to_owned(),
+        Op::DepthwiseConv2d(conv) => {
+            format!("depthwise conv2d {} {}", shape(conv.kernel.shape()), stride(&conv.window))
         }
+        Op::MaxPool2d(window) => format!("max pool {} {}", shape(&window.kernel), stride(window)),
+        Op::AveragePool2d(pool) => format!("average pool {} {}", shape(&pool.window.kernel), stride(&pool.window)),
+        Op::Add => "add".to_owned(),
+        Op::LeakyRelu { shift } => format!("leaky relu, slope 2^-{shift}"),
+        Op::Clip { low, high } => format!("clip to {} .. {}", node.signal.value(*low), node.signal.value(*high)),
         Op::Quantize(quantizer) => short(*quantizer),
         Op::Relu => "relu".to_owned(),
         Op::Reshape => "reshape".to_owned(),
         Op::ZeroPad2d(_) => "zero padding".to_owned(),
     }
+}
+
+fn stride(window: &Window2d) -> String {
+    let [rows, columns] = window.stride;
+    if rows == columns { format!("stride {rows}") } else { format!("stride {rows}x{columns}") }
 }
 
 /// A quantizer in words that a table can break between.

@@ -73,6 +73,7 @@ fn surrogate(network: &Network, codes: &[i64], theta: &[f64]) -> Vec<f64> {
                 }
                 padded
             }
+            other => unreachable!("no network here has {other:?}"),
         };
         values.push(result);
     }

@@ -234,6 +234,12 @@ fn elementwise<W: Word>(network: &Network, stretch: &[NodeId]) -> (Tail<W>, usiz
                 }
             }
             Op::Input(_) | Op::Dense(_) | Op::Conv2d(_) => unreachable!("stretches begin with these"),
+            Op::DepthwiseConv2d(_)
+            | Op::MaxPool2d(_)
+            | Op::AveragePool2d(_)
+            | Op::Add
+            | Op::LeakyRelu { .. }
+            | Op::Clip { .. } => unreachable!("no importer makes it yet"),
         }
         from = node;
     }

@@ -57,6 +57,12 @@ pub(super) fn elementwise(node: &Node, from: &Node, value: i64) -> i64 {
         Op::Quantize(quantizer) | Op::Input(quantizer) => quantizer.quantize(value, from.signal.frac_bits),
         Op::Relu => value.max(0),
         Op::Dense(_) | Op::Conv2d(_) | Op::Reshape | Op::ZeroPad2d(_) => value,
+        Op::DepthwiseConv2d(_)
+        | Op::MaxPool2d(_)
+        | Op::AveragePool2d(_)
+        | Op::Add
+        | Op::LeakyRelu { .. }
+        | Op::Clip { .. } => unreachable!("no importer makes it yet"),
     }
 }
 
@@ -87,6 +93,12 @@ pub(super) fn frame(network: &Network, nodes: &[NodeId], registers: &Registers, 
                     *value = held(&node.signal, elementwise(node, from, *value));
                 }
             }
+            Op::DepthwiseConv2d(_)
+            | Op::MaxPool2d(_)
+            | Op::AveragePool2d(_)
+            | Op::Add
+            | Op::LeakyRelu { .. }
+            | Op::Clip { .. } => unreachable!("no importer makes it yet"),
         }
     }
     values

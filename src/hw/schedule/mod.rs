@@ -394,6 +394,12 @@ fn work_of(node: &Node) -> Work {
         Op::Conv2d(_) => Work::Conv2d,
         Op::ZeroPad2d(padding) => Work::Pad(*padding),
         Op::Input(_) | Op::Quantize(_) | Op::Relu | Op::Reshape => Work::Elementwise,
+        Op::DepthwiseConv2d(_)
+        | Op::MaxPool2d(_)
+        | Op::AveragePool2d(_)
+        | Op::Add
+        | Op::LeakyRelu { .. }
+        | Op::Clip { .. } => unreachable!("no importer makes it yet"),
     }
 }
 
@@ -544,6 +550,12 @@ fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, Sche
             Op::Input(_) | Op::Quantize(_) | Op::Relu | Op::Reshape => {
                 LayerShape::Elementwise { pixels: next.packets_in }
             }
+            Op::DepthwiseConv2d(_)
+            | Op::MaxPool2d(_)
+            | Op::AveragePool2d(_)
+            | Op::Add
+            | Op::LeakyRelu { .. }
+            | Op::Clip { .. } => unreachable!("no importer makes it yet"),
         };
         add(next, shape);
     }

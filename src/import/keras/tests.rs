@@ -103,6 +103,7 @@ fn evaluate(network: &Network, event: &[f64]) -> Vec<f64> {
                 }
                 out
             }
+            other => unreachable!("no model here has {other:?}"),
         };
         assert_eq!(out.len(), node.len(), "{}", node.name);
         assert!(out.iter().all(|raw| (node.signal.low..=node.signal.high).contains(raw)), "{}", node.name);
