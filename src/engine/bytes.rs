@@ -5,7 +5,8 @@
 //! and sums fit 32-bit words.
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
-use super::vnni::{LANES as BYTE_LANES, Quad, TILE, Vnni, WeightBlock};
+pub(super) use super::vnni::TILE;
+use super::vnni::{LANES as BYTE_LANES, Quad, Vnni, WeightBlock};
 use crate::hw::datapath::layer::{Core, Layer};
 use crate::hw::datapath::word::{Block, LANES, Word};
 use crate::net::{Network, Signal, TensorKind, WeightTensor};
@@ -74,39 +75,37 @@ impl<W: Word> ByteSums<W> {
         layer.positions * layer.blocks * self.quads
     }
 
-    /// Calls `each(position, block, sums)` for every block of sums of `input`, position by position within a tile.
+    /// Takes the values that the sums are made of.
     #[inline(always)]
-    pub(super) fn for_each(
-        &self,
-        layer: &Layer<W>,
-        input: &[W],
-        scratch: &mut ByteScratch,
-        mut each: impl FnMut(usize, usize, Block<W>),
-    ) {
+    pub(super) fn load(&self, layer: &Layer<W>, input: &[W], scratch: &mut ByteScratch) {
         let ByteScratch { input: bytes, rows } = scratch;
-        bytes.clear();
-        bytes.extend(input.iter().map(|value| value.low_byte().wrapping_add(self.offset)));
+        bytes.resize(input.len(), 0);
+        for (byte, value) in bytes.iter_mut().zip(input) {
+            *byte = value.low_byte().wrapping_add(self.offset);
+        }
+        rows.resize(self.quads * if layer.positions == 1 { 1 } else { TILE }, Quad::default());
+    }
+
+    /// The sums of some output positions, at most [`TILE`], from `first` on.
+    #[inline(always)]
+    pub(super) fn sum_up(&self, layer: &Layer<W>, first: usize, scratch: &mut ByteScratch, sums: &mut [Block<W>]) {
+        let ByteScratch { input: bytes, rows } = scratch;
         if layer.positions == 1 {
-            rows.resize(self.quads, Quad::default());
             self.gather(layer, bytes, 0, rows);
-            for (block, weights) in self.weights.iter().enumerate() {
-                each(0, block, self.words(block, self.vnni.row(rows, weights)));
+            for (block, (weights, sums)) in self.weights.iter().zip(sums).enumerate() {
+                self.words(block, &self.vnni.row(rows, weights), sums);
             }
             return;
         }
-        rows.resize(self.quads * TILE, Quad::default());
-        let mut sums = [[0; LANES]; TILE];
-        for first in (0..layer.positions).step_by(TILE) {
-            let tile = TILE.min(layer.positions - first);
-            for (number, row) in rows.chunks_exact_mut(self.quads).take(tile).enumerate() {
-                self.gather(layer, bytes, first + number, row);
-            }
-            for (block, weights) in self.weights.iter().enumerate() {
-                let row = |number: usize| &rows[number * self.quads..][..self.quads];
-                self.vnni.tile(std::array::from_fn(row), weights, &mut sums);
-                for (number, sums) in sums.iter().enumerate().take(tile) {
-                    each(first + number, block, self.words(block, *sums));
-                }
+        for (number, row) in rows.chunks_exact_mut(self.quads).take(sums.len() / layer.blocks).enumerate() {
+            self.gather(layer, bytes, first + number, row);
+        }
+        let mut products = [[0; LANES]; TILE];
+        for (block, weights) in self.weights.iter().enumerate() {
+            let row = |number: usize| &rows[number * self.quads..][..self.quads];
+            self.vnni.tile(std::array::from_fn(row), weights, &mut products);
+            for (products, sums) in products.iter().zip(sums.chunks_exact_mut(layer.blocks)) {
+                self.words(block, products, &mut sums[block]);
             }
         }
     }
@@ -132,17 +131,17 @@ impl<W: Word> ByteSums<W> {
 
     /// Dot products as sums.
     #[inline(always)]
-    fn words(&self, block: usize, sums: [i32; LANES]) -> Block<W> {
-        let mut words = sums.map(|sum| W::wrap(i64::from(sum)));
+    fn words(&self, block: usize, products: &[i32; LANES], sums: &mut Block<W>) {
+        let start = &self.start[block];
         if let Some(align) = &self.align {
-            for (word, by) in words.iter_mut().zip(align[block]) {
-                *word = word.left(by);
+            for lane in 0..LANES {
+                sums[lane] = W::wrap(i64::from(products[lane])).left(align[block][lane]).plus(start[lane]);
+            }
+        } else {
+            for lane in 0..LANES {
+                sums[lane] = W::wrap(i64::from(products[lane])).plus(start[lane]);
             }
         }
-        for (word, start) in words.iter_mut().zip(self.start[block]) {
-            *word = word.plus(start);
-        }
-        words
     }
 }
 

@@ -6,7 +6,7 @@
 
 use multiversion::multiversion;
 
-use super::bytes::{ByteScratch, ByteSums};
+use super::bytes::{ByteScratch, ByteSums, TILE};
 use super::trace::Golden;
 use crate::hw::datapath::layer::Layer;
 use crate::hw::datapath::program::Program;
@@ -98,8 +98,8 @@ impl<W: Word> Sums<W> {
 #[inline(always)]
 fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
     for (sums, weights) in sums.iter_mut().zip(row) {
-        for (sum, weight) in sums.iter_mut().zip(weights) {
-            *sum = sum.plus(weight.times(x));
+        for lane in 0..LANES {
+            sums[lane] = sums[lane].plus(weights[lane].times(x));
         }
     }
 }
@@ -220,14 +220,28 @@ fn add_own<W: Word>(own: &[Addend<W>], sums: &mut [Block<W>]) {
 /// What the tail makes of all sums, and how many values then differ.
 #[inline(always)]
 fn finish_all<W: Word>(around: At<'_, W>, now: &mut Wires<W>) -> usize {
-    let Wires { sums, settled, .. } = now;
+    let step = STRETCH;
     let mut count = 0;
-    for ((sums, settled), golden) in sums.iter().zip(settled).zip(&around.wires.settled) {
-        *settled = *sums;
-        around.layer.tail.apply(settled);
-        count += cast::index(differing(settled, golden).count_ones());
+    let pieces = now.sums.chunks(step).zip(now.settled.chunks_mut(step)).zip(around.wires.settled.chunks(step));
+    for ((sums, settled), golden) in pieces {
+        settled.copy_from_slice(sums);
+        around.layer.tail.apply(settled.as_flattened_mut());
+        count += count_differing(settled.as_flattened(), golden.as_flattened());
     }
     count
+}
+
+/// Blocks that are finished together: long loops, and all in the nearest cache.
+const STRETCH: usize = 16;
+
+/// How many values differ.
+#[inline(always)]
+fn count_differing<W: Word>(values: &[W], golden: &[W]) -> usize {
+    let mut count = 0;
+    for (value, golden) in values.iter().zip(golden) {
+        count += u32::from(value != golden);
+    }
+    cast::index(count)
 }
 
 /// Adds changed registers' addends to sums that are there, then does as [`carry_all`].
@@ -254,14 +268,14 @@ pub(super) fn run_bytes<W: Word>(
     now: &mut Wires<W>,
 ) -> usize {
     let At { layer, wires, .. } = around;
+    bytes.load(layer, input, scratch);
+    let step = TILE * layer.blocks;
     let mut count = 0;
-    bytes.for_each(layer, input, scratch, |position, block, sums| {
-        let flat = position * layer.blocks + block;
-        let settled = &mut now.settled[flat];
-        *settled = sums;
-        layer.tail.apply(settled);
-        count += cast::index(differing(settled, &wires.settled[flat]).count_ones());
-    });
+    for (tile, (settled, golden)) in now.settled.chunks_mut(step).zip(wires.settled.chunks(step)).enumerate() {
+        bytes.sum_up(layer, tile * TILE, scratch, settled);
+        layer.tail.apply(settled.as_flattened_mut());
+        count += count_differing(settled.as_flattened(), golden.as_flattened());
+    }
     count
 }
 
@@ -277,7 +291,10 @@ pub(super) fn sum_bytes<W: Word>(
     scratch: &mut ByteScratch,
     sums: &mut [Block<W>],
 ) {
-    bytes.for_each(layer, input, scratch, |position, block, words| sums[position * layer.blocks + block] = words);
+    bytes.load(layer, input, scratch);
+    for (tile, sums) in sums.chunks_mut(TILE * layer.blocks).enumerate() {
+        bytes.sum_up(layer, tile * TILE, scratch, sums);
+    }
 }
 
 /// Appends the values behind the layer that differ, in order.
