@@ -98,9 +98,12 @@ impl<W: Word> Sums<W> {
 #[inline(always)]
 fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
     for (sums, weights) in sums.iter_mut().zip(row) {
+        // Blocks by value: nothing else can lie in the same memory, so this becomes vector instructions.
+        let (mut block, weights) = (*sums, *weights);
         for lane in 0..LANES {
-            sums[lane] = sums[lane].plus(weights[lane].times(x));
+            block[lane] = block[lane].plus(weights[lane].times(x));
         }
+        *sums = block;
     }
 }
 
