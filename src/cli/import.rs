@@ -39,6 +39,10 @@ pub struct Arguments {
     /// Format of the input register, ap_ufixed<8,0> for example, if the model does not quantize its input
     #[arg(long, value_name = "FORMAT")]
     input_format: Option<Quantizer>,
+    /// Format of the scale and shift of a batch normalization that is not folded [default: ap_fixed<16,6> as hls4ml has it,
+    /// with as many more integer bits as the values take]
+    #[arg(long, value_name = "FORMAT")]
+    batchnorm_format: Option<Quantizer>,
     /// What an event is [default: hgcal for an 8x8x1 input, otherwise tensor]
     #[arg(long, value_name = "KIND")]
     event_kind: Option<EventKindArgument>,
@@ -77,6 +81,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
             accelerator: arguments.accelerator.as_deref(),
             decoder: arguments.decoder.as_deref(),
             input_format: arguments.input_format,
+            batchnorm_format: arguments.batchnorm_format,
         },
     )?;
     let network = &imported.accelerator;
@@ -193,6 +198,7 @@ fn config(
             }),
             decoder_file: parts.has_decoder.then(|| "decoder.h5".to_owned()),
             input_format: arguments.input_format.map(|format| format.to_string()),
+            batchnorm_format: arguments.batchnorm_format.map(|format| format.to_string()),
         },
         events: EventsConfig {
             kind,

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::config::Attributes;
+use super::attributes::Attributes;
 use super::graph::Config;
 use super::quantizer::QuantizerConfig;
 use super::{Imported, KerasOptions, ModelSource, read_keras};
