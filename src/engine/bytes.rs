@@ -10,6 +10,7 @@ use super::vnni::{LANES as BYTE_LANES, Quad, Vnni, WeightBlock, Window};
 use crate::hw::datapath::layer::{Core, Layer};
 use crate::hw::datapath::word::{Block, LANES, Word};
 use crate::net::{Network, Node, Signal, TensorKind, WeightTensor};
+use crate::num::cast;
 
 /// Inputs of a dot product.
 const QUAD: usize = 4;
@@ -23,10 +24,10 @@ pub(super) struct ByteSums<W> {
     weights: Vec<Vec<WeightBlock>>,
     /// What is added to an input to make it an unsigned byte.
     offset: u8,
-    /// What a sum starts from: bias, less what the offsets add.
-    start: Vec<Block<W>>,
-    /// Left shift of each lane, where one is shifted.
-    align: Option<Vec<[u32; LANES]>>,
+    /// What dot products start from: biases, less what the offsets add, where no lane is shifted.
+    start: Vec<[i32; LANES]>,
+    /// Otherwise, for each lane, its left shift and what is added then.
+    align: Option<Vec<([u32; LANES], Block<W>)>>,
 }
 
 /// How inputs lie in memory: a map with its padding, the channels of a pixel filled up to whole quads. A vector is a map of
@@ -75,15 +76,17 @@ impl<W: Word> ByteSums<W> {
             *start = start.minus(layer.aligned(TensorKind::Kernel, lane, i64::from(offset) * sum));
         }
         let shifts = &layer.product_align;
-        let align = shifts.iter().any(|by| *by > 0).then(|| {
-            let mut align = vec![[0; LANES]; layer.blocks];
-            for (align, by) in align.as_flattened_mut().iter_mut().zip(shifts) {
+        let (start, align) = if shifts.iter().any(|by| *by > 0) {
+            let mut align: Vec<([u32; LANES], Block<W>)> = start.into_iter().map(|start| ([0; LANES], start)).collect();
+            for (lane, by) in shifts.iter().enumerate() {
                 // Farther than the word is wide everything wraps to 0, which only happens where it is 0.
-                *align = (*by).min(W::BITS - 1);
+                align[lane / LANES].0[lane % LANES] = (*by).min(W::BITS - 1);
             }
-            align
-        });
-        Some(Self { vnni, map, weights, offset, start, align })
+            (vec![[0; LANES]; layer.blocks], Some(align))
+        } else {
+            (start.iter().map(|block| block.map(|word| cast::low_i32(word.wide()))).collect(), None)
+        };
+        Some(Self { vnni, map, weights, start, offset, align })
     }
 
     /// What it costs: dot products of four inputs with a block of weights.
@@ -123,7 +126,11 @@ impl<W: Word> ByteSums<W> {
         let Map { padded, quads, window, stride, out_columns, .. } = self.map;
         if layer.positions == 1 && window.runs == 1 {
             for (block, (weights, sums)) in self.weights.iter().zip(sums).enumerate() {
-                self.words(block, &self.vnni.row(&scratch.inputs, weights), sums);
+                let mut products = self.vnni.row(&scratch.inputs, weights);
+                for lane in 0..LANES {
+                    products[lane] = products[lane].wrapping_add(self.start[block][lane]);
+                }
+                self.words(block, &products, sums);
             }
             return;
         }
@@ -133,8 +140,8 @@ impl<W: Word> ByteSums<W> {
             let (row, column) = (position / out_columns, position % out_columns);
             (row * stride[0] * padded[1] + column * stride[1]) * quads
         });
-        let mut products = [[0; LANES]; TILE];
         for (block, weights) in self.weights.iter().enumerate() {
+            let mut products = [self.start[block]; TILE];
             self.vnni.tile(&window, &scratch.inputs, &bases, weights, &mut products);
             for number in 0..sums.len() / layer.blocks {
                 self.words(block, &products[number], &mut sums[number * layer.blocks + block]);
@@ -146,18 +153,15 @@ impl<W: Word> ByteSums<W> {
     #[inline(always)]
     fn words(&self, block: usize, products: &[i32; LANES], sums: &mut Block<W>) {
         // Blocks by value: nothing else can lie in the same memory, so this becomes vector instructions.
-        let (products, start, mut words) = (*products, self.start[block], Block::default());
+        let (products, mut words) = (*products, Block::default());
         for lane in 0..LANES {
             words[lane] = W::wrap(i64::from(products[lane]));
         }
         if let Some(align) = &self.align {
-            let align = align[block];
+            let (by, start) = align[block];
             for lane in 0..LANES {
-                words[lane] = words[lane].left(align[lane]);
+                words[lane] = words[lane].left(by[lane]).plus(start[lane]);
             }
-        }
-        for lane in 0..LANES {
-            words[lane] = words[lane].plus(start[lane]);
         }
         *sums = words;
     }

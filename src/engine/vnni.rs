@@ -60,7 +60,7 @@ impl Vnni {
         None
     }
 
-    /// `sums[t][lane]`: the dot products of the weights of `lane` with what the window sees that begins at `bases[t]`.
+    /// Adds to `sums[t][lane]` the dot product of the weights of `lane` with what the window sees that begins at `bases[t]`.
     ///
     /// # Panics
     /// When a window goes beyond the inputs, or there are not weights for all of it.
@@ -133,8 +133,9 @@ mod x86 {
         sums: &mut [[i32; LANES]; TILE],
     ) {
         // Sums by name: an array of them would live in memory.
-        let zero = _mm512_setzero_si512();
-        let [mut s0, mut s1, mut s2, mut s3, mut s4, mut s5, mut s6, mut s7] = [zero; TILE];
+        let [o0, o1, o2, o3, o4, o5, o6, o7] = sums;
+        let (mut s0, mut s1, mut s2, mut s3) = (load_sums(o0), load_sums(o1), load_sums(o2), load_sums(o3));
+        let (mut s4, mut s5, mut s6, mut s7) = (load_sums(o4), load_sums(o5), load_sums(o6), load_sums(o7));
         let [b0, b1, b2, b3, b4, b5, b6, b7] = *bases;
         for run in 0..window.runs {
             let weights = &weights[run * window.len..][..window.len];
@@ -159,7 +160,6 @@ mod x86 {
                 add!(s7, b7);
             }
         }
-        let [o0, o1, o2, o3, o4, o5, o6, o7] = sums;
         store(o0, s0);
         store(o1, s1);
         store(o2, s2);
@@ -199,6 +199,13 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
+    fn load_sums(sums: &[i32; LANES]) -> __m512i {
+        // SAFETY: sixteen sums are 64 bytes, and the load needs no alignment.
+        unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
     fn store(sums: &mut [i32; LANES], held: __m512i) {
         // SAFETY: sixteen sums are 64 bytes, and the store needs no alignment.
         unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), held) }
@@ -234,10 +241,12 @@ mod tests {
                     terms.sum()
                 };
                 let mut sums = [[0; LANES]; TILE];
+                sums[3] = [7; LANES];
                 let flat: Vec<Quad> = inputs.concat();
                 let bases = std::array::from_fn(|t| t * quads);
                 let whole = Window { runs: 1, len: quads, apart: 0 };
                 vnni.tile(&whole, &flat, &bases, &weights, &mut sums);
+                sums[3].iter_mut().for_each(|sum| *sum -= 7);
                 for (row, sums) in inputs.iter().zip(sums) {
                     assert_eq!(sums, std::array::from_fn(|lane| expected(row, lane)));
                     assert_eq!(vnni.row(row, &weights), sums);
@@ -245,6 +254,7 @@ mod tests {
                 // Runs of one quad each, from every second place.
                 let apart = Window { runs: quads / 2, len: 1, apart: 2 };
                 if apart.runs > 0 {
+                    sums = [[0; LANES]; TILE];
                     vnni.tile(&apart, &flat, &bases, &weights, &mut sums);
                     for (row, sums) in inputs.iter().zip(sums) {
                         let seen: Vec<Quad> = row.iter().copied().step_by(2).take(apart.runs).collect();
