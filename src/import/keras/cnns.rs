@@ -227,7 +227,7 @@ fn what_cannot_be_built_is_refused_by_name() {
         (
             "depthwise",
             &[("depth_multiplier", json!(3))],
-            "its depthwise_kernel has shape [3, 3, 4, 2]; the architecture says",
+            "its moving_variance has shape [8]; the architecture says [12]",
         ),
         ("depthwise", &[("depth_multiplier", json!(0))], "depth_multiplier = 0 is not supported"),
         (
@@ -251,7 +251,7 @@ fn what_cannot_be_built_is_refused_by_name() {
             &[("negative_slope", json!(0.3))],
             "negative_slope = 0.3 is not supported; supported: 0, or a power",
         ),
-        ("bounded", &[("class_name", json!("LeakyReLU")), ("alpha", json!(2))], "is not supported"),
+        ("bounded", &[("class_name", json!("LeakyReLU")), ("negative_slope", json!(2))], "is not supported"),
         (
             "sum",
             &[("class_name", json!("Concatenate"))],

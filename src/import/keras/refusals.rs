@@ -151,7 +151,7 @@ fn what_hardware_cannot_follow_is_refused_by_name() {
         ("/9/config/activation", json!("quantized_bits(6,2,alpha='auto_po2')"), "1 or null for an activation"),
         ("/9/config/activation", json!("quantized_bits(6"), "activation = \"quantized_bits(6\" is not supported"),
         ("/9/config/activation", json!("quantized_bits(bits=6,2)"), "is not supported"),
-        ("/9/config/activation", json!("softmax"), "activation = \"softmax\" is not supported"),
+        ("/7/config/activation", json!("softmax"), "activation = \"softmax\" is not supported"),
         ("/9/config/activation", Value::Null, "activation is missing"),
         ("/2/config/padding", json!([[1, -1], [0, 0]]), "padding = [[1, -1], [0, 0]] is not supported"),
         ("/2/config/padding", json!(1_000_000), "values are supported"),
