@@ -39,6 +39,9 @@ pub(crate) trait Word: Copy + Default + Ord + Debug + Send + Sync + 'static {
     /// `floor(self / 2^by)`; `by` is below BITS.
     #[must_use]
     fn right(self, by: u32) -> Self;
+    /// The lowest eight bits.
+    #[must_use]
+    fn low_byte(self) -> u8;
     /// The bits set in both.
     #[must_use]
     fn both(self, other: Self) -> Self;
@@ -82,6 +85,11 @@ macro_rules! word {
             #[inline(always)]
             fn right(self, by: u32) -> Self {
                 self.wrapping_shr(by)
+            }
+
+            #[inline(always)]
+            fn low_byte(self) -> u8 {
+                self.to_le_bytes()[0]
             }
 
             #[inline(always)]
