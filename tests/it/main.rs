@@ -12,6 +12,7 @@ mod bench;
 mod cli;
 mod compare;
 mod derivatives;
+mod digits;
 mod engine;
 mod fixed_crate;
 mod inject;
