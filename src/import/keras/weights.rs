@@ -273,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn normalizations_are_found_inside_and_beside_their_layers() {
+        for (tensor, expected) in [(Variable::Gamma, "gamma"), (Variable::MovingVariance, "moving_variance")] {
+            let inside = format!("a/norm/{expected}:0");
+            assert!(names(&inside, Some("a"), tensor) && names(&inside, None, tensor));
+            assert!(names(&format!("m/{inside}"), Some("a"), tensor) && !names(&inside, Some("b"), tensor));
+            assert!(names(&inside, Some("norm"), tensor));
+        }
+        assert!(!names("a/norm/kernel:0", Some("a"), Variable::Kernel));
+    }
+
+    #[test]
     fn missing_and_ambiguous_tensors() {
         let cases: [(&[&str], bool, &str); 5] = [
             (&["a/a/bias:0"], false, "w: no kernel of layer `a` in group `/a`"),
