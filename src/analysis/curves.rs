@@ -12,10 +12,11 @@
 //! small effects cancel. No flip is evaluated: the cost per event is `outputs * 2 (LEVELS + 1)` evaluations of decoder
 //! and metric at most, and arithmetic per bit.
 
-use super::accelerator::{Accelerator, AcceleratorScratch, Tail, WeightedLayer};
+use super::accelerator::{Accelerator, AcceleratorScratch, WeightedLayer};
 use super::linear::{Block, LANES};
 use super::objective::add_scaled;
-use crate::campaign::{Event, distinct_events, map_parts, output_values};
+use super::tail::Tail;
+use crate::campaign::{Event, distinct_events, map_parts};
 use crate::engine::{WeightChange, reference};
 use crate::host::evaluator::{Evaluator, EvaluatorScratch};
 use crate::hw::{BitId, Inventory};
@@ -231,11 +232,10 @@ impl<'a> Run<'a> {
     fn measure(&self, event: &Event, golden: &[i64], scratch: &mut Scratch) {
         let signal = self.input.network.output().signal;
         let span = signal.high.saturating_sub(signal.low);
-        let real = output_values(signal, golden);
-        let mut judge = self.input.evaluator.judge(event.input(), &real, &mut scratch.evaluator);
+        let mut judge = self.input.evaluator.judge(event.input(), golden, &mut scratch.evaluator);
         let fault_free = judge.golden();
         scratch.curves.resize_with(golden.len(), Curve::default);
-        let mut output = real.clone();
+        let mut output = golden.to_vec();
         for (at, curve) in scratch.curves.iter_mut().enumerate() {
             let points = &mut curve.points;
             points.clear();
@@ -249,12 +249,12 @@ impl<'a> Run<'a> {
                         continue;
                     }
                     last = raw;
-                    output[at] = cast::nearest_f32(signal.value(raw));
+                    output[at] = raw;
                     let distance = signal.value(raw) - signal.value(golden[at]);
                     points.push((distance, judge.error(&output) - fault_free));
                 }
             }
-            output[at] = real[at];
+            output[at] = golden[at];
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
     }
@@ -275,7 +275,8 @@ impl LayerInEvent<'_> {
             let everywhere: Vec<Use> = everywhere.collect();
             (0..channels).for_each(|channel| add(bias + channel, &everywhere, channel));
         }
-        let height = linear.weights() / channels;
+        let row_len = linear.row_len();
+        let height = linear.weights() / row_len;
         if rows.len() < height {
             rows.resize_with(height, Vec::new);
         }
@@ -287,8 +288,8 @@ impl LayerInEvent<'_> {
             }
         });
         for (row, uses) in rows.iter().enumerate().take(height).filter(|(_, uses)| !uses.is_empty()) {
-            for channel in 0..channels {
-                add(self.weighted.kernel + row * channels + channel, uses, channel);
+            for column in 0..row_len {
+                add(self.weighted.kernel + row * row_len + column, uses, column);
             }
         }
     }
@@ -367,7 +368,7 @@ mod tests {
     use super::*;
     use crate::campaign::{OracleInput, run_oracle};
     use crate::fault::{Biases, Draws, all_sites};
-    use crate::host::evaluator::{EventInput, EventKind};
+    use crate::host::evaluator::{EventInput, EventKind, OutputWords};
     use crate::host::metric::ErrorMetric;
     use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
     use crate::num::{Overflow, QFormat, Quantizer, Rounding, qkeras};
@@ -407,7 +408,7 @@ mod tests {
         let signal = network.output().signal;
         let sites = all_sites(inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![4] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         let input = CurveInput { network, inventory, evaluator: &evaluator, events: &[], sites: &sites };
         let nearest = Run::new(&input).reach >> (LEVELS - 1);
         let ratio = 2.0 + 1.0 / cast::f64_from_i64(nearest);
@@ -419,7 +420,7 @@ mod tests {
         let inventory = Inventory::new(network).unwrap();
         let sites = all_sites(&inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![4] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         let input = CurveInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };
         let scores = curve_scores(&input, &|_| {});
         let oracle = OracleInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };
@@ -502,7 +503,7 @@ mod tests {
         let inventory = Inventory::new(&network).unwrap();
         let sites = all_sites(&inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![1] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, 1).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         // 2 times the sign bit's 4 is 8, twice the range of the register.
         let events = [Event::new(&network, EventInput::Tensor(vec![2.0])).unwrap()];
         let input = CurveInput {

@@ -14,6 +14,7 @@ mod ranking;
 mod sampled;
 mod scores;
 mod spectrum;
+mod tail;
 mod trace;
 mod weighted;
 

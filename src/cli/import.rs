@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::Global;
-use crate::host::evaluator::{self, Evaluator};
+use crate::host::evaluator::{self, Evaluator, OutputWords};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
 use crate::import::design::{
@@ -46,7 +46,7 @@ pub struct Arguments {
     /// What an event is [default: hgcal for an 8x8x1 input, otherwise tensor]
     #[arg(long, value_name = "KIND")]
     event_kind: Option<EventKindArgument>,
-    /// Error of an event: emd, telescope, mse or deviation [default: emd for hgcal and mse for tensor
+    /// Error of an event: emd, telescope, mse, deviation, misprediction or cross-entropy [default: emd for hgcal and mse for tensor
     /// events if a decoder gives as many values as went in, otherwise deviation]
     #[arg(long, value_name = "NAME")]
     metric: Option<ErrorMetric>,
@@ -96,9 +96,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let shape = network.input().shape.clone();
     let judged = match kind {
         EventKind::Hgcal => evaluator::EventKind::Module,
+        EventKind::Tensor if metric.needs_labels() => evaluator::EventKind::Labeled { shape },
         EventKind::Tensor => evaluator::EventKind::Tensor { shape },
     };
-    Evaluator::new(imported.off_chip.as_ref(), metric, judged, network.output().len())?;
+    Evaluator::new(imported.off_chip.as_ref(), metric, judged, OutputWords::of(network))?;
     if !global.quiet {
         for note in &imported.notes {
             eprintln!("note: {note}");
@@ -203,6 +204,8 @@ fn config(
         events: EventsConfig {
             kind,
             file: None,
+            scale: None,
+            labels: None,
             generator: (kind == EventKind::Hgcal).then(|| GeneratorConfig {
                 population: "mixture".to_owned(),
                 seed: 1,

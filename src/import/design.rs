@@ -137,6 +137,12 @@ pub struct EventsConfig {
     /// Events used when the command line names none, relative to the design folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// Factor of every value of `file`: 0.00390625 for bytes that stand for fractions; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// Classes of the events of `file`, relative to the design folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
     /// Generator used when there is no file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<GeneratorConfig>,

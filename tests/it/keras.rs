@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use trivote::campaign::{Event, infer};
-use trivote::host::evaluator::{Evaluator, EventInput, EventKind};
+use trivote::host::evaluator::{Evaluator, EventInput, EventKind, OutputWords};
 use trivote::host::metric::ErrorMetric;
 use trivote::import::keras::{Imported, KerasOptions, ModelSource, read_keras};
 
@@ -31,7 +31,7 @@ fn compare(imported: &Imported, golden: &Value) {
     let network = &imported.accelerator;
     let kind = EventKind::Tensor { shape: network.input().shape.clone() };
     let evaluator =
-        Evaluator::new(imported.off_chip.as_ref(), ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        Evaluator::new(imported.off_chip.as_ref(), ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
     let inputs = rows(&golden["events"]);
     let events: Vec<Event> =
         inputs.into_iter().map(|values| Event::new(network, EventInput::Tensor(values)).unwrap()).collect();

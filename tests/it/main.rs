@@ -28,6 +28,7 @@ mod read_times;
 mod schedule;
 mod scores;
 mod simulate;
+mod surrogate;
 mod upsets;
 mod verify;
 mod waves;
