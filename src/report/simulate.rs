@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::error_unit::ErrorUnit;
 use super::{DesignFacts, Provenance, Side, TextTable, fixed, grouped, percent, significant};
 use crate::campaign::{BINS, Bound, Confidence, Estimate, Interval, Judged, MissionOutcome, MissionSummary, Quantity};
 use crate::num::cast;
@@ -286,10 +287,9 @@ impl SimulateReport<'_> {
             line("the device is struck at one rate, however many flip-flops protection adds".to_owned());
         }
         line(format!(
-            "{} events, fault-free mean error ({}) {}",
+            "{} events, {}",
             grouped(setup.events),
-            setup.metric,
-            significant(setup.fault_free_mean_error),
+            ErrorUnit::new(&setup.metric, setup.events).fault_free(setup.fault_free_mean_error),
         ));
         line(String::new());
         if let [scenario] = self.scenarios {
