@@ -5,7 +5,8 @@
 //! flipped bit then moves the sums it takes part in by the true change of its weight times the input; what its own layer
 //! clips is clipped; the rest is carried to the output by the Jacobian, clipped there, and read off the curves. Of
 //! several outputs that move, the errors are added where the metric is a sum over outputs; otherwise they are taken for
-//! independent: the root of the sum of their squares, with the sign of their sum.
+//! independent: the root of the sum of their squares, with the sign of their sum. Metrics of logits need no curves: the
+//! error is found at the outputs as they are moved.
 //!
 //! Exact, but for interpolation and rounding, for bits that move one output (all of the last layer) and, behind one more
 //! layer, for metrics that are sums; an approximation for the others, good for ranking, too large for bits whose many
@@ -18,7 +19,8 @@ use super::objective::add_scaled;
 use super::tail::Tail;
 use crate::campaign::{Event, distinct_events, map_parts};
 use crate::engine::{WeightChange, reference};
-use crate::host::evaluator::{Evaluator, EvaluatorScratch};
+use crate::host::evaluator::{Evaluator, EvaluatorScratch, EventInput};
+use crate::host::metric::ErrorMetric;
 use crate::hw::{BitId, Inventory};
 use crate::net::Network;
 use crate::num::cast;
@@ -129,6 +131,8 @@ struct Scratch {
     curves: Vec<Curve>,
     /// Jacobians behind the tails of the weighted layers.
     jacobians: Vec<Vec<Block>>,
+    /// Fault-free values of the output.
+    output: Vec<f64>,
     layer: LayerScratch,
 }
 
@@ -139,6 +143,8 @@ struct LayerScratch {
     rows: Vec<Vec<Use>>,
     /// How the sums of the output move.
     moved: Vec<Block>,
+    /// Where that brings the output.
+    logits: Vec<f64>,
 }
 
 /// Where the weights of a row act: an input that is not zero, and the first of the sums it enters.
@@ -169,9 +175,26 @@ struct Output<'a> {
     /// The sums before the output's tail.
     sums: &'a [f64],
     tail: &'a Tail,
-    curves: &'a [Curve],
-    /// Whether errors of outputs add up.
-    is_additive: bool,
+    errors: Errors<'a>,
+}
+
+/// How moves of the output become errors.
+enum Errors<'a> {
+    /// By curves along each output.
+    Curves {
+        curves: &'a [Curve],
+        /// Whether errors of outputs add up.
+        is_additive: bool,
+    },
+    /// By the metric itself, of logits.
+    Logits {
+        evaluator: &'a Evaluator,
+        event: &'a EventInput,
+        /// Without a fault.
+        logits: &'a [f64],
+        /// The error of these.
+        fault_free: f64,
+    },
 }
 
 impl<'a> Run<'a> {
@@ -199,9 +222,17 @@ impl<'a> Run<'a> {
             let signal = network.nodes()[node].signal;
             raw[node].iter().map(|raw| signal.value(*raw)).collect()
         };
-        self.measure(event, &raw[self.output.end], scratch);
+        let golden = real(self.output.end);
+        let fault_free = self.input.evaluator.error_of_logits(event.input(), &golden);
+        match fault_free {
+            // Wrong without a fault stays wrong.
+            Some(error) if error > 0.0 && self.input.evaluator.metric() == ErrorMetric::Misprediction => return,
+            Some(_) => {}
+            None => self.measure(event, &raw[self.output.end], scratch),
+        }
+        scratch.output = golden;
         let tape = self.accelerator.tape(&raw);
-        let Scratch { accelerator, curves, jacobians, layer: memory, .. } = scratch;
+        let Scratch { accelerator, curves, jacobians, output: logits, layer: memory, .. } = scratch;
         jacobians.resize_with(self.tails.len(), Vec::new);
         jacobians.iter_mut().for_each(Vec::clear);
         self.accelerator.jacobians(self.output.start, &tape, accelerator, |node, jacobian| {
@@ -212,8 +243,12 @@ impl<'a> Run<'a> {
             }
         });
         let sums = real(self.output.start);
-        let is_additive = self.input.evaluator.is_additive();
-        let output = Output { sums: &sums, tail: &self.output, curves, is_additive };
+        let evaluator = self.input.evaluator;
+        let errors = match fault_free {
+            Some(fault_free) => Errors::Logits { evaluator, event: event.input(), logits, fault_free },
+            None => Errors::Curves { curves, is_additive: evaluator.is_additive() },
+        };
+        let output = Output { sums: &sums, tail: &self.output, errors };
         memory.moved.resize(sums.len().div_ceil(LANES), [0.0; LANES]);
         for ((weighted, tail), jacobian) in self.accelerator.weighted().zip(&self.tails).zip(&*jacobians) {
             let is_output = tail.start == self.output.start;
@@ -263,11 +298,12 @@ impl<'a> Run<'a> {
 impl LayerInEvent<'_> {
     /// Adds `count` times the estimated rises of the layer's bits.
     fn add_rises(&self, changes: &Changes, count: f64, memory: &mut LayerScratch, scores: &mut [f64]) {
-        let LayerScratch { rows, moved } = memory;
+        let LayerScratch { rows, moved, logits } = memory;
         let (linear, channels) = (&self.weighted.linear, self.weighted.linear.channels());
         let mut add = |register: usize, uses: &[Use], channel: usize| {
             for (change, site) in &changes.by_register[register] {
-                scores[*site] += count * self.output.rise(&self.sums, uses, channel, *change, moved);
+                scores[*site] +=
+                    count * self.output.rise(&self.sums, uses, channel, *change, (&mut *moved, &mut *logits));
             }
         };
         if let Some(bias) = self.weighted.bias {
@@ -298,15 +334,18 @@ impl LayerInEvent<'_> {
 impl Output<'_> {
     /// The estimated rise of the error when a weight that acts on `uses` changes.
     #[inline]
-    fn rise(&self, sums: &Sums<'_>, uses: &[Use], channel: usize, change: f64, moved: &mut [Block]) -> f64 {
+    fn rise(
+        &self,
+        sums: &Sums<'_>,
+        uses: &[Use],
+        channel: usize,
+        change: f64,
+        (moved, logits): (&mut [Block], &mut Vec<f64>),
+    ) -> f64 {
         let Some(jacobian) = sums.jacobian else {
-            let (mut sum, mut squares) = (0.0, 0.0);
-            for at in uses {
-                let error = self.error(at.first + channel, at.input * change);
-                sum += error;
-                squares += error * error;
-            }
-            return self.combined(sum, squares);
+            // Every sum is an output, and is moved once.
+            let moves = uses.iter().map(|at| (at.first + channel, at.input * change));
+            return self.rise_of(moves, logits);
         };
         let blocks = moved.len();
         let mut is_seen = false;
@@ -323,27 +362,32 @@ impl Output<'_> {
         if !is_seen {
             return 0.0;
         }
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for (at, delta) in moved.as_flattened()[..self.sums.len()].iter().enumerate() {
-            if *delta != 0.0 {
-                let error = self.error(at, *delta);
-                sum += error;
-                squares += error * error;
+        let moves = moved.as_flattened()[..self.sums.len()].iter().copied().enumerate();
+        self.rise_of(moves.filter(|(_, delta)| *delta != 0.0), logits)
+    }
+
+    /// The rise of the error when these sums of the output move, each by so much.
+    #[inline]
+    fn rise_of(&self, moves: impl Iterator<Item = (usize, f64)>, moved: &mut Vec<f64>) -> f64 {
+        let along = |at: usize, delta: f64| self.tail.apply(self.sums[at] + delta) - self.tail.apply(self.sums[at]);
+        match &self.errors {
+            Errors::Curves { curves, is_additive } => {
+                let (mut sum, mut squares) = (0.0, 0.0);
+                for (at, delta) in moves {
+                    let distance = along(at, delta);
+                    let error = if distance == 0.0 { 0.0 } else { curves[at].at(distance) };
+                    sum += error;
+                    squares += error * error;
+                }
+                if *is_additive { sum } else { squares.sqrt().copysign(sum) }
+            }
+            Errors::Logits { evaluator, event, logits, fault_free } => {
+                moved.clear();
+                moved.extend_from_slice(logits);
+                moves.for_each(|(at, delta)| moved[at] += along(at, delta));
+                evaluator.error_of_logits(event, moved).map_or(0.0, |error| error - fault_free)
             }
         }
-        self.combined(sum, squares)
-    }
-
-    /// What the errors of several outputs, known by their sum and the sum of their squares, make together.
-    fn combined(&self, sum: f64, squares: f64) -> f64 {
-        if self.is_additive { sum } else { squares.sqrt().copysign(sum) }
-    }
-
-    /// The error added when the sum of output `at` moves by `delta`.
-    #[inline]
-    fn error(&self, at: usize, delta: f64) -> f64 {
-        let distance = self.tail.apply(self.sums[at] + delta) - self.tail.apply(self.sums[at]);
-        if distance == 0.0 { 0.0 } else { self.curves[at].at(distance) }
     }
 }
 
@@ -368,8 +412,7 @@ mod tests {
     use super::*;
     use crate::campaign::{OracleInput, run_oracle};
     use crate::fault::{Biases, Draws, all_sites};
-    use crate::host::evaluator::{EventInput, EventKind, OutputWords};
-    use crate::host::metric::ErrorMetric;
+    use crate::host::evaluator::{EventKind, OutputWords};
     use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
     use crate::num::{Overflow, QFormat, Quantizer, Rounding, qkeras};
 

@@ -443,6 +443,25 @@ impl Evaluator {
         }
     }
 
+    /// The error of an event whose outputs have these real values, taken for logits as they are; `None` where they go
+    /// through a decoder or the metric looks at something else. For [`ErrorMetric::Misprediction`] the fault-free class must
+    /// be right.
+    ///
+    /// # Panics
+    /// As [`Evaluator::error`].
+    pub fn error_of_logits(&self, event: &EventInput, logits: &[f64]) -> Option<f64> {
+        if self.decoder.is_some() || !self.metric.needs_labels() {
+            return None;
+        }
+        assert_eq!(logits.len(), self.output.len, "outputs come from the accelerator this evaluator was made for");
+        let label = label_of(event);
+        Some(match self.metric {
+            ErrorMetric::CrossEntropy => cross_entropy(logits.iter().copied(), label),
+            _ if class_of(logits) == label => 0.0,
+            _ => 1.0,
+        })
+    }
+
     fn assert_fits(&self, output: &[i64]) {
         assert_eq!(output.len(), self.output.len, "outputs come from the accelerator this evaluator was made for");
     }

@@ -424,13 +424,14 @@ impl SimulateReport<'_> {
     /// What that did to outputs, scenario by scenario.
     fn output_rows(&self) -> TextTable {
         let interval = format!("{} % interval", short(self.confidence.get() * 100.0));
+        let error = ErrorUnit::new(&self.setup.metric, self.setup.events);
         let mut table = TextTable::new(&[
             ("style", Side::Name),
             ("scrub", Side::Name),
             ("wrong outputs", Side::Right),
             ("silent", Side::Right),
             ("degraded", Side::Right),
-            ("error rise", Side::Right),
+            (error.name("error rise", "made wrong"), Side::Right),
             (&interval, Side::Right),
             ("first wrong after", Side::Right),
         ]);
