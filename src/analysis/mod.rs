@@ -9,6 +9,7 @@ mod head;
 mod linear;
 mod objective;
 mod operator;
+mod places;
 mod quality;
 mod ranking;
 mod sampled;

@@ -18,6 +18,8 @@ pub(super) struct Workspace {
     scratch: Scratch,
     /// The distinct faulty outputs of the event.
     outputs: OutputSet,
+    /// These in the order in which they are judged.
+    ordered: Vec<OutputId>,
     /// Which fault leads to which.
     changed: Vec<(usize, OutputId)>,
     /// What each costs, or the error that cannot be added up.
@@ -52,6 +54,7 @@ impl Workspace {
             trace: engine.empty_trace(),
             scratch: engine.scratch(),
             outputs: OutputSet::default(),
+            ordered: Vec::new(),
             changed: Vec::new(),
             rises: Vec::new(),
             faulty: Vec::new(),
@@ -96,16 +99,25 @@ impl Workspace {
     /// # Errors
     /// When an error cannot be added up; of several faults the first one.
     pub(super) fn judge(&mut self, evaluator: &Evaluator, event: &Event) -> Result<ExactSum, Unusable> {
-        let Self { trace, outputs, changed, rises, faulty, .. } = self;
+        let Self { trace, outputs, ordered, changed, rises, faulty, .. } = self;
         let mut judge = evaluator.judge(event.input(), trace.output(), &mut self.evaluator);
         let golden = judge.golden();
         let golden_sum = ExactSum::of(golden).ok_or(Unusable::Golden(golden))?;
 
         rises.clear();
         rises.resize(outputs.len(), Ok(ExactSum::default()));
+        if judge.is_settled() {
+            return Ok(golden_sum);
+        }
         // Each after one that is like it: the judge starts from the one before, and shares work between several.
-        outputs.sort_by_likeness(trace.output());
-        for ids in outputs.by_likeness().chunks(JUDGED_TOGETHER) {
+        ordered.clear();
+        if judge.reads_words() {
+            ordered.extend(outputs.ids());
+        } else {
+            outputs.sort_by_likeness(trace.output());
+            ordered.extend_from_slice(outputs.by_likeness());
+        }
+        for ids in ordered.chunks(JUDGED_TOGETHER) {
             faulty.clear();
             for id in ids {
                 let start = faulty.len();

@@ -54,6 +54,9 @@ impl EventFiles {
         let events = match (&arguments.events, own) {
             (Some(path), _) => read_source(path)?,
             (None, Some(name)) => Source { name: design.files.path(name), bytes: design.files.read(name)? },
+            (None, None) if arguments.labels.is_some() || arguments.scale.is_some() => {
+                bail!("design `{}` has no events of its own; name some with --events FILE", opened.name())
+            }
             (None, None) => return Ok(None),
         };
         let of_design = own.and(config.labels.as_ref());

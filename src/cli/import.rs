@@ -133,6 +133,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     writeln!(text, "in hardware: {}\n\n{}", network.name(), stage_table(network))?;
     match &imported.off_chip {
         Some(decoder) => writeln!(text, "off-chip: {}\n\n{}", decoder.name(), off_chip_table(decoder))?,
+        None if metric.needs_labels() => {
+            writeln!(text, "off-chip: nothing; the outputs are logits, compared with the label of an event\n")?;
+        }
         None => writeln!(text, "off-chip: nothing; the error is how far the output moves from the fault-free one\n")?,
     }
     writeln!(text, "written: {} (try: trivote info {0})", arguments.output.display())?;

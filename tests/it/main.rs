@@ -9,6 +9,7 @@
 
 mod analyze;
 mod bench;
+mod classify;
 mod cli;
 mod compare;
 mod derivatives;
