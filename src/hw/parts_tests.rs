@@ -7,7 +7,7 @@ use crate::hw::test_networks::{
     conv, dense, econ_t_large, econ_t_medium, econ_t_small, quantizer, scheduled, without_bias,
 };
 use crate::hw::{AreaModel, Technology};
-use crate::net::{NetworkBuilder, Padding2d, Window2d};
+use crate::net::{Conv2d, NetworkBuilder, Padding2d};
 
 fn all_parts(network: &Network, io: Io, factor: u64) -> Vec<PartCounts> {
     count_parts(network, &scheduled(network, io, factor)).into_iter().map(|layer| layer.counts).collect()

@@ -17,7 +17,7 @@ use trivote::hw::{
 use trivote::import::design::Design;
 use trivote::net::{Network, Op};
 
-use super::networks::{NetworkSpec, specs};
+use super::networks::{NetworkSpec, cnn_specs, specs};
 use super::read_times::{Flip, Reference};
 
 /// How a random network is built.
@@ -38,6 +38,19 @@ fn builds() -> impl Strategy<Value = BuildSpec> {
         strategy: if latency { Build::Latency } else { Build::Resource },
         fifo_depth,
     })
+}
+
+/// Chains and networks with branches.
+fn networks() -> impl Strategy<Value = NetworkSpec> {
+    prop_oneof![specs(), cnn_specs()]
+}
+
+/// A chain in any build, unrolled when it has none; or a network with branches in one of those it can have.
+fn networks_in_builds() -> impl Strategy<Value = (NetworkSpec, Option<BuildSpec>)> {
+    prop_oneof![
+        (specs(), prop::option::of(builds())),
+        (cnn_specs(), builds()).prop_map(|(spec, build)| (spec, Some(build))),
+    ]
 }
 
 impl BuildSpec {
@@ -133,7 +146,7 @@ proptest! {
 
     #[test]
     fn a_frame_alone_takes_the_cycles_of_the_schedule_and_reads_weights_in_theirs(
-        spec in specs(), build in builds(), start in 0..3_u64,
+        spec in networks(), build in builds(), start in 0..3_u64,
         drawn in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6),
     ) {
         let network = spec.build();
@@ -154,7 +167,7 @@ proptest! {
 
     #[test]
     fn frames_in_a_row_come_out_right_and_in_order(
-        spec in specs(), build in builds(), gaps in prop::collection::vec(0..4_u64, 1..5),
+        spec in networks(), build in builds(), gaps in prop::collection::vec(0..4_u64, 1..5),
     ) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
@@ -170,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn frames_at_the_interval_of_the_schedule_are_never_refused(spec in specs(), build in builds(), start in 0..3_u64) {
+    fn frames_at_the_interval_of_the_schedule_are_never_refused(spec in networks(), build in builds(), start in 0..3_u64) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
         let schedule = BuildSpec { fifo_depth: None, ..build }.schedule(&network);
@@ -209,8 +222,26 @@ proptest! {
     }
 
     #[test]
+    fn an_upset_before_the_frame_is_another_network(spec in cnn_specs(), build in builds(), bit: prop::sample::Index) {
+        let network = spec.build();
+        let inventory = Inventory::new(&network).unwrap();
+        let schedule = build.schedule(&network);
+        let bit = BitId(bit.index(inventory.bits()) as u32);
+        let (register, place) = inventory.locate_bit(bit);
+        let (array, index) = inventory.locate(register);
+        let tensor = network.node(array.node).op.tensor(array.tensor).unwrap();
+        let raw = tensor.format().flip(tensor.raw()[index], place);
+        let faulty = network.with_weight(array.node, array.tensor, index, raw).unwrap();
+        let frames = frames_of(&spec, &[0, 1, 0]);
+        let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+        let (_, found) = run(&mut machine, &inventory, &frames, &[Flip { at: 0, bit }]);
+        let outputs: Vec<_> = found.into_iter().map(|(_, output)| output).collect();
+        prop_assert_eq!(outputs, plain_outputs(&faulty, &frames));
+    }
+
+    #[test]
     fn a_single_copy_is_never_seen(
-        spec in specs(), build in prop::option::of(builds()), at: prop::sample::Index, bit: prop::sample::Index,
+        (spec, build) in networks_in_builds(), at: prop::sample::Index, bit: prop::sample::Index,
         copy in 0..3_u8, style in 1..4_usize,
     ) {
         let network = spec.build();
@@ -278,7 +309,7 @@ proptest! {
 
     #[test]
     fn any_state_bit_may_flip_at_any_time(
-        spec in specs(), build in builds(), flips in prop::collection::vec((0..60_u64, any::<prop::sample::Index>()), 1..6),
+        spec in networks(), build in builds(), flips in prop::collection::vec((0..60_u64, any::<prop::sample::Index>()), 1..6),
     ) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
@@ -306,10 +337,12 @@ proptest! {
 
     #[test]
     fn disturbed_values_leave_with_their_frame(
-        spec in specs(), build in prop::option::of(builds()), at: prop::sample::Index, bit: prop::sample::Index,
+        (spec, build) in networks_in_builds(), at: prop::sample::Index, bit: prop::sample::Index,
     ) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
+        // In small FIFOs packets wait.
+        let build = build.map(|build| BuildSpec { fifo_depth: None, ..build });
         let schedule = build.map_or_else(|| econ_t(&network), |build| build.schedule(&network));
         let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
         let bits: Vec<ElementBit> = machine

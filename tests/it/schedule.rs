@@ -234,7 +234,7 @@ fn an_imported_design_has_the_keys() {
 fn unused_pixels(network: &Network, stage: &Stage) -> u64 {
     let Some(Op::Conv2d(conv)) = stage.nodes.first().map(|id| &network.node(*id).op) else { return 0 };
     let (window, out) = (&conv.window, &network.node(stage.nodes[0]).shape);
-    let columns = network.node(stage.input).shape[1] + window.padding.left + window.padding.right;
+    let columns = network.node(stage.input()).shape[1] + window.padding.left + window.padding.right;
     let last = |axis: usize| (out[axis] - 1) * window.stride[axis] + window.kernel[axis] - 1;
     stage.packets_in.saturating_sub((last(0) * columns + last(1) + 1) as u64)
 }

@@ -122,9 +122,12 @@ fn a_convolution_in_partitions() {
 fn published_latencies_of_a_streaming_network() {
     let stream = |network: &Network| {
         let wish = ScheduleOptions { clock: Clock::new(200.0).unwrap(), ..options(Io::Stream, 1, Strategy::Latency) };
-        let stages = Schedule::new(network, &wish).unwrap().stages;
-        let numbers = |stage: &Stage| (stage.packets_in, stage.latency_cycles, stage.fifo_depth);
-        stages.iter().filter(|stage| !stage.name.starts_with("relu_")).map(numbers).collect::<Vec<_>>()
+        let schedule = Schedule::new(network, &wish).unwrap();
+        let numbers = |(number, stage): (usize, &Stage)| {
+            (stage.packets_in, stage.latency_cycles, schedule.depths_behind(number)[0])
+        };
+        let stages = schedule.stages.iter().enumerate();
+        stages.filter(|(_, stage)| !stage.name.starts_with("relu_")).map(numbers).collect::<Vec<_>>()
     };
     assert_eq!(stream(&convolution(32, 3, 3, 1, 16)), [(1_024, 1_027, 900), (900, 902, 900)]);
     assert_eq!(stream(&convolution(15, 16, 3, 1, 16)), [(225, 229, 169), (169, 171, 169)]);
@@ -144,8 +147,8 @@ fn published_latencies_of_a_streaming_network() {
 fn fifos_are_no_deeper_than_asked() {
     let network = econ_t_medium();
     let wish = ScheduleOptions { fifo_depth: Some(factor(5)), ..options(Io::Stream, 1, Strategy::Latency) };
-    let depths: Vec<u64> =
-        Schedule::new(&network, &wish).unwrap().stages.iter().map(|stage| stage.fifo_depth).collect();
+    let schedule = Schedule::new(&network, &wish).unwrap();
+    let depths: Vec<u64> = (0..schedule.stages.len()).flat_map(|stage| schedule.depths_behind(stage)).collect();
     assert_eq!(depths, [5, 5, 5, 1, 1]);
 }
 
