@@ -86,7 +86,7 @@ impl<W: Word> ByteSums<W> {
         } else {
             (start.iter().map(|block| block.map(|word| cast::low_i32(word.wide()))).collect(), None)
         };
-        Some(Self { vnni, map, weights, start, offset, align })
+        Some(Self { vnni, map, weights, offset, start, align })
     }
 
     /// What it costs: dot products of four inputs with a block of weights.
@@ -127,8 +127,8 @@ impl<W: Word> ByteSums<W> {
         if layer.positions == 1 && window.runs == 1 {
             for (block, (weights, sums)) in self.weights.iter().zip(sums).enumerate() {
                 let mut products = self.vnni.row(&scratch.inputs, weights);
-                for lane in 0..LANES {
-                    products[lane] = products[lane].wrapping_add(self.start[block][lane]);
+                for (product, start) in products.iter_mut().zip(self.start[block]) {
+                    *product = product.wrapping_add(start);
                 }
                 self.words(block, &products, sums);
             }

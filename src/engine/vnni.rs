@@ -65,6 +65,7 @@ impl Vnni {
     /// # Panics
     /// When a window goes beyond the inputs, or there are not weights for all of it.
     #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::unused_self, reason = "it is the proof that there are such instructions")]
     #[inline]
     pub(super) fn tile(
         self,
@@ -84,6 +85,7 @@ impl Vnni {
     /// # Panics
     /// As [`Vnni::tile`].
     #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::unused_self, reason = "it is the proof that there are such instructions")]
     #[inline]
     pub(super) fn row(self, inputs: &[Quad], weights: &[WeightBlock]) -> [i32; LANES] {
         // SAFETY: as above.
