@@ -211,7 +211,8 @@ fn a_bound_without_effect_is_noted() {
 
 #[test]
 fn what_cannot_be_built_is_refused_by_name() {
-    let cases: [(&str, &[(&str, Value)], &str); 22] = [
+    type Changes<'c> = &'c [(&'c str, Value)];
+    let cases: [(&str, Changes<'_>, &str); 22] = [
         (
             "norm",
             &[("axis", json!([1]))],
