@@ -11,12 +11,12 @@ use super::tests::{CNN, read, source};
 use super::{Imported, KerasOptions, read_keras};
 use crate::net::{Node, Op, TensorKind};
 
-fn options() -> KerasOptions<'static> {
+pub(super) fn options() -> KerasOptions<'static> {
     KerasOptions { accelerator: Some("cnn"), ..KerasOptions::default() }
 }
 
 /// Architecture and weights of the fixture.
-fn parts() -> (Value, Vec<u8>) {
+pub(super) fn parts() -> (Value, Vec<u8>) {
     let mut archive = zip::ZipArchive::new(Cursor::new(CNN)).unwrap();
     let mut part = |name: &str| {
         let mut content = Vec::new();
@@ -211,7 +211,8 @@ fn a_bound_without_effect_is_noted() {
 
 #[test]
 fn what_cannot_be_built_is_refused_by_name() {
-    let cases: [(&str, &[(&str, Value)], &str); 22] = [
+    type Changes<'c> = &'c [(&'c str, Value)];
+    let cases: [(&str, Changes<'_>, &str); 22] = [
         (
             "norm",
             &[("axis", json!([1]))],

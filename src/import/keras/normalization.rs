@@ -45,13 +45,13 @@ impl Normalization {
             }
         };
         let mut variance = read(Variable::MovingVariance)?;
-        for index in 0..variance.len() {
-            let sum = variance[index] + self.epsilon;
+        for (index, value) in variance.iter_mut().enumerate() {
+            let sum = *value + self.epsilon;
             // A sum that is no number is refused too.
             if !(sum > 0.0 && sum.is_finite()) {
-                return Err(weights.bad_value(step, Variable::MovingVariance, (index, variance[index])));
+                return Err(weights.bad_value(step, Variable::MovingVariance, (index, *value)));
             }
-            variance[index] = sum;
+            *value = sum;
         }
         Ok(Statistics {
             gamma: self.scale.then(|| read(Variable::Gamma)).transpose()?,

@@ -5,8 +5,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::cnns;
 use super::h5::H5;
-use super::tests::{BLOCKS, FLAT, FLAT_JSON, FLAT_WEIGHTS, NESTED, options, read, source};
+use super::tests::{BLOCKS, CNN, FLAT, FLAT_JSON, FLAT_WEIGHTS, NESTED, options, read, source};
 use super::{Imported, KerasError, KerasOptions, read_keras};
 use crate::net::{Op, TensorKind};
 
@@ -304,22 +305,40 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
+/// The architecture of the nested fixture.
+fn nested() -> Value {
+    let h5 = H5::open(source("m", NESTED)).unwrap();
+    serde_json::from_str(&h5.text("", "model_config").unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn a_softmax_ahead_of_the_decoder_is_refused() {
+    let mut architecture = nested();
+    let layers = architecture.pointer_mut("/config/layers").unwrap().as_array_mut().unwrap();
+    let encoder = layers.iter_mut().find(|layer| layer["config"]["name"] == "encoder").unwrap();
+    let last = encoder.pointer_mut("/config/layers").unwrap().as_array_mut().unwrap().last_mut().unwrap();
+    last["config"]["activation"] = json!("softmax");
+    let text = architecture.to_string();
+    let refused = error(text.as_bytes(), Some(NESTED), &options());
+    let expected = "the accelerator ends in a softmax, which hardware cannot compute exactly, and `decoder` takes its output; \
+                    move the softmax into `decoder`";
+    assert_eq!(refused, expected);
+}
+
 proptest! {
     /// Each change puts an odd value, or a value from elsewhere in the architecture, at a place of the architecture.
     #[test]
-    fn odd_architectures_never_panic(nested: bool, changes in prop::collection::vec(any::<[u16; 2]>(), 1..5)) {
+    fn odd_architectures_never_panic(fixture in 0..3, changes in prop::collection::vec(any::<[u16; 2]>(), 1..5)) {
         let odd = [
             json!(null), json!(true), json!(-1), json!(0), json!(1 << 20), json!(i64::MAX), json!(1e308), json!(0.5),
             json!(""), json!("same"), json!("relu"), json!("quantized_bits(32,30)"), json!("quantized_relu(30,-97)"),
             json!([]), json!({}), json!([[]]), json!([null]), json!([null, 1 << 20, 1 << 4]), json!([1 << 20, 1 << 20]),
             json!([-1]), json!("auto_po2"), json!("conv"),
         ];
-        let weights = if nested { NESTED } else { FLAT_WEIGHTS };
-        let mut architecture: Value = if nested {
-            let h5 = H5::open(source("m", NESTED)).unwrap();
-            serde_json::from_str(&h5.text("", "model_config").unwrap().unwrap()).unwrap()
-        } else {
-            serde_json::from_slice(FLAT_JSON).unwrap()
+        let (mut architecture, weights, options) = match fixture {
+            0 => (nested(), NESTED, options()),
+            1 => (serde_json::from_slice(FLAT_JSON).unwrap(), FLAT_WEIGHTS, options()),
+            _ => (cnns::parts().0, CNN, cnns::options()),
         };
         for [place, with] in changes {
             let mut found = Vec::new();
@@ -333,7 +352,7 @@ proptest! {
         }
         let text = architecture.to_string();
         for input_format in [None, "ap_fixed<16,6>".parse().ok()] {
-            let options = KerasOptions { input_format, ..options() };
+            let options = KerasOptions { input_format, ..options };
             let result = read_keras(source("m", text.as_bytes()), Some(source("w", weights)), &options);
             let _ = result.map_err(|error| error.to_string());
         }

@@ -189,11 +189,11 @@ impl<'a> Weights<'a> {
 fn names(path: &str, owner: Option<&str>, tensor: Variable) -> bool {
     let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
     let named = last.strip_suffix(":0").unwrap_or(last) == tensor.to_string();
-    let owned = |group: &str, owner: &str| group == owner || group.ends_with(&format!("/{owner}"));
+    let stands_in = |group: &str, owner: &str| group == owner || group.ends_with(&format!("/{owner}"));
     named
         && owner.is_none_or(|owner| {
-            owned(before, owner)
-                || (tensor.is_statistic() && before.rsplit_once('/').is_some_and(|(above, _)| owned(above, owner)))
+            stands_in(before, owner)
+                || (tensor.is_statistic() && before.rsplit_once('/').is_some_and(|(above, _)| stands_in(above, owner)))
         })
 }
 
