@@ -344,8 +344,8 @@ impl Output<'_> {
     ) -> f64 {
         let Some(jacobian) = sums.jacobian else {
             // Every sum is an output, and is moved once.
-            let moves = uses.iter().map(|at| (at.first + channel, at.input * change));
-            return self.rise_of(moves, logits);
+            let steps = uses.iter().map(|at| (at.first + channel, at.input * change));
+            return self.rise_of(steps, logits);
         };
         let blocks = moved.len();
         let mut is_seen = false;
@@ -362,18 +362,18 @@ impl Output<'_> {
         if !is_seen {
             return 0.0;
         }
-        let moves = moved.as_flattened()[..self.sums.len()].iter().copied().enumerate();
-        self.rise_of(moves.filter(|(_, delta)| *delta != 0.0), logits)
+        let steps = moved.as_flattened()[..self.sums.len()].iter().copied().enumerate();
+        self.rise_of(steps.filter(|(_, delta)| *delta != 0.0), logits)
     }
 
     /// The rise of the error when these sums of the output move, each by so much.
     #[inline]
-    fn rise_of(&self, moves: impl Iterator<Item = (usize, f64)>, moved: &mut Vec<f64>) -> f64 {
+    fn rise_of(&self, steps: impl Iterator<Item = (usize, f64)>, moved: &mut Vec<f64>) -> f64 {
         let along = |at: usize, delta: f64| self.tail.apply(self.sums[at] + delta) - self.tail.apply(self.sums[at]);
         match &self.errors {
             Errors::Curves { curves, is_additive } => {
                 let (mut sum, mut squares) = (0.0, 0.0);
-                for (at, delta) in moves {
+                for (at, delta) in steps {
                     let distance = along(at, delta);
                     let error = if distance == 0.0 { 0.0 } else { curves[at].at(distance) };
                     sum += error;
@@ -384,7 +384,7 @@ impl Output<'_> {
             Errors::Logits { evaluator, event, logits, fault_free } => {
                 moved.clear();
                 moved.extend_from_slice(logits);
-                moves.for_each(|(at, delta)| moved[at] += along(at, delta));
+                steps.for_each(|(at, delta)| moved[at] += along(at, delta));
                 evaluator.error_of_logits(event, moved).map_or(0.0, |error| error - fault_free)
             }
         }
@@ -451,7 +451,7 @@ mod tests {
         let signal = network.output().signal;
         let sites = all_sites(inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![4] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(network)).unwrap();
         let input = CurveInput { network, inventory, evaluator: &evaluator, events: &[], sites: &sites };
         let nearest = Run::new(&input).reach >> (LEVELS - 1);
         let ratio = 2.0 + 1.0 / cast::f64_from_i64(nearest);
@@ -463,7 +463,7 @@ mod tests {
         let inventory = Inventory::new(network).unwrap();
         let sites = all_sites(&inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![4] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(network)).unwrap();
         let input = CurveInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };
         let scores = curve_scores(&input, &|_| {});
         let oracle = OracleInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };

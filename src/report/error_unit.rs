@@ -6,6 +6,9 @@ use super::{grouped, percent, significant};
 use crate::host::metric::ErrorMetric;
 use crate::num::cast;
 
+/// By how much a count may miss a whole number, after division by the number of events and multiplication with it.
+const ROUNDING: f64 = 1e-6;
+
 /// The unit of a metric's figures over a number of events.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ErrorUnit<'a> {
@@ -80,9 +83,8 @@ impl<'a> ErrorUnit<'a> {
         if !self.counts_mispredictions() {
             return rise;
         }
-        // Sums of counts over events come back as the counts they are.
-        const ROUNDING: f64 = 1e-6;
         let count = rise * cast::f64_from_count(self.events);
+        // Sums of counts over events come back as the counts they are.
         if (count - count.round()).abs() < ROUNDING { count.round() } else { count }
     }
 }

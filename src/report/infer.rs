@@ -120,7 +120,8 @@ impl InferReport<'_> {
                     grouped(count.predicted),
                 ]);
             }
-            text += &format!("\n{table}");
+            text.push('\n');
+            text += &table.to_string();
         }
         text
     }

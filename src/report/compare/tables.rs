@@ -11,9 +11,13 @@ use crate::report::{Side, TextTable, fixed, grouped, percent, significant, whole
 
 const NONE: &str = "-";
 
+fn unit(error: &ErrorFacts) -> ErrorUnit<'_> {
+    ErrorUnit::new(&error.metric, error.events)
+}
+
 /// What there is without faults: the error's name and mean, or the accuracy.
 fn fault_free(error: &ErrorFacts) -> String {
-    match ErrorUnit::new(&error.metric, error.events).accuracy(error.golden_mean) {
+    match unit(error).accuracy(error.golden_mean) {
         Some(known) => format!("accuracy {}", percent(known.accuracy, 2)),
         None => format!("{} {}", error.metric, significant(error.golden_mean)),
     }
@@ -24,9 +28,18 @@ impl Comparison {
     pub fn tables(&self) -> String {
         let mut text = self.systems_table().to_string();
         text.push_str(
-            "error: fault-free mean, or accuracy; flipped: bits, each alone; sensitive: those that raise the error; rise: sum over all of them, \
-             in events where errors are mispredictions\n",
+            "error: fault-free mean; flipped: bits, each alone; sensitive: those that raise the error; rise: sum over all of them\n",
         );
+        if self
+            .systems
+            .iter()
+            .filter_map(|system| system.error.as_ref())
+            .any(|error| unit(error).counts_mispredictions())
+        {
+            text.push_str(
+                "accuracy: of the fault-free design; its rise: mispredictions of all flips, each in all events\n",
+            );
+        }
         for system in &self.systems {
             for sweep in &system.sweeps {
                 text.push('\n');
@@ -75,7 +88,7 @@ impl Comparison {
                     percent(cast::f64_from_count(bits.sensitive) / cast::f64_from_count(bits.candidates), 1)
                 }),
                 bits.map_or_else(none, |bits| match error {
-                    Some(error) => ErrorUnit::new(&error.metric, error.events).rise(bits.rise),
+                    Some(error) => unit(error).rise(bits.rise),
                     None => significant(bits.rise),
                 }),
             ]);
