@@ -11,6 +11,7 @@ use super::Global;
 use crate::host::evaluator::{self, Evaluator};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
+use crate::hw::schedule::{Io, not_unrolled};
 use crate::import::design::{
     DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
     ModelConfig, read_model,
@@ -204,6 +205,10 @@ fn config(
             }),
         },
         metric: MetricConfig { error: metric.to_string() },
-        hardware: HardwareConfig::default(),
+        hardware: HardwareConfig {
+            // What cannot be unrolled passes pixel by pixel.
+            io: Some(not_unrolled(&imported.accelerator).map_or(Io::EconT, |_| Io::Stream).to_string()),
+            ..HardwareConfig::default()
+        },
     }
 }

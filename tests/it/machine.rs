@@ -9,16 +9,18 @@ use trivote::campaign::Event;
 use trivote::engine::{Engine, WeightChange, reference};
 use trivote::host::evaluator::EventInput;
 use trivote::host::generator::{Generator, Population};
-use trivote::hw::schedule::timing::Strategy as Build;
+use trivote::hw::schedule::timing::{Clock, Strategy as Build};
 use trivote::hw::schedule::{Io, Schedule, ScheduleOptions};
 use trivote::hw::{
     BitId, CopyIdx, Cycle, Element, ElementBit, Inventory, Load, Machine, Protection, TmrStyle, element_address,
 };
 use trivote::import::design::Design;
-use trivote::net::{Network, Op};
+use trivote::net::{Network, Op, TensorKind};
+use trivote::num::BitIdx;
 
 use super::networks::{NetworkSpec, cnn_specs, specs};
 use super::read_times::{Flip, Reference};
+use super::rn07;
 
 /// How a random network is built.
 #[derive(Debug, Clone)]
@@ -27,16 +29,21 @@ struct BuildSpec {
     reuse: u64,
     strategy: Build,
     fifo_depth: Option<u64>,
+    /// MHz: the faster, the deeper the pipelines.
+    clock: f64,
 }
 
 fn builds() -> impl Strategy<Value = BuildSpec> {
     let reuse = prop_oneof![Just(1), 2..=40_u64, Just(u64::MAX)];
-    let built = (prop_oneof![Just(Io::Parallel), Just(Io::Stream)], reuse, any::<bool>(), prop::option::of(1..4_u64));
-    built.prop_map(|(io, reuse, latency, fifo_depth)| BuildSpec {
+    let io = prop_oneof![Just(Io::Parallel), Just(Io::Stream)];
+    let clock = prop_oneof![Just(40.0), Just(200.0), Just(1000.0)];
+    let built = (io, reuse, any::<bool>(), prop::option::of(1..4_u64), clock);
+    built.prop_map(|(io, reuse, latency, fifo_depth, clock)| BuildSpec {
         io,
         reuse,
         strategy: if latency { Build::Latency } else { Build::Resource },
         fifo_depth,
+        clock,
     })
 }
 
@@ -60,6 +67,7 @@ impl BuildSpec {
             reuse_factor: NonZeroU64::new(self.reuse).unwrap(),
             strategy: self.strategy,
             fifo_depth: self.fifo_depth.and_then(NonZeroU64::new),
+            clock: Clock::new(self.clock).unwrap(),
             ..ScheduleOptions::econ_t()
         };
         Schedule::new(network, &options).unwrap()
@@ -421,4 +429,32 @@ fn shipped_designs_in_every_build_are_the_engine() {
             }
         }
     }
+}
+
+/// RN07 in a stream: frames at the interval, and one with a weight upset before it.
+#[test]
+fn a_large_network_streams_pixel_by_pixel() {
+    let network = rn07::network(7);
+    let inventory = Inventory::new(&network).unwrap();
+    let options = ScheduleOptions { io: Io::Stream, ..ScheduleOptions::econ_t() };
+    let schedule = Schedule::new(&network, &options).unwrap();
+    let (interval, latency) = (schedule.interval_cycles, schedule.machine_latency_cycles(&network));
+    let frames: Vec<_> = (0..3).map(|number| (number * interval, rn07::image(number))).collect();
+    // The sign bit of a weight of the second convolution.
+    let register = inventory.find("conv_1", TensorKind::Kernel, 1_000).unwrap();
+    let bit = inventory.bits_of(register).next().unwrap();
+    let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+    let (taken, found) = run(&mut machine, &inventory, &frames, &[]);
+    let times: Vec<_> = found.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, taken.iter().map(|at| at + 1 + latency).collect::<Vec<_>>());
+    let outputs: Vec<_> = found.into_iter().map(|(_, output)| output).collect();
+    assert_eq!(outputs, plain_outputs(&network, &frames));
+
+    let node = network.find("conv_1").unwrap();
+    let tensor = network.node(node).op.tensor(TensorKind::Kernel).unwrap();
+    let raw = tensor.format().flip(tensor.raw()[1_000], BitIdx(0));
+    let faulty = network.with_weight(node, TensorKind::Kernel, 1_000, raw).unwrap();
+    let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+    let (_, found) = run(&mut machine, &inventory, &frames[..1], &[Flip { at: 0, bit }]);
+    assert_eq!(found[0].1, reference::output(&faulty, &frames[0].1));
 }
