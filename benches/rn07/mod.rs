@@ -1,4 +1,4 @@
-//! A network of the shape of the CIFAR-10 CNN of MLPerf Tiny v0.7 as hls4ml builds it ("RN07"), with random weights: five
+//! A network of the shape of the CIFAR-10 CNN of `MLPerf` Tiny v0.7 as hls4ml builds it ("RN07"), with random weights: five
 //! convolutions over 32x32 pixels and a dense layer, 57,440 weights of 8 bits.
 
 use rand::{Rng, SeedableRng};

@@ -201,7 +201,7 @@ fn same_conv(net: &mut NetworkBuilder, name: &str, input: NodeId, [kernel, outpu
     net.push(name, Op::Conv2d(Conv2d { kernel, bias: None, window }), &[input]).unwrap()
 }
 
-/// The CIFAR-10 CNN of MLPerf Tiny v0.7 as hls4ml builds it.
+/// The CIFAR-10 CNN of `MLPerf` Tiny v0.7 as hls4ml builds it.
 fn rn07() -> Network {
     let mut net = NetworkBuilder::new("rn07", "input", &[32, 32, 3], quantizer("ap_ufixed<8,0>")).unwrap();
     let mut last = net.input();
@@ -248,7 +248,7 @@ fn a_large_network_by_the_rules() {
     assert_eq!((schedule.latency_cycles, schedule.interval_cycles), (1228 + 10 + 2 - 1, 1229));
 }
 
-/// RN07 of MLPerf Tiny v0.7 on a PYNQ-Z2 at 100 MHz: 36.596 inferences per second, host included, are 2.733 million
+/// RN07 of `MLPerf` Tiny v0.7 on a PYNQ-Z2 at 100 MHz: 36.596 inferences per second, host included, are 2.733 million
 /// cycles each; 1024 windows of 2048 cycles are 2.097 million.
 #[test]
 fn a_large_network_that_shares_its_multipliers() {
