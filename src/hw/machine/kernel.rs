@@ -156,3 +156,52 @@ fn add_block(partial: &mut [Block; OUTPUTS], inputs: &[i64; LANES], weights: &[B
     }
     *partial = [first, second, third, fourth];
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hw::test_networks::quantizer;
+    use crate::net::{Dense, NetworkBuilder, WeightTensor};
+    use crate::num::QFormat;
+
+    proptest! {
+        /// Both layouts, blocks that are full and not, and values far beyond those that the layer can meet.
+        #[test]
+        fn sums_are_the_low_bits_of_plain_sums(
+            inputs in 1..70_usize, outputs in 1..40_usize, seed in any::<i64>(), changed: prop::sample::Index,
+        ) {
+            let format = QFormat::signed(8, 1).unwrap();
+            let value = |at: usize| seed.wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(u32::try_from(at % 64).unwrap());
+            let mut kernel: Vec<i64> = (0..inputs * outputs).map(|at| format.from_bits(value(at).cast_unsigned())).collect();
+            let mut net = NetworkBuilder::new("dense", "input", &[inputs], quantizer("ap_fixed<8,2>")).unwrap();
+            let tensor = WeightTensor::new(vec![inputs, outputs], kernel.clone(), format).unwrap();
+            let dense = net.push("dense", Op::Dense(Dense { kernel: tensor, bias: None }), &[net.input()]).unwrap();
+            let network = net.finish().unwrap();
+            let mut narrow = NarrowKernel::of(network.node(dense), &kernel).unwrap();
+            let changed = changed.index(kernel.len());
+            kernel[changed] = -77;
+            narrow.set(changed, -77);
+            let values: Vec<i64> = (0..inputs).map(|at| value(at + 5)).collect();
+            let mut sums = vec![1; outputs];
+            narrow.multiply(&values, &mut sums);
+            for (output, sum) in sums.iter().enumerate() {
+                let terms = values.iter().enumerate().map(|(at, value)| kernel[at * outputs + output].wrapping_mul(*value));
+                prop_assert_eq!(cast::low_i32(*sum), cast::low_i32(terms.fold(0, i64::wrapping_add)));
+            }
+        }
+    }
+
+    #[test]
+    fn wide_accumulators_have_no_narrow_kernel() {
+        let format = QFormat::signed(20, 1).unwrap();
+        let tensor = WeightTensor::new(vec![2, 2], vec![1; 4], format).unwrap();
+        let mut net = NetworkBuilder::new("dense", "input", &[2], quantizer("ap_fixed<12,2>")).unwrap();
+        let dense = Op::Dense(Dense { kernel: tensor, bias: None });
+        let dense = net.push("dense", dense, &[net.input()]).unwrap();
+        let network = net.finish().unwrap();
+        // 20 and 12 bits make products of 32, two of them 33.
+        assert!(NarrowKernel::of(network.node(dense), &[1; 4]).is_none());
+    }
+}

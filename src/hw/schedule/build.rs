@@ -350,7 +350,10 @@ impl Streaming<'_> {
                 len = node.len();
                 LayerShape::Dense { n_in: cast::u64_from_len(from.len()), n_out: cast::u64_from_len(node.len()) }
             }
-            (_, Some(_)) if next.work == Work::Scale => LayerShape::Scale { pixels: next.packets_in },
+            (_, Some(_)) if next.work == Work::Scale => {
+                next.partitions = next.packets_in;
+                LayerShape::Scale { pixels: next.packets_in }
+            }
             (_, Some(window)) => {
                 len = node.shape[2];
                 self.windowed(&mut next, node, from, window)
