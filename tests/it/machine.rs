@@ -15,8 +15,8 @@ use trivote::hw::{
     BitId, CopyIdx, Cycle, Element, ElementBit, Inventory, Load, Machine, Protection, TmrStyle, element_address,
 };
 use trivote::import::design::Design;
-use trivote::net::{Network, Op, TensorKind};
-use trivote::num::BitIdx;
+use trivote::net::{Conv2d, Network, NetworkBuilder, Op, Padding2d, TensorKind, WeightTensor, Window2d};
+use trivote::num::{BitIdx, Overflow, QFormat, Quantizer, Rounding};
 
 use super::networks::{NetworkSpec, cnn_specs, specs};
 use super::read_times::{Flip, Reference};
@@ -457,4 +457,38 @@ fn a_large_network_streams_pixel_by_pixel() {
     let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
     let (_, found) = run(&mut machine, &inventory, &frames[..1], &[Flip { at: 0, bit }]);
     assert_eq!(found[0].1, reference::output(&faulty, &frames[0].1));
+}
+
+/// Two convolutions over padded maps that share their multipliers: the second is busy from the first pixel that the first
+/// one gives until two rows after its last, which is longer than its own work. Frames that come no sooner do not wait.
+#[test]
+fn a_stage_that_begins_early_and_ends_late_sets_the_interval() {
+    let quantizer =
+        Quantizer { format: QFormat::signed(6, 2).unwrap(), rounding: Rounding::Truncate, overflow: Overflow::Wrap };
+    let mut net = NetworkBuilder::new("two", "input", &[6, 6, 1], quantizer).unwrap();
+    let mut last = net.input();
+    for name in ["first", "second"] {
+        let padding = Padding2d::same([6, 6], [3, 3], [1, 1]);
+        let window = Window2d { kernel: [3, 3], stride: [1, 1], padding };
+        let raw = vec![1, -2, 3, 0, 5, -1, 2, 7, -4];
+        let kernel = WeightTensor::new(vec![3, 3, 1, 1], raw, QFormat::signed(4, 1).unwrap()).unwrap();
+        let conv = net.push(name, Op::Conv2d(Conv2d { kernel, bias: None, window }), &[last]).unwrap();
+        last = net.push(&format!("{name}_narrow"), Op::Quantize(quantizer), &[conv]).unwrap();
+    }
+    let network = net.finish().unwrap();
+    let inventory = Inventory::new(&network).unwrap();
+    let build = BuildSpec { io: Io::Stream, reuse: 9, strategy: Build::Resource, fifo_depth: None, clock: 40.0 };
+    let schedule = build.schedule(&network);
+    // 36 windows of nine cycles and 28 other pixels of the 8x8; the pipeline is two cycles.
+    assert_eq!(schedule.reported_interval_cycles, 36 * 9 + 28 + 2 + 1);
+    assert!(schedule.interval_cycles > schedule.reported_interval_cycles);
+    let frame = |number: u64| (0..36).map(|at| (at * 7 + number as i64 * 5) % 64 - 32).collect();
+    let frames: Vec<_> = (0..6).map(|number| (number * schedule.interval_cycles, frame(number))).collect();
+    let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+    let (taken, found) = run(&mut machine, &inventory, &frames, &[]);
+    let latency = schedule.machine_latency_cycles(&network);
+    let expected: Vec<_> =
+        frames.iter().map(|(at, frame)| (at + 1 + latency, reference::output(&network, frame))).collect();
+    assert_eq!(taken, frames.iter().map(|(at, _)| *at).collect::<Vec<_>>());
+    assert_eq!(found, expected);
 }
