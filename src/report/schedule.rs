@@ -26,6 +26,7 @@ pub struct ScheduleReport {
     worst_latency_cycles: u64,
     machine_latency_cycles: u64,
     interval_cycles: u64,
+    reported_interval_cycles: u64,
     latency_s: f64,
     interval_s: f64,
     frames_per_s: f64,
@@ -67,6 +68,7 @@ impl ScheduleReport {
             worst_latency_cycles: schedule.worst_latency_cycles,
             machine_latency_cycles: schedule.machine_latency_cycles(network),
             interval_cycles: schedule.interval_cycles,
+            reported_interval_cycles: schedule.reported_interval_cycles,
             latency_s: seconds(schedule.latency_cycles),
             interval_s: seconds(schedule.interval_cycles),
             frames_per_s: 1.0 / seconds(schedule.interval_cycles),
@@ -94,6 +96,9 @@ impl ScheduleReport {
         }
         if !is_as_reported {
             row("latency, counted packet by packet", self.machine_latency_cycles);
+        }
+        if self.interval_cycles != self.reported_interval_cycles {
+            row("from one frame to the next, as hls4ml reports it", self.reported_interval_cycles);
         }
         row("from one frame to the next", self.interval_cycles);
         let (io, clock, frames) = (self.io, self.clock_mhz, whole(self.frames_per_s));

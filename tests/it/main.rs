@@ -27,6 +27,8 @@ mod oracle;
 mod planned;
 mod proof;
 mod read_times;
+#[path = "../../benches/rn07/mod.rs"]
+mod rn07;
 mod schedule;
 mod scores;
 mod simulate;

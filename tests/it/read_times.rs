@@ -24,6 +24,9 @@ pub struct Reference<'n> {
     pub flips: &'n [Flip],
 }
 
+/// The cycles in which packets are taken, given how long each is worked on.
+type Taken<'a> = dyn Fn(&dyn Fn(usize) -> u64) -> Vec<u64> + 'a;
+
 /// Values of a map or vector with the cycle in which each packet can be read.
 #[derive(Clone)]
 struct Packets {
@@ -242,7 +245,7 @@ impl Reference<'_> {
     }
 
     /// What slides over pixels that come one after another; `taken` gives when each is, the cycles of work on it given.
-    fn windows(&self, stage: &Stage, now: &Packets, taken: &dyn Fn(&dyn Fn(usize) -> u64) -> Vec<u64>) -> Packets {
+    fn windows(&self, stage: &Stage, now: &Packets, taken: &Taken<'_>) -> Packets {
         let id = stage.nodes[0];
         let node = self.network.node(id);
         let map = &self.network.node(node.inputs[0]).shape;

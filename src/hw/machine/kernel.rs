@@ -29,7 +29,7 @@ pub(super) struct NarrowKernel {
 enum Layout {
     /// Weights of one input, output by output: `[input][block of outputs]`.
     Outputs,
-    /// Weights of one output, input by input, for layers of few outputs: `[output][block of inputs]`.
+    /// Weights of one output, input by input, for layers of few outputs: `[group of outputs][block of inputs][output]`.
     Inputs,
 }
 
@@ -44,7 +44,7 @@ impl NarrowKernel {
         // Half a block of outputs costs as much as a whole one.
         let is_few = outputs <= LANES / 2 && inputs >= LANES;
         let (layout, blocks) = if is_few {
-            (Layout::Inputs, outputs * inputs.div_ceil(LANES))
+            (Layout::Inputs, outputs.next_multiple_of(OUTPUTS) * inputs.div_ceil(LANES))
         } else {
             (Layout::Outputs, inputs * outputs.div_ceil(LANES))
         };
@@ -58,11 +58,14 @@ impl NarrowKernel {
     /// Another value in the register at `index` of the kernel.
     pub(super) fn set(&mut self, index: usize, value: i64) {
         let (input, output) = (index / self.outputs, index % self.outputs);
-        let (row, at, len) = match self.layout {
-            Layout::Outputs => (input, output, self.outputs),
-            Layout::Inputs => (output, input, self.inputs),
+        let (block, lane) = match self.layout {
+            Layout::Outputs => (input * self.outputs.div_ceil(LANES) + output / LANES, output % LANES),
+            Layout::Inputs => {
+                let row = output / OUTPUTS * self.inputs.div_ceil(LANES) + input / LANES;
+                (row * OUTPUTS + output % OUTPUTS, input % LANES)
+            }
         };
-        self.blocks[row * len.div_ceil(LANES) + at / LANES][at % LANES] = cast::low_i32(value);
+        self.blocks[block][lane] = cast::low_i32(value);
     }
 
     /// Sums of all products, modulo 2^32; `inputs` holds the values that come in, `sums` gets one per output.
@@ -121,24 +124,84 @@ fn add_group<const ROWS: usize>(sums: &mut Block, inputs: &[i64; ROWS], rows: [&
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 fn by_inputs(blocks: &[Block], inputs: &[i64], sums: &mut [i64]) {
-    sums.fill(0);
-    let in_row = inputs.len().div_ceil(LANES);
-    for (rows, sums) in blocks.chunks(in_row * OUTPUTS).zip(sums.chunks_mut(OUTPUTS)) {
-        let mut partial = [[0_i32; LANES]; OUTPUTS];
-        for (at, inputs) in inputs.chunks(LANES).enumerate() {
-            let mut block = [0_i32; LANES];
-            for (lane, value) in block.iter_mut().zip(inputs) {
-                *lane = cast::low_i32(*value);
-            }
-            for (partial, row) in partial.iter_mut().zip(rows.chunks_exact(in_row)) {
-                let weights = &row[at];
-                for lane in 0..LANES {
-                    partial[lane] = partial[lane].wrapping_add(weights[lane].wrapping_mul(block[lane]));
-                }
-            }
+    let (whole, rest) = inputs.as_chunks::<LANES>();
+    let mut last = [0; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let (rows, _) = blocks.as_chunks::<OUTPUTS>();
+    for (rows, sums) in rows.chunks_exact(inputs.len().div_ceil(LANES)).zip(sums.chunks_mut(OUTPUTS)) {
+        let mut partial = [[0; LANES]; OUTPUTS];
+        for (inputs, weights) in whole.iter().zip(rows) {
+            add_block(&mut partial, inputs, weights);
+        }
+        if let (false, Some(weights)) = (rest.is_empty(), rows.last()) {
+            add_block(&mut partial, &last, weights);
         }
         for (sum, partial) in sums.iter_mut().zip(partial) {
             *sum = i64::from(partial.into_iter().fold(0, i32::wrapping_add));
         }
+    }
+}
+
+/// Adds the products of a block of inputs with the weights of some outputs; the loop over lanes is the outer one so that it
+/// becomes vector instructions, with the sums in registers meanwhile.
+#[inline(always)]
+fn add_block(partial: &mut [Block; OUTPUTS], inputs: &[i64; LANES], weights: &[Block; OUTPUTS]) {
+    let [mut first, mut second, mut third, mut fourth] = *partial;
+    for lane in 0..LANES {
+        let x = cast::low_i32(inputs[lane]);
+        first[lane] = first[lane].wrapping_add(weights[0][lane].wrapping_mul(x));
+        second[lane] = second[lane].wrapping_add(weights[1][lane].wrapping_mul(x));
+        third[lane] = third[lane].wrapping_add(weights[2][lane].wrapping_mul(x));
+        fourth[lane] = fourth[lane].wrapping_add(weights[3][lane].wrapping_mul(x));
+    }
+    *partial = [first, second, third, fourth];
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hw::test_networks::quantizer;
+    use crate::net::{Dense, NetworkBuilder, WeightTensor};
+    use crate::num::QFormat;
+
+    proptest! {
+        /// Both layouts, blocks that are full and not, and values far beyond those that the layer can meet.
+        #[test]
+        fn sums_are_the_low_bits_of_plain_sums(
+            inputs in 1..70_usize, outputs in 1..40_usize, seed in any::<i64>(), changed: prop::sample::Index,
+        ) {
+            let format = QFormat::signed(8, 1).unwrap();
+            let value = |at: usize| seed.wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(u32::try_from(at % 64).unwrap());
+            let mut kernel: Vec<i64> = (0..inputs * outputs).map(|at| format.from_bits(value(at).cast_unsigned())).collect();
+            let mut net = NetworkBuilder::new("dense", "input", &[inputs], quantizer("ap_fixed<8,2>")).unwrap();
+            let tensor = WeightTensor::new(vec![inputs, outputs], kernel.clone(), format).unwrap();
+            let dense = net.push("dense", Op::Dense(Dense { kernel: tensor, bias: None }), &[net.input()]).unwrap();
+            let network = net.finish().unwrap();
+            let mut narrow = NarrowKernel::of(network.node(dense), &kernel).unwrap();
+            let changed = changed.index(kernel.len());
+            kernel[changed] = -77;
+            narrow.set(changed, -77);
+            let values: Vec<i64> = (0..inputs).map(|at| value(at + 5)).collect();
+            let mut sums = vec![1; outputs];
+            narrow.multiply(&values, &mut sums);
+            for (output, sum) in sums.iter().enumerate() {
+                let terms = values.iter().enumerate().map(|(at, value)| kernel[at * outputs + output].wrapping_mul(*value));
+                prop_assert_eq!(cast::low_i32(*sum), cast::low_i32(terms.fold(0, i64::wrapping_add)));
+            }
+        }
+    }
+
+    #[test]
+    fn wide_accumulators_have_no_narrow_kernel() {
+        let format = QFormat::signed(20, 1).unwrap();
+        let tensor = WeightTensor::new(vec![2, 2], vec![1; 4], format).unwrap();
+        let mut net = NetworkBuilder::new("dense", "input", &[2], quantizer("ap_fixed<12,2>")).unwrap();
+        let dense = Op::Dense(Dense { kernel: tensor, bias: None });
+        let dense = net.push("dense", dense, &[net.input()]).unwrap();
+        let network = net.finish().unwrap();
+        // 20 and 12 bits make products of 32, two of them 33.
+        assert!(NarrowKernel::of(network.node(dense), &[1; 4]).is_none());
     }
 }

@@ -213,6 +213,16 @@ impl StageUnit {
         state.beat == 0 && state.packet == 0 && state.drain == 0 && !state.is_valid.contains(&true)
     }
 
+    /// Whether nothing in it moves by itself.
+    pub(super) fn is_still(&self) -> bool {
+        self.state.drain == 0 && !self.state.is_valid.contains(&true)
+    }
+
+    /// Cycles of work on the packet at hand before the last one, when nothing else moves.
+    pub(super) fn beats_before_last(&self) -> usize {
+        if self.state.beat == 0 || !self.is_still() { 0 } else { self.beats().saturating_sub(self.state.beat + 1) }
+    }
+
     /// Results on the way out.
     pub(super) fn in_pipeline(&self) -> usize {
         self.state.is_valid.iter().filter(|valid| **valid).count()

@@ -46,6 +46,11 @@ pub(super) struct Staged {
     output: Output,
     /// What the last cycle settled to, by stage.
     decisions: Vec<Decision>,
+    /// Cycles to come in which every stage does what it did in the last one: some go on with a packet, all others have
+    /// nothing to do.
+    quiet: usize,
+    /// Those that go on meanwhile.
+    busy: Vec<usize>,
     /// Cycles from frame to frame that the host keeps; 1 in a stream, where the stages themselves make it wait.
     interval: u64,
     is_stream: bool,
@@ -53,6 +58,9 @@ pub(super) struct Staged {
 
 /// What a stage does that has nothing to do.
 const IDLE: Decision = Decision { works: false, is_stalled: false, pops: false, finishes: false, leaves: false };
+
+/// What a stage does in the midst of a packet.
+const GOES_ON: Decision = Decision { works: true, ..IDLE };
 
 impl Staged {
     pub(super) fn new(network: &Network, schedule: &Schedule) -> Self {
@@ -78,6 +86,8 @@ impl Staged {
             stages,
             output: Output { values: vec![0; network.output().len()], received: 0, is_whole: false },
             decisions,
+            quiet: 0,
+            busy: Vec::new(),
             interval: if is_stream { 1 } else { schedule.interval_cycles },
             is_stream,
         }
@@ -133,6 +143,15 @@ impl Staged {
     /// One cycle; gives whether the frame was taken.
     pub(super) fn step(&mut self, network: &Network, registers: &Registers, frame: Option<&[i64]>) -> bool {
         let is_taken = frame.is_some() && self.is_ready();
+        if self.quiet > 0 && !is_taken {
+            self.quiet -= 1;
+            self.output.is_whole = false;
+            for at in &self.busy {
+                self.stages[*at].tick(network, registers, GOES_ON, &self.fifos[*at]);
+            }
+            self.source.gate = self.source.gate.saturating_sub(1);
+            return false;
+        }
         let mut decisions = std::mem::take(&mut self.decisions);
         self.settle(&mut decisions);
         self.decisions = decisions;
@@ -162,17 +181,43 @@ impl Staged {
             self.source.sent = 0;
             self.source.gate = self.interval - 1;
         }
-        self.send();
+        let has_sent = self.send();
+        self.look_ahead(has_sent);
         is_taken
     }
 
-    /// The host sends a packet, if it has one and there is room.
-    fn send(&mut self) {
-        let source = &mut self.source;
-        let has_room = self.entries.iter().all(|(stage, input)| self.fifos[*stage][*input].has_room(false));
-        if source.sent == source.frame.len() || !has_room {
+    /// Finds out for how long nothing will change but sums that some stages are in the midst of.
+    fn look_ahead(&mut self, has_sent: bool) {
+        self.quiet = 0;
+        let is_steady = |decision: &Decision| *decision == IDLE || *decision == GOES_ON;
+        if has_sent || self.can_send() || !self.decisions.iter().all(is_steady) {
             return;
         }
+        self.busy.clear();
+        let mut quiet = usize::MAX;
+        for (at, stage) in self.stages.iter().enumerate() {
+            if self.decisions[at].works {
+                quiet = quiet.min(stage.beats_before_last());
+                self.busy.push(at);
+            } else if !stage.is_still() {
+                return;
+            }
+        }
+        self.quiet = if self.busy.is_empty() { 0 } else { quiet };
+    }
+
+    /// Whether the host has a packet to send, and there is room.
+    fn can_send(&self) -> bool {
+        self.source.sent < self.source.frame.len()
+            && self.entries.iter().all(|(stage, input)| self.fifos[*stage][*input].has_room(false))
+    }
+
+    /// The host sends a packet if it can; gives whether it did.
+    fn send(&mut self) -> bool {
+        if !self.can_send() {
+            return false;
+        }
+        let source = &mut self.source;
         let mut sent = source.sent;
         for (stage, input) in &self.entries {
             let fifo = &mut self.fifos[*stage][*input];
@@ -180,6 +225,7 @@ impl Staged {
             fifo.push(&source.frame[source.sent..sent]);
         }
         source.sent = sent;
+        true
     }
 
     /// Counters and FIFO levels: all that decides what happens when. Where in its ring a FIFO is read makes no difference.
@@ -251,6 +297,7 @@ impl Staged {
     }
 
     pub(super) fn flip(&mut self, stage: usize, element: Element, index: usize, bit: BitIdx) {
+        self.quiet = 0;
         if element == Element::Control {
             let (bits, value) = self.controls(stage)[index];
             let flipped = value ^ (1 << (bits - 1 - u32::from(bit.0)));

@@ -107,6 +107,7 @@ pub(super) fn econ_t(network: &Network, options: &ScheduleOptions) -> Result<Sch
         latency_cycles,
         worst_latency_cycles: latency_cycles,
         interval_cycles: 1,
+        reported_interval_cycles: 1,
         output_depth: 1,
     })
 }
@@ -147,8 +148,8 @@ pub(super) fn parallel(network: &Network, options: &ScheduleOptions) -> Result<S
     let is_overlapped = !stages.iter().any(is_resource)
         || with_weights().any(|stage| matches!(stage.work, Work::Conv2d | Work::DepthwiseConv2d));
     let passages = flow::passages(network, Io::Parallel, &stages);
-    let interval_cycles = if is_overlapped { iterations } else { latency_cycles };
-    let interval_cycles = interval_cycles.max(flow::least_interval(Io::Parallel, &stages, &passages));
+    let reported_interval_cycles = if is_overlapped { iterations } else { latency_cycles };
+    let interval_cycles = reported_interval_cycles.max(flow::least_interval(Io::Parallel, &stages, &passages));
     size_fifos(&mut stages, &passages, interval_cycles, None);
     Ok(Schedule {
         io: Io::Parallel,
@@ -157,6 +158,7 @@ pub(super) fn parallel(network: &Network, options: &ScheduleOptions) -> Result<S
         latency_cycles,
         worst_latency_cycles,
         interval_cycles,
+        reported_interval_cycles,
         output_depth: 1,
     })
 }
@@ -247,6 +249,7 @@ pub(super) fn stream(network: &Network, options: &ScheduleOptions) -> Result<Sch
         latency_cycles: timing.latency_cycles,
         worst_latency_cycles: timing.latency_cycles,
         interval_cycles,
+        reported_interval_cycles: timing.interval_cycles,
         output_depth: options.fifo_depth.map_or(output, |most| output.min(most.get())),
     })
 }
@@ -347,7 +350,10 @@ impl Streaming<'_> {
                 len = node.len();
                 LayerShape::Dense { n_in: cast::u64_from_len(from.len()), n_out: cast::u64_from_len(node.len()) }
             }
-            (_, Some(_)) if next.work == Work::Scale => LayerShape::Scale { pixels: next.packets_in },
+            (_, Some(_)) if next.work == Work::Scale => {
+                next.partitions = next.packets_in;
+                LayerShape::Scale { pixels: next.packets_in }
+            }
             (_, Some(window)) => {
                 len = node.shape[2];
                 self.windowed(&mut next, node, from, window)

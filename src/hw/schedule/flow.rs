@@ -223,7 +223,7 @@ mod tests {
                 frames.map(waits).sum::<usize>()
             };
             let most = (150..150 + interval).map(in_cycle).max().unwrap();
-            prop_assert_eq!(most_waiting(&ready, &taken, interval), most as u64);
+            prop_assert_eq!(most_waiting(&ready, &taken, interval), cast::u64_from_len(most));
         }
     }
 }

@@ -246,8 +246,10 @@ pub struct Schedule {
     pub latency_cycles: u64,
     /// The same at worst.
     pub worst_latency_cycles: u64,
-    /// From one frame to the next, in cycles.
+    /// From one frame to the next, in cycles, such that every frame passes as if it were alone.
     pub interval_cycles: u64,
+    /// The same as an hls4ml report has it: in a stream, where packets may wait for a frame before, perhaps less.
+    pub reported_interval_cycles: u64,
     /// Packets that the FIFO or register behind the last stage holds.
     pub output_depth: u64,
 }
@@ -328,11 +330,11 @@ pub fn not_unrolled(network: &Network) -> Option<ScheduleError> {
         Op::Add => Some("branches"),
         _ => None,
     };
-    let found = build::live_nodes(network).into_iter().map(|id| network.node(id));
-    found
-        .filter_map(|node| Some((node, what(&node.op)?)))
-        .next()
-        .map(|(node, what)| ScheduleError::NotUnrolled { layer: node.name.clone(), what })
+    let (node, what) = build::live_nodes(network).into_iter().find_map(|id| {
+        let node = network.node(id);
+        Some((node, what(&node.op)?))
+    })?;
+    Some(ScheduleError::NotUnrolled { layer: node.name.clone(), what })
 }
 
 /// What is asked of a node, and the legal reuse factor for it.
