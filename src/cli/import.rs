@@ -11,12 +11,13 @@ use super::Global;
 use crate::host::evaluator::{self, Evaluator, OutputWords};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
+use crate::hw::schedule::not_unrolled;
 use crate::import::design::{
     DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
     ModelConfig, read_model,
 };
 use crate::import::keras::{Imported, KerasOptions, ModelSource};
-use crate::net::{Network, Op};
+use crate::net::{Network, Node, Op};
 use crate::num::Quantizer;
 use crate::report::files::ResultFolder;
 use crate::report::network::{network_json, off_chip_table, stage_table};
@@ -230,13 +231,9 @@ fn config(
     }
 }
 
-/// Whether a network is beyond what is built unrolled, with all values of a layer at once: one with pools, sums or depthwise
-/// convolutions, or with a convolution of many outputs.
+/// Whether a network is beyond what is built unrolled, with all values of a layer at once: because hardware cannot, or
+/// because a convolution has many outputs.
 fn streams(network: &Network) -> bool {
-    network.nodes().iter().any(|node| match &node.op {
-        Op::MaxPool2d(_) | Op::AveragePool2d(_) | Op::Add => true,
-        Op::DepthwiseConv2d(conv) => !conv.is_pointwise(),
-        Op::Conv2d(_) => node.len() > MAX_UNROLLED,
-        _ => false,
-    })
+    let is_large = |node: &Node| matches!(node.op, Op::Conv2d(_)) && node.len() > MAX_UNROLLED;
+    not_unrolled(network).is_some() || network.nodes().iter().any(is_large)
 }

@@ -24,7 +24,9 @@ pub(super) fn count_buffers(network: &Network, schedule: &Schedule, parts: &mut 
         counts.buffer_bits += match (stage.work, node.op.window()) {
             // A packet that is the whole frame stays where it is.
             (Work::Dense, _) if stage.packets_in > 1 => values(from) * x_bits,
-            (Work::Conv2d | Work::DepthwiseConv2d | Work::Pool, Some(window)) => window_values(window, &from.shape) * x_bits,
+            (Work::Conv2d | Work::DepthwiseConv2d | Work::Pool, Some(window)) => {
+                window_values(window, &from.shape) * x_bits
+            }
             _ => 0,
         };
         if number + 1 == schedule.stages.len() {

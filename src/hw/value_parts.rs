@@ -46,7 +46,12 @@ pub(super) fn value_parts(network: &Network, node: &Node, copies: Copies) -> Lay
         Op::Clip { low, high } => {
             let ends = u64::from(from.low < *low) + u64::from(from.high > *high);
             let adders = values * ends;
-            PartCounts { adders, adder_bits: adders * from_width, multiplexer_bits: adders * width, ..PartCounts::default() }
+            PartCounts {
+                adders,
+                adder_bits: adders * from_width,
+                multiplexer_bits: adders * width,
+                ..PartCounts::default()
+            }
         }
         _ => PartCounts::default(),
     };

@@ -67,10 +67,7 @@ impl Reference<'_> {
             inputs.iter().zip(&node.inputs).map(|(packets, input)| packets.values[at] << place(input)).sum()
         };
         let ready = |at: usize| inputs.iter().map(|packets| packets.ready[at]).max().unwrap();
-        Packets {
-            values: (0..node.len()).map(value).collect(),
-            ready: (0..inputs[0].ready.len()).map(ready).collect(),
-        }
+        Packets { values: (0..node.len()).map(value).collect(), ready: (0..inputs[0].ready.len()).map(ready).collect() }
     }
 
     /// The register as it is read in a cycle.

@@ -142,4 +142,3 @@ fn by_inputs(blocks: &[Block], inputs: &[i64], sums: &mut [i64]) {
         }
     }
 }
-

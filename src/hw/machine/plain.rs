@@ -117,14 +117,7 @@ pub(super) fn add<'a>(network: &Network, node: &Node, packets: impl Iterator<Ite
 }
 
 /// What a window sees at an output position, in the order of a kernel's rows; zeros where it sees padding.
-pub(super) fn see(
-    node: &Node,
-    from: &Node,
-    window: &Window2d,
-    position: usize,
-    values: &[i64],
-    seen: &mut [i64],
-) {
+pub(super) fn see(node: &Node, from: &Node, window: &Window2d, position: usize, values: &[i64], seen: &mut [i64]) {
     let (out_row, out_column) = (position / node.shape[1], position % node.shape[1]);
     let (columns, channels) = (from.shape[1], from.shape[2]);
     for kernel_row in 0..window.kernel[0] {

@@ -372,11 +372,8 @@ impl StageUnit {
                 }
                 (None, false) => front,
             };
-            let computes = if work == Work::Dense {
-                state.packet + 1 == logic.packets_in
-            } else {
-                !logic.is_stream || completes
-            };
+            let computes =
+                if work == Work::Dense { state.packet + 1 == logic.packets_in } else { !logic.is_stream || completes };
             let channels = node.align.len();
             let from = position * channels;
             if computes && let Some(sums) = state.accumulators.get_mut(from..from + channels) {

@@ -62,7 +62,9 @@ pub enum ScheduleError {
         reuse_factor: NonZeroU64,
     },
     /// What cannot be unrolled.
-    #[error("layer `{layer}`: io econ_t builds dense layers and convolutions in a row, not {what}; choose io stream or parallel (--io)")]
+    #[error(
+        "layer `{layer}`: io econ_t builds dense layers and convolutions in a row, not {what}; choose io stream or parallel (--io)"
+    )]
     NotUnrolled {
         /// The layer.
         layer: String,
@@ -327,10 +329,10 @@ pub fn not_unrolled(network: &Network) -> Option<ScheduleError> {
         _ => None,
     };
     let found = build::live_nodes(network).into_iter().map(|id| network.node(id));
-    found.filter_map(|node| Some((node, what(&node.op)?))).next().map(|(node, what)| ScheduleError::NotUnrolled {
-        layer: node.name.clone(),
-        what,
-    })
+    found
+        .filter_map(|node| Some((node, what(&node.op)?)))
+        .next()
+        .map(|(node, what)| ScheduleError::NotUnrolled { layer: node.name.clone(), what })
 }
 
 /// What is asked of a node, and the legal reuse factor for it.

@@ -240,11 +240,7 @@ impl StreamLayer {
 ///
 /// # Errors
 /// When there is no layer.
-pub fn stream_timing(
-    layers: &[StreamLayer],
-    readers: &[Vec<usize>],
-    clock: Clock,
-) -> Result<Timing, ScheduleError> {
+pub fn stream_timing(layers: &[StreamLayer], readers: &[Vec<usize>], clock: Clock) -> Result<Timing, ScheduleError> {
     let times: Vec<LayerTiming> = layers.iter().map(|layer| layer.timing(clock)).collect();
     let slowest = times.iter().map(|time| time.latency_cycles).max().ok_or(ScheduleError::NoLayers)?;
     // From each layer's last packet to the last layer's result, itself left out.
