@@ -11,20 +11,25 @@ use super::Global;
 use crate::host::evaluator::{self, Evaluator, OutputWords};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
+use crate::hw::schedule::{Io, not_unrolled};
 use crate::import::design::{
     DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
     ModelConfig, read_model,
 };
 use crate::import::keras::{Imported, KerasOptions, ModelSource};
+use crate::net::{Network, Node, Op};
 use crate::num::Quantizer;
 use crate::report::files::ResultFolder;
 use crate::report::network::{network_json, off_chip_table, stage_table};
 
+/// Most outputs of a convolution that is built unrolled unless the user says otherwise.
+const MAX_UNROLLED: usize = 4096;
+
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Model file: .h5/.hdf5 with its architecture, or the architecture as .json
+    /// Model file: .keras, or .h5/.hdf5 with its architecture, or the architecture as .json
     model: PathBuf,
-    /// Weights file (.h5), when MODEL is an architecture
+    /// Weights file (.h5, .weights.h5), when MODEL is an architecture
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Sub-model that stands in hardware [default: encoder, or the whole model if it has no sub-models]
@@ -43,11 +48,12 @@ pub struct Arguments {
     /// with as many more integer bits as the values take]
     #[arg(long, value_name = "FORMAT")]
     batchnorm_format: Option<Quantizer>,
-    /// What an event is [default: hgcal for an 8x8x1 input, otherwise tensor]
+    /// What an event is [default: hgcal for an 8x8x1 input that is not classified, otherwise tensor]
     #[arg(long, value_name = "KIND")]
     event_kind: Option<EventKindArgument>,
-    /// Error of an event: emd, telescope, mse, deviation, misprediction or cross-entropy [default: emd for hgcal and mse for tensor
-    /// events if a decoder gives as many values as went in, otherwise deviation]
+    /// Error of an event: emd, telescope, mse, deviation, misprediction or cross-entropy [default: emd for hgcal and
+    /// mse for tensor events if a decoder gives as many values as went in, misprediction where the output was a softmax,
+    /// otherwise deviation]
     #[arg(long, value_name = "NAME")]
     metric: Option<ErrorMetric>,
     /// Name of the design [default: name of the folder]
@@ -88,6 +94,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let (kind, metric) = judged_by(arguments, &imported)?;
     let model_file = match arguments.model.extension().and_then(|ending| ending.to_str()) {
         Some("json") => "model.json",
+        Some("keras") => "model.keras",
         _ => "model.h5",
     };
     let parts = Parts { model_file, has_weights: weights.is_some(), has_decoder: decoder.is_some() };
@@ -157,7 +164,7 @@ fn judged_by(arguments: &Arguments, imported: &Imported) -> anyhow::Result<(Even
             )
         }
         Some(EventKindArgument::Hgcal) => EventKind::Hgcal,
-        None if is_module => EventKind::Hgcal,
+        None if is_module && !imported.is_classifier => EventKind::Hgcal,
         Some(EventKindArgument::Tensor) | None => EventKind::Tensor,
     };
     let reconstructs = imported
@@ -167,6 +174,7 @@ fn judged_by(arguments: &Arguments, imported: &Imported) -> anyhow::Result<(Even
     let metric = arguments.metric.unwrap_or(match kind {
         EventKind::Hgcal if reconstructs => ErrorMetric::Emd,
         EventKind::Tensor if reconstructs => ErrorMetric::Mse,
+        EventKind::Tensor if imported.is_classifier => ErrorMetric::Misprediction,
         _ => ErrorMetric::Deviation,
     });
     Ok((kind, metric))
@@ -216,6 +224,15 @@ fn config(
             }),
         },
         metric: MetricConfig { error: metric.to_string() },
-        hardware: HardwareConfig::default(),
+        hardware: HardwareConfig {
+            io: Some(if is_stream(&imported.accelerator) { Io::Stream } else { Io::EconT }.to_string()),
+            ..HardwareConfig::default()
+        },
     }
+}
+
+/// Whether a network is to pass pixel by pixel: one that cannot be unrolled, or has a convolution of many outputs.
+fn is_stream(network: &Network) -> bool {
+    let is_large = |node: &Node| matches!(node.op, Op::Conv2d(_)) && node.len() > MAX_UNROLLED;
+    not_unrolled(network).is_some() || network.nodes().iter().any(is_large)
 }

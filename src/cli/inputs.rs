@@ -21,7 +21,7 @@ use crate::report::Provenance;
 /// The design a verb works on.
 #[derive(Debug, Clone, Args)]
 pub struct DesignArgument {
-    /// Design folder, its design.toml, or a shipped design: econ_t_small, econ_t_medium, econ_t_large
+    /// Design folder, its design.toml, or a shipped design: econ_t_small, econ_t_medium, econ_t_large, digits_cnn
     design: String,
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use super::Global;
 use super::inputs::Opened;
 use crate::hw::schedule::timing::{Clock, Strategy};
-use crate::hw::schedule::{Io, LayerOptions, Schedule, ScheduleOptions};
+use crate::hw::schedule::{Io, LayerOptions, Schedule, ScheduleOptions, not_unrolled};
 use crate::import::design::{DESIGN_FILE, HardwareConfig};
 
 /// How the design is built.
@@ -16,7 +16,8 @@ use crate::import::design::{DESIGN_FILE, HardwareConfig};
 #[command(next_help_heading = "Schedule")]
 pub struct ScheduleArguments {
     /// How values come in: econ_t (everything unrolled, a frame in each cycle), parallel (a frame at once) or stream
-    /// (pixel by pixel) [default: the design's; parallel where a reuse factor given here needs it]
+    /// (pixel by pixel) [default: the design's; parallel where a reuse factor given here needs it; stream where neither
+    /// says and the network has pooling or branches]
     #[arg(long, value_name = "IO")]
     io: Option<Io>,
     /// Clock frequency in MHz [default: the design's]
@@ -71,7 +72,8 @@ pub struct Scheduled {
 pub fn schedule(opened: &Opened, arguments: &ScheduleArguments, global: &Global) -> anyhow::Result<Scheduled> {
     let design = &opened.design;
     let key = |key: &str| format!("{}: hardware.{key}", design.files.path(DESIGN_FILE));
-    let (options, notes) = arguments.merged_with(&design.config.hardware, &key)?;
+    let (options, notes) =
+        arguments.merged_with(&design.config.hardware, not_unrolled(&design.accelerator).is_some(), &key)?;
     let schedule =
         Schedule::new(&design.accelerator, &options).with_context(|| format!("design `{}`", opened.name()))?;
     if !global.quiet {
@@ -90,10 +92,11 @@ pub fn schedule(opened: &Opened, arguments: &ScheduleArguments, global: &Global)
 
 impl ScheduleArguments {
     /// What is asked for here, and where nothing is, what the design says; and notes on what that means. `key` says where
-    /// a key of the design stands.
+    /// a key of the design stands, `is_refused` whether econ_t cannot build its network.
     fn merged_with(
         &self,
         hardware: &HardwareConfig,
+        is_refused: bool,
         key: &dyn Fn(&str) -> String,
     ) -> anyhow::Result<(ScheduleOptions, Vec<String>)> {
         let strategy = |text: &str, name: &str| text.parse::<Strategy>().with_context(|| key(name));
@@ -127,6 +130,7 @@ impl ScheduleArguments {
                 Io::Parallel
             }
             Some(io) => io,
+            None if is_refused => Io::Stream,
             None if shares => Io::Parallel,
             None => Io::EconT,
         };

@@ -6,10 +6,10 @@
 #![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 pub(super) use super::vnni::TILE;
-use super::vnni::{LANES as BYTE_LANES, Quad, Vnni, WeightBlock};
+use super::vnni::{LANES as BYTE_LANES, Quad, Vnni, WeightBlock, Window};
 use crate::hw::datapath::layer::{Core, Layer};
 use crate::hw::datapath::word::{Block, LANES, Word};
-use crate::net::{Network, Signal, TensorKind, WeightTensor};
+use crate::net::{Network, Node, Signal, TensorKind, WeightTensor};
 use crate::num::cast;
 
 /// Inputs of a dot product.
@@ -19,23 +19,40 @@ const QUAD: usize = 4;
 #[derive(Debug, Clone)]
 pub(super) struct ByteSums<W> {
     vnni: Vnni,
+    map: Map,
     /// By block of output channels, then input.
     weights: Vec<Vec<WeightBlock>>,
     /// What is added to an input to make it an unsigned byte.
     offset: u8,
-    /// What a sum starts from: bias, less what the offsets add.
-    start: Vec<Block<W>>,
-    /// Left shift of each lane.
-    align: Option<Vec<[u32; LANES]>>,
-    /// Products of a sum, in whole quads.
-    quads: usize,
+    /// What dot products start from: biases, less what the offsets add, where no lane is shifted.
+    start: Vec<[i32; LANES]>,
+    /// Otherwise, for each lane, its left shift and what is added then.
+    align: Option<Vec<([u32; LANES], Block<W>)>>,
 }
 
-/// Memory for the inputs of a tile.
+/// How inputs lie in memory: a map with its padding, the channels of a pixel filled up to whole quads. A vector is a map of
+/// one pixel.
+#[derive(Debug, Clone, Copy)]
+struct Map {
+    /// Rows and columns, without padding.
+    inside: [usize; 2],
+    /// Rows and columns of padding in front.
+    before: [usize; 2],
+    /// Rows and columns with padding.
+    padded: [usize; 2],
+    channels: usize,
+    /// Quads of a pixel.
+    quads: usize,
+    /// What an output position sees.
+    window: Window,
+    stride: [usize; 2],
+    out_columns: usize,
+}
+
+/// Memory for the inputs of a layer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ByteScratch {
-    input: Vec<u8>,
-    rows: Vec<Quad>,
+    inputs: Vec<Quad>,
 }
 
 impl<W: Word> ByteSums<W> {
@@ -44,103 +61,135 @@ impl<W: Word> ByteSums<W> {
         let vnni = Vnni::detect()?;
         // A block of words is a block of dot products.
         const { assert!(LANES == BYTE_LANES) };
-        let tensor = network.node(layer.node).op.tensor(TensorKind::Kernel)?;
+        let node = network.node(layer.node);
+        let tensor = node.op.tensor(TensorKind::Kernel)?;
         let is_sums = matches!(layer.core, Core::Sums) && W::BITS == i32::BITS;
         let offset = offset(input)?;
         if !is_sums || tensor.raw().iter().any(|raw| i8::try_from(*raw).is_err()) {
             return None;
         }
-        let products = tensor.len() / layer.channels;
-        let quads = products.div_ceil(QUAD);
-        let weights = (0..layer.blocks).map(|block| weight_blocks(tensor, block, quads)).collect();
+        let map = Map::new(network, node, layer.in_channels);
+        let weights = (0..layer.blocks).map(|block| weight_blocks(tensor, block, &map)).collect();
         let mut start = layer.bias.clone();
         for (lane, start) in start.as_flattened_mut().iter_mut().enumerate().take(layer.channels) {
             let sum: i64 = tensor.raw().iter().skip(lane).step_by(layer.channels).sum();
             *start = start.minus(layer.aligned(TensorKind::Kernel, lane, i64::from(offset) * sum));
         }
         let shifts = &layer.product_align;
-        let align = shifts.iter().any(|by| *by > 0).then(|| {
-            let mut align = vec![[0; LANES]; layer.blocks];
-            for (align, by) in align.as_flattened_mut().iter_mut().zip(shifts) {
+        let (start, align) = if shifts.iter().any(|by| *by > 0) {
+            let mut align: Vec<([u32; LANES], Block<W>)> = start.into_iter().map(|start| ([0; LANES], start)).collect();
+            for (lane, by) in shifts.iter().enumerate() {
                 // Farther than the word is wide everything wraps to 0, which only happens where it is 0.
-                *align = (*by).min(W::BITS - 1);
+                align[lane / LANES].0[lane % LANES] = (*by).min(W::BITS - 1);
             }
-            align
-        });
-        Some(Self { vnni, weights, offset, start, align, quads })
+            (vec![[0; LANES]; layer.blocks], Some(align))
+        } else {
+            (start.iter().map(|block| block.map(|word| cast::low_i32(word.wide()))).collect(), None)
+        };
+        Some(Self { vnni, map, weights, offset, start, align })
     }
 
     /// What it costs: dot products of four inputs with a block of weights.
     pub(super) fn operations(&self, layer: &Layer<W>) -> usize {
-        layer.positions * layer.blocks * self.quads
+        layer.positions * layer.blocks * self.map.window.runs * self.map.window.len
     }
 
     /// Takes the values that the sums are made of.
     #[inline(always)]
-    pub(super) fn load(&self, layer: &Layer<W>, input: &[W], scratch: &mut ByteScratch) {
-        let ByteScratch { input: bytes, rows } = scratch;
-        bytes.resize(input.len(), 0);
-        for (byte, value) in bytes.iter_mut().zip(input) {
-            *byte = value.low_byte().wrapping_add(self.offset);
+    pub(super) fn load(&self, input: &[W], scratch: &mut ByteScratch) {
+        let Map { inside: [rows, columns], before: [top, left], padded, channels, quads, .. } = self.map;
+        let inputs = &mut scratch.inputs;
+        inputs.clear();
+        // Padding is zero, so the offset alone.
+        inputs.resize(padded[0] * padded[1] * quads, [self.offset; QUAD]);
+        let byte = |value: &W| value.low_byte().wrapping_add(self.offset);
+        for row in 0..rows {
+            let to = &mut inputs[((row + top) * padded[1] + left) * quads..][..columns * quads];
+            let from = &input[row * columns * channels..][..columns * channels];
+            if channels == quads * QUAD {
+                for (to, from) in to.as_flattened_mut().iter_mut().zip(from) {
+                    *to = byte(from);
+                }
+            } else {
+                for (to, from) in to.chunks_exact_mut(quads).zip(from.chunks_exact(channels)) {
+                    for (to, from) in to.as_flattened_mut().iter_mut().zip(from) {
+                        *to = byte(from);
+                    }
+                }
+            }
         }
-        rows.resize(self.quads * if layer.positions == 1 { 1 } else { TILE }, Quad::default());
     }
 
     /// The sums of some output positions, at most [`TILE`], from `first` on.
     #[inline(always)]
-    pub(super) fn sum_up(&self, layer: &Layer<W>, first: usize, scratch: &mut ByteScratch, sums: &mut [Block<W>]) {
-        let ByteScratch { input: bytes, rows } = scratch;
-        if layer.positions == 1 {
-            self.gather(layer, bytes, 0, rows);
+    pub(super) fn sum_up(&self, layer: &Layer<W>, first: usize, scratch: &ByteScratch, sums: &mut [Block<W>]) {
+        let Map { padded, quads, window, stride, out_columns, .. } = self.map;
+        if layer.positions == 1 && window.runs == 1 {
             for (block, (weights, sums)) in self.weights.iter().zip(sums).enumerate() {
-                self.words(block, &self.vnni.row(rows, weights), sums);
+                let mut products = self.vnni.row(&scratch.inputs, weights);
+                for (product, start) in products.iter_mut().zip(self.start[block]) {
+                    *product = product.wrapping_add(start);
+                }
+                self.words(block, &products, sums);
             }
             return;
         }
-        for (number, row) in rows.chunks_exact_mut(self.quads).take(sums.len() / layer.blocks).enumerate() {
-            self.gather(layer, bytes, first + number, row);
-        }
-        let mut products = [[0; LANES]; TILE];
+        let bases = std::array::from_fn(|number| {
+            // Positions beyond the last one are computed like it and not looked at.
+            let position = (first + number).min(layer.positions - 1);
+            let (row, column) = (position / out_columns, position % out_columns);
+            (row * stride[0] * padded[1] + column * stride[1]) * quads
+        });
         for (block, weights) in self.weights.iter().enumerate() {
-            let row = |number: usize| &rows[number * self.quads..][..self.quads];
-            self.vnni.tile(std::array::from_fn(row), weights, &mut products);
-            for (products, sums) in products.iter().zip(sums.chunks_exact_mut(layer.blocks)) {
-                self.words(block, products, &mut sums[block]);
+            let mut products = [self.start[block]; TILE];
+            self.vnni.tile(&window, &scratch.inputs, &bases, weights, &mut products);
+            for number in 0..sums.len() / layer.blocks {
+                self.words(block, &products[number], &mut sums[number * layer.blocks + block]);
             }
-        }
-    }
-
-    /// What an output position sees, in the order of the weights; padding is a zero with its offset.
-    fn gather(&self, layer: &Layer<W>, bytes: &[u8], position: usize, row: &mut [Quad]) {
-        let (row, channels) = (row.as_flattened_mut(), layer.in_channels);
-        if layer.is_dense {
-            row[..bytes.len()].copy_from_slice(bytes);
-            return;
-        }
-        let sees = layer.sees.get(position);
-        if sees.len() * channels < row.len() {
-            row.fill(self.offset);
-        }
-        // Taps side by side often see pixels side by side.
-        for run in sees.chunk_by(|a, b| b.pixel == a.pixel + 1 && b.tap == a.tap + 1) {
-            let (pixel, tap) = (cast::index(run[0].pixel) * channels, cast::index(run[0].tap) * channels);
-            let len = run.len() * channels;
-            row[tap..tap + len].copy_from_slice(&bytes[pixel..pixel + len]);
         }
     }
 
     /// Dot products as sums.
     #[inline(always)]
     fn words(&self, block: usize, products: &[i32; LANES], sums: &mut Block<W>) {
-        let start = &self.start[block];
+        // Blocks by value: nothing else can lie in the same memory, so this becomes vector instructions.
+        let (products, mut words) = (*products, Block::default());
+        for lane in 0..LANES {
+            words[lane] = W::wrap(i64::from(products[lane]));
+        }
         if let Some(align) = &self.align {
+            let (by, start) = align[block];
             for lane in 0..LANES {
-                sums[lane] = W::wrap(i64::from(products[lane])).left(align[block][lane]).plus(start[lane]);
+                words[lane] = words[lane].left(by[lane]).plus(start[lane]);
             }
-        } else {
-            for lane in 0..LANES {
-                sums[lane] = W::wrap(i64::from(products[lane])).plus(start[lane]);
-            }
+        }
+        *sums = words;
+    }
+}
+
+impl Map {
+    fn new(network: &Network, node: &Node, channels: usize) -> Self {
+        let quads = channels.div_ceil(QUAD);
+        let from = &network.node(node.inputs[0]).shape[..];
+        let (Some(slid), [rows, columns, _]) = (node.op.window(), from) else {
+            let window = Window { runs: 1, len: quads, apart: 0 };
+            let one = [1, 1];
+            let (inside, before, padded, stride) = (one, [0, 0], one, one);
+            return Self { inside, before, padded, channels, quads, window, stride, out_columns: 1 };
+        };
+        let padding = slid.padding;
+        let (rows, columns) = (*rows, *columns);
+        let padded = [rows + padding.top + padding.bottom, columns + padding.left + padding.right];
+        let window = Window { runs: slid.kernel[0], len: slid.kernel[1] * quads, apart: padded[1] * quads };
+        Self {
+            inside: [rows, columns],
+            before: [padding.top, padding.left],
+            padded,
+            channels,
+            quads,
+            window,
+            stride: slid.stride,
+            out_columns: node.shape[1],
         }
     }
 }
@@ -155,12 +204,13 @@ fn offset(signal: &Signal) -> Option<u8> {
 }
 
 /// The weights of a block of output channels, four inputs side by side; zeros fill it up.
-fn weight_blocks(tensor: &WeightTensor, block: usize, quads: usize) -> Vec<WeightBlock> {
-    let channels = tensor.channels();
-    let mut blocks = vec![[0; QUAD * LANES]; quads];
-    for (input, row) in tensor.raw().chunks_exact(channels).enumerate() {
+fn weight_blocks(tensor: &WeightTensor, block: usize, map: &Map) -> Vec<WeightBlock> {
+    let mut blocks = vec![[0; QUAD * LANES]; map.window.runs * map.window.len];
+    for (input, row) in tensor.raw().chunks_exact(tensor.channels()).enumerate() {
+        let (tap, channel) = (input / map.channels, input % map.channels);
+        let quad = tap * map.quads + channel / QUAD;
         for (lane, raw) in row.iter().skip(block * LANES).take(LANES).enumerate() {
-            blocks[input / QUAD][QUAD * lane + input % QUAD] = i8::try_from(*raw).expect("the caller has checked");
+            blocks[quad][QUAD * lane + channel % QUAD] = i8::try_from(*raw).expect("the caller has checked");
         }
     }
     blocks

@@ -271,7 +271,7 @@ pub(super) fn run_bytes<W: Word>(
     now: &mut Wires<W>,
 ) -> usize {
     let At { layer, wires, .. } = around;
-    bytes.load(layer, input, scratch);
+    bytes.load(input, scratch);
     let step = TILE * layer.blocks;
     let mut count = 0;
     for (tile, (settled, golden)) in now.settled.chunks_mut(step).zip(wires.settled.chunks(step)).enumerate() {
@@ -294,7 +294,7 @@ pub(super) fn sum_bytes<W: Word>(
     scratch: &mut ByteScratch,
     sums: &mut [Block<W>],
 ) {
-    bytes.load(layer, input, scratch);
+    bytes.load(input, scratch);
     for (tile, sums) in sums.chunks_mut(TILE * layer.blocks).enumerate() {
         bytes.sum_up(layer, tile * TILE, scratch, sums);
     }

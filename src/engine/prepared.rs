@@ -91,7 +91,7 @@ impl Costs {
                 let reach = uses.div_ceil(layer.pixels);
                 let changed = 25 * reach * layer.blocks;
                 let whole = match bytes {
-                    Some(bytes) => 12 * bytes.operations(layer) + 2 * layer.pixels * layer.in_channels,
+                    Some(bytes) => 3 * bytes.operations(layer) + layer.pixels * layer.in_channels / 2,
                     None => 12 * uses * layer.in_channels * layer.blocks,
                 };
                 let all_from = if layer.is_dense { usize::MAX } else { (layer.positions / 2).div_ceil(reach) + 1 };

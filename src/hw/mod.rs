@@ -6,6 +6,7 @@ mod address;
 mod area;
 mod area_model;
 mod bank;
+mod buffers;
 mod cycle;
 pub(crate) mod datapath;
 mod elements;
@@ -17,6 +18,7 @@ pub mod schedule;
 mod state_address;
 mod technology;
 mod tmr;
+mod value_parts;
 
 #[cfg(test)]
 mod test_networks;

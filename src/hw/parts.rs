@@ -6,8 +6,10 @@ use std::ops::Add;
 
 use serde::Serialize;
 
+use super::buffers::{count_buffers, count_registers};
 use super::schedule::{Io, Schedule, Stage, Work};
-use crate::net::{Conv2d, Network, Node, NodeId, Op, Signal, TensorKind, WeightTensor};
+use super::value_parts::{Copies, value_parts};
+use crate::net::{Network, Node, NodeId, Op, Signal, TensorKind, WeightTensor, Window2d};
 use crate::num::{QFormat, cast};
 
 /// How many parts a layer has.
@@ -68,28 +70,30 @@ pub(super) fn count_parts(network: &Network, schedule: &Schedule) -> Vec<LayerPa
         .map(|(id, node)| {
             let stage = schedule.stages.iter().find(|stage| stage.nodes.contains(&id));
             let mut layer = LayerParts::default();
-            match (&node.op, node.inputs.first()) {
-                (Op::Dense(_) | Op::Conv2d(_), Some(input)) => {
-                    let stage = stage.expect("every layer with weights has its stage");
+            match (node.inputs.first(), stage) {
+                (Some(input), stage) if node.fan_in() > 0 => {
                     let source = &network.node(*input).signal;
-                    let uses = uses_of_taps(network, node, &live[input.index()]);
-                    let taps = taps_per_output(network, node, &live[input.index()]);
-                    layer.counts = Datapath { node, source, uses, taps }.parts(schedule.io, stage);
+                    let products = Products::of(network, node, &live[input.index()]);
+                    layer.counts = Datapath { node, source, products }.parts(schedule.io, stage);
                 }
-                (_, Some(_)) if schedule.io == Io::Stream => {
-                    // One packet at a time.
-                    let packets = stage.map_or(1, |stage| stage.packets_in.max(1));
-                    layer.elementwise_values = cast::u64_from_len(node.len()).div_ceil(packets);
+                (Some(_), Some(stage)) => {
+                    let copies = match schedule.io {
+                        // One packet at a time.
+                        Io::Stream => Copies::Packet { packets: stage.packets_out.max(1), work: stage.work },
+                        Io::EconT | Io::Parallel => Copies::Frame { live: count(&live[id.index()]) },
+                    };
+                    layer = value_parts(network, node, copies);
                 }
-                _ => layer.elementwise_values = count(&live[id.index()]),
+                _ => {}
             }
             layer
         })
         .collect();
     match schedule.io {
         Io::Stream => count_buffers(network, schedule, &mut parts),
-        io => {
-            let held = if io == Io::EconT { latched_nodes(network) } else { stage_nodes(network, schedule) };
+        Io::Parallel => count_registers(network, schedule, &live, &mut parts),
+        Io::EconT => {
+            let held = latched_nodes(network);
             for (((_, node), part), (held, live)) in network.iter().zip(&mut parts).zip(held.iter().zip(&live)) {
                 if *held {
                     part.counts.pipeline_bits += count(live) * u64::from(node.signal.width_bits());
@@ -100,7 +104,7 @@ pub(super) fn count_parts(network: &Network, schedule: &Schedule) -> Vec<LayerPa
     parts
 }
 
-fn count(live: &[bool]) -> u64 {
+pub(super) fn count(live: &[bool]) -> u64 {
     cast::u64_from_len(live.iter().filter(|value| **value).count())
 }
 
@@ -110,7 +114,17 @@ fn live_values(network: &Network) -> Vec<Vec<bool>> {
     for node in network.nodes() {
         let source = node.inputs.first().map(|input| (network.node(*input), &live[input.index()]));
         let values = match (&node.op, source) {
-            (Op::Quantize(_) | Op::Relu | Op::Reshape, Some((_, source))) => source.clone(),
+            (Op::Quantize(_) | Op::Relu | Op::LeakyRelu { .. } | Op::Reshape, Some((_, source))) => source.clone(),
+            (Op::Clip { low, high }, Some((_, source))) if (*low..=*high).contains(&0) => source.clone(),
+            (Op::Add, Some((_, first))) => {
+                let mut any = first.clone();
+                for other in &node.inputs[1..] {
+                    for (any, other) in any.iter_mut().zip(&live[other.index()]) {
+                        *any |= *other;
+                    }
+                }
+                any
+            }
             (Op::ZeroPad2d(padding), Some((input, source))) => {
                 let [rows, columns, channels] = map_shape(input);
                 let [_, padded_columns, _] = map_shape(node);
@@ -153,64 +167,6 @@ fn latched_nodes(network: &Network) -> Vec<bool> {
     latched
 }
 
-/// Whether each node's values stand in a register behind its stage; the input's in one in front of the first.
-fn stage_nodes(network: &Network, schedule: &Schedule) -> Vec<bool> {
-    let mut held = vec![false; network.nodes().len()];
-    held[0] = true;
-    for last in schedule.stages.iter().filter_map(|stage| stage.nodes.last()) {
-        held[last.index()] = true;
-    }
-    held
-}
-
-/// Adds what a streaming design holds: a register for a packet of the input, the FIFO behind each stage, and what a
-/// layer collects in front of its multipliers.
-fn count_buffers(network: &Network, schedule: &Schedule, parts: &mut [LayerParts]) {
-    let input = network.input();
-    let packets = |count: u64| count.max(1);
-    let first = packets(schedule.stages.first().map_or(1, |stage| stage.packets_in));
-    parts[0].counts.pipeline_bits += (values(input) / first) * u64::from(input.signal.width_bits());
-    let mut signal = &input.signal;
-    // FIFOs behind zeros and repacking belong to the layer they are made for.
-    let mut pending = 0;
-    for stage in &schedule.stages {
-        let values_in = values(network.node(stage.input));
-        let in_front = values_in * u64::from(signal.width_bits());
-        let values_out = match (stage.nodes.last(), stage.work) {
-            (Some(id), _) => values(network.node(*id)),
-            // Zeros lengthen a frame by whole pixels.
-            (None, Work::Pad(_)) => values_in / packets(stage.packets_in) * stage.packets_out,
-            (None, _) => values_in,
-        };
-        let Some(id) = stage.nodes.last() else {
-            pending += values_out / packets(stage.packets_out) * stage.fifo_depth * u64::from(signal.width_bits());
-            continue;
-        };
-        let node = network.node(*id);
-        let collected = match &node.op {
-            // A packet that is the whole frame stays where it is.
-            Op::Dense(_) if stage.packets_in > 1 => in_front,
-            Op::Conv2d(conv) => window_values(conv, &network.node(stage.input).shape) * u64::from(signal.width_bits()),
-            _ => 0,
-        };
-        signal = &node.signal;
-        let behind = values_out / packets(stage.packets_out) * stage.fifo_depth * u64::from(signal.width_bits());
-        parts[id.index()].counts.buffer_bits += pending + collected + behind;
-        pending = 0;
-    }
-}
-
-fn values(node: &Node) -> u64 {
-    cast::u64_from_len(node.len())
-}
-
-/// Values in the line buffer of a convolution, all rows of the window but one, and in its window.
-fn window_values(conv: &Conv2d, map: &[usize]) -> u64 {
-    let [rows, columns] = conv.window.kernel;
-    let padded_columns = map[1] + conv.window.padding.left + conv.window.padding.right;
-    cast::u64_from_len(((rows - 1) * padded_columns + rows * columns) * map[2])
-}
-
 fn map_shape(node: &Node) -> [usize; 3] {
     node.shape[..].try_into().expect("NetworkBuilder gives windows and padding feature maps only")
 }
@@ -222,45 +178,62 @@ struct Taps {
     outputs: u64,
 }
 
-/// The sums of a weighted layer, one entry per position of a convolution.
-fn taps_per_output(network: &Network, node: &Node, live: &[bool]) -> Vec<Taps> {
-    match &node.op {
-        Op::Conv2d(conv) => {
-            let input = map_shape(network.node(node.inputs[0]));
-            let [rows, columns, channels] = map_shape(node);
-            let outputs = cast::u64_from_len(channels);
-            let products = |index: usize| {
-                let at = [index / columns, index % columns];
-                cast::u64_from_len(live_taps(conv, input, at, live).count())
-            };
-            (0..rows * columns).map(|index| Taps { products: products(index), outputs }).collect()
+/// The products of a weighted layer.
+struct Products {
+    /// For each input of an output position, in how many positions it can differ from zero.
+    uses: Vec<u64>,
+    /// Outputs of a position that each of these inputs goes to.
+    fan_out: u64,
+    /// Which of them go to the same outputs: every so many-th.
+    groups: usize,
+    /// The sums of all positions.
+    sums: Vec<Taps>,
+}
+
+impl Products {
+    fn of(network: &Network, node: &Node, live: &[bool]) -> Self {
+        let from = network.node(node.inputs[0]);
+        let outputs = node.shape.last().copied().unwrap_or(1);
+        let Some(window) = node.op.window() else {
+            let uses = live.iter().map(|live| u64::from(*live)).collect();
+            let fan_out = cast::u64_from_len(outputs);
+            return Self { uses, fan_out, groups: 1, sums: vec![Taps { products: count(live), outputs: fan_out }] };
+        };
+        let input = map_shape(from);
+        let [rows, columns, _] = map_shape(node);
+        let groups = if matches!(node.op, Op::DepthwiseConv2d(_)) { input[2] } else { 1 };
+        let fan_out = cast::u64_from_len(outputs / groups);
+        let mut uses = vec![0; window.kernel[0] * window.kernel[1] * input[2]];
+        let mut sums = Vec::with_capacity(rows * columns * groups);
+        for index in 0..rows * columns {
+            let mut taps = vec![Taps { products: 0, outputs: fan_out }; groups];
+            for tap in live_taps(window, input, [index / columns, index % columns], live) {
+                uses[tap] += 1;
+                taps[tap % groups].products += 1;
+            }
+            sums.extend(taps);
         }
-        _ => vec![Taps { products: count(live), outputs: cast::u64_from_len(node.len()) }],
+        Self { uses, fan_out, groups, sums }
+    }
+
+    /// The sums of one position that has all inputs which differ from zero in any.
+    fn of_a_position(&self) -> Vec<Taps> {
+        let mut taps = vec![Taps { products: 0, outputs: self.fan_out }; self.groups];
+        for (tap, _) in self.uses.iter().enumerate().filter(|(_, uses)| **uses > 0) {
+            taps[tap % self.groups].products += 1;
+        }
+        taps
     }
 }
 
-/// For each product of an output value, in how many positions its input can differ from zero.
-fn uses_of_taps(network: &Network, node: &Node, live: &[bool]) -> Vec<u64> {
-    let Op::Conv2d(conv) = &node.op else { return live.iter().map(|live| u64::from(*live)).collect() };
-    let input = map_shape(network.node(node.inputs[0]));
-    let [rows, columns, _] = map_shape(node);
-    let mut uses = vec![0; node.fan_in()];
-    for index in 0..rows * columns {
-        for tap in live_taps(conv, input, [index / columns, index % columns], live) {
-            uses[tap] += 1;
-        }
-    }
-    uses
-}
-
-/// Products of one output position and channel, counted as the kernel is, whose input can differ from zero.
-fn live_taps(conv: &Conv2d, input: [usize; 3], at: [usize; 2], live: &[bool]) -> impl Iterator<Item = usize> {
+/// Inputs of one output position, counted as the window is, that can differ from zero.
+fn live_taps(window: &Window2d, input: [usize; 3], at: [usize; 2], live: &[bool]) -> impl Iterator<Item = usize> {
     let [rows, columns, channels] = input;
-    let [kernel_rows, kernel_columns] = conv.window.kernel;
+    let [kernel_rows, kernel_columns] = window.kernel;
     (0..kernel_rows * kernel_columns * channels).filter(move |tap| {
         let (pixel, channel) = (tap / channels, tap % channels);
-        let row = conv.window.input_row(at[0], pixel / kernel_columns, rows);
-        let column = conv.window.input_column(at[1], pixel % kernel_columns, columns);
+        let row = window.input_row(at[0], pixel / kernel_columns, rows);
+        let column = window.input_column(at[1], pixel % kernel_columns, columns);
         row.zip(column).is_some_and(|(row, column)| live[(row * columns + column) * channels + channel])
     })
 }
@@ -269,43 +242,54 @@ fn live_taps(conv: &Conv2d, input: [usize; 3], at: [usize; 2], live: &[bool]) ->
 struct Datapath<'a> {
     node: &'a Node,
     source: &'a Signal,
-    uses: Vec<u64>,
-    taps: Vec<Taps>,
+    products: Products,
 }
 
 impl Datapath<'_> {
-    fn parts(&self, io: Io, stage: &Stage) -> PartCounts {
+    /// A layer that nothing reads has no stage, and nothing but its registers.
+    fn parts(&self, io: Io, stage: Option<&Stage>) -> PartCounts {
         let bits = |tensor: &WeightTensor| cast::u64_from_len(tensor.len()) * u64::from(tensor.format().width());
         let parts = PartCounts {
             register_bits: self.node.op.tensors().map(|(_, tensor)| bits(tensor)).sum(),
-            macs: self.taps.iter().map(|taps| taps.products * taps.outputs).sum(),
             ..PartCounts::default()
         };
-        if io == Io::EconT { self.unrolled(parts) } else { self.in_partitions(parts, io, stage) }
+        let Some(stage) = stage else { return parts };
+        let macs = self.products.sums.iter().map(|taps| taps.products * taps.outputs).sum();
+        let parts = PartCounts { macs, ..parts };
+        match io {
+            Io::EconT => self.unrolled(parts),
+            Io::Parallel | Io::Stream => self.in_partitions(parts, io, stage),
+        }
     }
 
     /// A multiplier for every product of a frame, and a tree for every output value.
     fn unrolled(&self, mut parts: PartCounts) -> PartCounts {
         parts.multipliers = parts.macs;
-        for taps in &self.taps {
+        for taps in &self.products.sums {
             self.add_trees(&mut parts, *taps);
         }
         parts
     }
 
-    /// Multipliers for one output position, each used for so many of its products as the reuse factor says.
+    /// Multipliers for one output position, each used for so many of its products as the reuse factor says; a scale and
+    /// shift of whole frames has them for all positions.
     fn in_partitions(&self, mut parts: PartCounts, io: Io, stage: &Stage) -> PartCounts {
         let reuse_factor = stage.reuse_factor.get();
         let accumulator = u64::from(self.node.signal.width_bits());
-        let outputs = cast::u64_from_len(self.node.shape.last().copied().unwrap_or(1));
-        let live_taps = cast::u64_from_len(self.uses.iter().filter(|uses| **uses > 0).count());
-        let products = live_taps * outputs;
+        let is_whole = io == Io::Parallel && stage.work == Work::Scale;
+        let taps = if is_whole { self.products.sums.clone() } else { self.products.of_a_position() };
+        let products: u64 = taps.iter().map(|taps| taps.products * taps.outputs).sum();
+        let outputs: u64 = taps.iter().map(|taps| taps.outputs).sum();
         parts.multipliers = products.div_ceil(reuse_factor);
-        // What a step ends with, before it is handed on.
-        parts.pipeline_bits = outputs * accumulator;
+        if stage.work != Work::Scale || reuse_factor > 1 {
+            // What a step ends with, before it is handed on.
+            parts.pipeline_bits = outputs * accumulator;
+        }
         let x_bits = u64::from(self.source.width_bits());
         if reuse_factor == 1 {
-            self.add_trees(&mut parts, Taps { products: live_taps, outputs });
+            for taps in taps {
+                self.add_trees(&mut parts, taps);
+            }
         } else {
             // Every product is added to an accumulator, which starts at the bias.
             parts.adders = parts.multipliers;
@@ -315,11 +299,11 @@ impl Datapath<'_> {
             let start_bits = if self.has_bias() { parts.pipeline_bits } else { 0 };
             parts.multiplexer_bits = (products - parts.multipliers) * operand_bits + start_bits;
         }
-        if io == Io::Parallel {
+        if io == Io::Parallel && !is_whole {
             // The frame stands still, so each tap chooses among what it sees from position to position: one zero, if it
             // sees padding, is a choice too.
             let choices = |uses: &u64| (uses + u64::from(*uses < stage.partitions)).saturating_sub(1);
-            let live = self.uses.iter().filter(|uses| **uses > 0);
+            let live = self.products.uses.iter().filter(|uses| **uses > 0);
             parts.multiplexer_bits += live.map(choices).sum::<u64>() * x_bits;
         }
         parts
@@ -353,13 +337,13 @@ fn product_bits(weight: QFormat, x: &Signal) -> u32 {
 
 /// A balanced tree of two-operand adders. Each level is one bit wider than the one before, up to the proven
 /// accumulator.
-struct AdderTree {
-    adders: u64,
-    bits: u64,
+pub(super) struct AdderTree {
+    pub(super) adders: u64,
+    pub(super) bits: u64,
 }
 
 impl AdderTree {
-    fn new(operands: u64, operand_bits: u32, accumulator_bits: u32) -> Self {
+    pub(super) fn new(operands: u64, operand_bits: u32, accumulator_bits: u32) -> Self {
         let mut tree = Self { adders: 0, bits: 0 };
         let (mut left, mut width) = (operands, operand_bits);
         while left > 1 {

@@ -7,7 +7,7 @@ use crate::hw::test_networks::{
     conv, dense, econ_t_large, econ_t_medium, econ_t_small, quantizer, scheduled, without_bias,
 };
 use crate::hw::{AreaModel, Technology};
-use crate::net::{NetworkBuilder, Padding2d, Window2d};
+use crate::net::{AveragePool2d, Conv2d, DepthwiseConv2d, NetworkBuilder, Padding2d};
 
 fn all_parts(network: &Network, io: Io, factor: u64) -> Vec<PartCounts> {
     count_parts(network, &scheduled(network, io, factor)).into_iter().map(|layer| layer.counts).collect()
@@ -142,6 +142,89 @@ fn registers_stand_where_layers_meet() {
     assert_eq!(bits(Io::EconT), [704, 0, 1_536, 0, 0, 144]);
     let parallel = bits(Io::Parallel);
     assert_eq!([parallel[0], parallel[2], parallel[3], parallel[5]], [704, 1_536, 0, 144]);
+}
+
+/// One operation on a map of 4x4 pixels of 2 channels of 6 bits with a sign.
+fn on_a_map(op: Op) -> Network {
+    let mut net = NetworkBuilder::new("map", "input", &[4, 4, 2], quantizer("ap_fixed<6,2>")).unwrap();
+    let last = net.push("last", op, &[net.input()]).unwrap();
+    dense(&mut net, "dense", last, 1, 4);
+    net.finish().unwrap()
+}
+
+fn slide(kernel: usize, stride: usize) -> Window2d {
+    Window2d { kernel: [kernel; 2], stride: [stride; 2], padding: Padding2d::default() }
+}
+
+fn single_channels(kernel: usize) -> Op {
+    let format = QFormat::signed(4, 1).unwrap();
+    let kernel_values = WeightTensor::new(vec![kernel, kernel, 2], vec![1; kernel * kernel * 2], format).unwrap();
+    Op::DepthwiseConv2d(DepthwiseConv2d { kernel: kernel_values, bias: None, window: slide(kernel, 1) })
+}
+
+#[test]
+fn parts_of_pooling_by_hand() {
+    let of = |op: Op, io| all_parts(&on_a_map(op), io, 1)[1];
+    // Windows of 2x2: three comparisons of 6 bits, and as many choices. Four windows of two channels at once; or one, its
+    // line buffer of 4 pixels and window of 4, and a FIFO of four packets.
+    let max = of(Op::MaxPool2d(slide(2, 2)), Io::Parallel);
+    assert_eq!((max.adders, max.adder_bits, max.multiplexer_bits), (8 * 3, 8 * 3 * 6, 8 * 3 * 6));
+    assert_eq!((max.multipliers, max.pipeline_bits, max.buffer_bits), (0, 8 * 6, 0));
+    let max = of(Op::MaxPool2d(slide(2, 2)), Io::Stream);
+    assert_eq!((max.adders, max.adder_bits, max.multiplexer_bits), (2 * 3, 2 * 3 * 6, 2 * 3 * 6));
+    assert_eq!(max.buffer_bits, (4 + 4) * 2 * 6 + 4 * 2 * 6);
+    // A mean of 3x3: a tree of nine values (4 x 7, 2 x 8, 9 and 10 bits), and 2^4 / 9, rounded 2, which is a wire.
+    let mean = |kernel, stride, io| {
+        of(Op::AveragePool2d(AveragePool2d { window: slide(kernel, stride), reciprocal_bits: 4 }), io)
+    };
+    let nine = mean(3, 3, Io::Parallel);
+    assert_eq!((nine.adders, nine.adder_bits), (2 * 8, 2 * (4 * 7 + 2 * 8 + 9 + 10)));
+    // Pixel by pixel over the whole map: one adder per channel to a sum of 10 bits that is kept; 2^4 / 16 is a wire.
+    let whole = mean(4, 1, Io::Stream);
+    assert_eq!((whole.adders, whole.adder_bits, whole.multiplexer_bits), (2, 2 * 10, 0));
+    // Behind it one packet of 11 bits a channel.
+    assert_eq!((whole.pipeline_bits, whole.buffer_bits), (2 * 10, 2 * 11));
+}
+
+#[test]
+fn parts_of_single_channels_by_hand() {
+    // Windows of 2x2: nine positions of two channels, four products each of 6 by 4 bits, sums of 11 and 12 bits.
+    let of = |kernel, io, factor| all_parts(&on_a_map(single_channels(kernel)), io, factor)[1];
+    let stream = of(2, Io::Stream, 1);
+    assert_eq!((stream.register_bits, stream.macs, stream.multipliers), (8 * 4, 9 * 8, 8));
+    assert_eq!((stream.adders, stream.adder_bits), (2 * 3, 2 * (2 * 11 + 12)));
+    // Two products to a multiplier: a choice of 10 bits for each second one, and accumulators.
+    let shared = of(2, Io::Stream, 2);
+    assert_eq!((shared.multipliers, shared.adders, shared.multiplexer_bits), (4, 4, 4 * 10));
+    assert_eq!(shared.pipeline_bits, 2 * 12);
+    // A scale of every value: a packet at a time, or all sixteen pixels at once.
+    assert_eq!([Io::Stream, Io::Parallel].map(|io| of(1, io, 1).multipliers), [2, 32]);
+    assert_eq!([Io::Stream, Io::Parallel].map(|io| of(1, io, 2).multipliers), [1, 16]);
+    assert_eq!(of(1, Io::Stream, 1).adders, 0);
+}
+
+#[test]
+fn parts_of_branches_by_hand() {
+    let mut net = NetworkBuilder::new("branches", "input", &[4, 4, 2], quantizer("ap_fixed<6,2>")).unwrap();
+    let input = net.input();
+    let leaky = net.push("leaky", Op::LeakyRelu { shift: 2 }, &[input]).unwrap();
+    let sum = net.push("sum", Op::Add, &[leaky, input]).unwrap();
+    let clip = net.push("clip", Op::Clip { low: -16, high: 1_000 }, &[sum]).unwrap();
+    dense(&mut net, "dense", clip, 1, 4);
+    let network = net.finish().unwrap();
+    let [parallel, stream] = [Io::Parallel, Io::Stream].map(|io| all_parts(&network, io, 1));
+    // Up to 31 * 4 and down to -32: 8 bits; with the input, moved to the same point, from -160 to 248: 9 bits.
+    let width = |name: &str| network.node(network.find(name).unwrap()).signal.width_bits();
+    assert_eq!(["leaky", "sum", "clip"].map(width), [8, 9, 9]);
+    for (parts, values) in [(parallel, 32), (stream.clone(), 2)] {
+        assert_eq!((parts[1].adders, parts[1].multiplexer_bits), (0, values * 8));
+        assert_eq!((parts[2].adders, parts[2].adder_bits), (values, values * 9));
+        // Nothing is above the upper end.
+        assert_eq!((parts[3].adders, parts[3].adder_bits, parts[3].multiplexer_bits), (values, values * 9, values * 9));
+    }
+    // Copies of the input: a FIFO of a frame to each reader; then a frame of 8-bit and one of 9-bit values.
+    let buffers: Vec<u64> = stream.iter().map(|parts| parts.buffer_bits).collect();
+    assert_eq!(buffers[..3], [2 * 16 * 2 * 6, 32 * 8, 32 * 9]);
 }
 
 proptest! {

@@ -26,6 +26,7 @@ pub struct ScheduleReport {
     worst_latency_cycles: u64,
     machine_latency_cycles: u64,
     interval_cycles: u64,
+    reported_interval_cycles: u64,
     latency_s: f64,
     interval_s: f64,
     frames_per_s: f64,
@@ -46,7 +47,12 @@ struct StageRow {
     partitions: u64,
     delay_cycles: u64,
     latency_cycles: u64,
+    /// The deepest FIFO behind it.
     fifo_depth: u64,
+    /// All of them; several where several stages read its packets.
+    fifo_depths: Vec<u64>,
+    /// The stages whose packets it reads; none where the host sends them.
+    reads: Vec<String>,
 }
 
 impl ScheduleReport {
@@ -57,11 +63,12 @@ impl ScheduleReport {
         Self {
             io: schedule.io.name(),
             clock_mhz: schedule.clock.mhz(),
-            stages: schedule.stages.iter().map(|stage| StageRow::new(network, stage)).collect(),
+            stages: (0..schedule.stages.len()).map(|stage| StageRow::new(network, schedule, stage)).collect(),
             latency_cycles: schedule.latency_cycles,
             worst_latency_cycles: schedule.worst_latency_cycles,
             machine_latency_cycles: schedule.machine_latency_cycles(network),
             interval_cycles: schedule.interval_cycles,
+            reported_interval_cycles: schedule.reported_interval_cycles,
             latency_s: seconds(schedule.latency_cycles),
             interval_s: seconds(schedule.interval_cycles),
             frames_per_s: 1.0 / seconds(schedule.interval_cycles),
@@ -89,6 +96,9 @@ impl ScheduleReport {
         }
         if !is_as_reported {
             row("latency, counted packet by packet", self.machine_latency_cycles);
+        }
+        if self.interval_cycles != self.reported_interval_cycles {
+            row("from one frame to the next, as hls4ml reports it", self.reported_interval_cycles);
         }
         row("from one frame to the next", self.interval_cycles);
         let (io, clock, frames) = (self.io, self.clock_mhz, whole(self.frames_per_s));
@@ -131,7 +141,7 @@ impl ScheduleReport {
                 count(stage.delay_cycles),
             ];
             if is_stream {
-                row.push(count(stage.fifo_depth));
+                row.push(stage.fifo_depths.iter().map(|depth| count(*depth)).collect::<Vec<_>>().join(" + "));
             }
             table.row(row);
         }
@@ -140,13 +150,15 @@ impl ScheduleReport {
 }
 
 impl StageRow {
-    fn new(network: &Network, stage: &Stage) -> Self {
-        let strategy = matches!(stage.work, Work::Dense | Work::Conv2d).then(|| Strategy::name(stage.strategy));
+    fn new(network: &Network, schedule: &Schedule, number: usize) -> Self {
+        let stage: &Stage = &schedule.stages[number];
+        let fifo_depths = schedule.depths_behind(number);
+        let reads = stage.sources.iter().filter_map(|source| Some(schedule.stages[source.stage?].name.clone()));
         Self {
             name: stage.name.clone(),
             work: work(stage.work),
             nodes: stage.nodes.iter().map(|id| network.node(*id).name.clone()).collect(),
-            strategy,
+            strategy: stage.has_weights().then(|| Strategy::name(stage.strategy)),
             asked_reuse_factor: stage.asked_reuse.get(),
             reuse_factor: stage.reuse_factor.get(),
             packets_in: stage.packets_in,
@@ -154,7 +166,9 @@ impl StageRow {
             partitions: stage.partitions,
             delay_cycles: stage.delay_cycles,
             latency_cycles: stage.latency_cycles,
-            fifo_depth: stage.fifo_depth,
+            fifo_depth: fifo_depths.iter().copied().max().unwrap_or(1),
+            fifo_depths,
+            reads: reads.collect(),
         }
     }
 }
@@ -164,6 +178,12 @@ fn work(work: Work) -> String {
         Work::Unrolled => "all".to_owned(),
         Work::Dense => "dense".to_owned(),
         Work::Conv2d => "conv2d".to_owned(),
+        Work::DepthwiseConv2d => "depthwise".to_owned(),
+        Work::Scale => "scale".to_owned(),
+        Work::Pool => "pool".to_owned(),
+        Work::GlobalPool => "global pool".to_owned(),
+        Work::Add => "sum".to_owned(),
+        Work::Clone => "copies".to_owned(),
         Work::Pad(_) => "zeros".to_owned(),
         Work::Elementwise => "each value".to_owned(),
         Work::Repack { from, to } => format!("repack {from} to {to}"),

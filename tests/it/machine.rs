@@ -9,16 +9,18 @@ use trivote::campaign::Event;
 use trivote::engine::{Engine, WeightChange, reference};
 use trivote::host::evaluator::EventInput;
 use trivote::host::generator::{Generator, Population};
-use trivote::hw::schedule::timing::Strategy as Build;
+use trivote::hw::schedule::timing::{Clock, Strategy as Build};
 use trivote::hw::schedule::{Io, Schedule, ScheduleOptions};
 use trivote::hw::{
     BitId, CopyIdx, Cycle, Element, ElementBit, Inventory, Load, Machine, Protection, TmrStyle, element_address,
 };
 use trivote::import::design::Design;
-use trivote::net::{Network, Op};
+use trivote::net::{Conv2d, Network, NetworkBuilder, Op, Padding2d, TensorKind, WeightTensor, Window2d};
+use trivote::num::{BitIdx, Overflow, QFormat, Quantizer, Rounding};
 
-use super::networks::{NetworkSpec, specs};
+use super::networks::{NetworkSpec, cnn_specs, specs};
 use super::read_times::{Flip, Reference};
+use super::rn07;
 
 /// How a random network is built.
 #[derive(Debug, Clone)]
@@ -27,17 +29,35 @@ struct BuildSpec {
     reuse: u64,
     strategy: Build,
     fifo_depth: Option<u64>,
+    /// MHz: the faster, the deeper the pipelines.
+    clock: f64,
 }
 
 fn builds() -> impl Strategy<Value = BuildSpec> {
     let reuse = prop_oneof![Just(1), 2..=40_u64, Just(u64::MAX)];
-    let built = (prop_oneof![Just(Io::Parallel), Just(Io::Stream)], reuse, any::<bool>(), prop::option::of(1..4_u64));
-    built.prop_map(|(io, reuse, latency, fifo_depth)| BuildSpec {
+    let io = prop_oneof![Just(Io::Parallel), Just(Io::Stream)];
+    let clock = prop_oneof![Just(40.0), Just(200.0), Just(1000.0)];
+    let built = (io, reuse, any::<bool>(), prop::option::of(1..4_u64), clock);
+    built.prop_map(|(io, reuse, latency, fifo_depth, clock)| BuildSpec {
         io,
         reuse,
         strategy: if latency { Build::Latency } else { Build::Resource },
         fifo_depth,
+        clock,
     })
+}
+
+/// Chains and networks with branches.
+fn networks() -> impl Strategy<Value = NetworkSpec> {
+    prop_oneof![specs(), cnn_specs()]
+}
+
+/// A chain in any build, unrolled when it has none; or a network with branches in one of those it can have.
+fn networks_in_builds() -> impl Strategy<Value = (NetworkSpec, Option<BuildSpec>)> {
+    prop_oneof![
+        (specs(), prop::option::of(builds())),
+        (cnn_specs(), builds()).prop_map(|(spec, build)| (spec, Some(build))),
+    ]
 }
 
 impl BuildSpec {
@@ -47,6 +67,7 @@ impl BuildSpec {
             reuse_factor: NonZeroU64::new(self.reuse).unwrap(),
             strategy: self.strategy,
             fifo_depth: self.fifo_depth.and_then(NonZeroU64::new),
+            clock: Clock::new(self.clock).unwrap(),
             ..ScheduleOptions::econ_t()
         };
         Schedule::new(network, &options).unwrap()
@@ -133,7 +154,7 @@ proptest! {
 
     #[test]
     fn a_frame_alone_takes_the_cycles_of_the_schedule_and_reads_weights_in_theirs(
-        spec in specs(), build in builds(), start in 0..3_u64,
+        spec in networks(), build in builds(), start in 0..3_u64,
         drawn in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6),
     ) {
         let network = spec.build();
@@ -154,7 +175,7 @@ proptest! {
 
     #[test]
     fn frames_in_a_row_come_out_right_and_in_order(
-        spec in specs(), build in builds(), gaps in prop::collection::vec(0..4_u64, 1..5),
+        spec in networks(), build in builds(), gaps in prop::collection::vec(0..4_u64, 1..5),
     ) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
@@ -170,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn frames_at_the_interval_of_the_schedule_are_never_refused(spec in specs(), build in builds(), start in 0..3_u64) {
+    fn frames_at_the_interval_of_the_schedule_are_never_refused(spec in networks(), build in builds(), start in 0..3_u64) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
         let schedule = BuildSpec { fifo_depth: None, ..build }.schedule(&network);
@@ -209,8 +230,26 @@ proptest! {
     }
 
     #[test]
+    fn an_upset_before_the_frame_is_another_network(spec in cnn_specs(), build in builds(), bit: prop::sample::Index) {
+        let network = spec.build();
+        let inventory = Inventory::new(&network).unwrap();
+        let schedule = build.schedule(&network);
+        let bit = BitId(bit.index(inventory.bits()) as u32);
+        let (register, place) = inventory.locate_bit(bit);
+        let (array, index) = inventory.locate(register);
+        let tensor = network.node(array.node).op.tensor(array.tensor).unwrap();
+        let raw = tensor.format().flip(tensor.raw()[index], place);
+        let faulty = network.with_weight(array.node, array.tensor, index, raw).unwrap();
+        let frames = frames_of(&spec, &[0, 1, 0]);
+        let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+        let (_, found) = run(&mut machine, &inventory, &frames, &[Flip { at: 0, bit }]);
+        let outputs: Vec<_> = found.into_iter().map(|(_, output)| output).collect();
+        prop_assert_eq!(outputs, plain_outputs(&faulty, &frames));
+    }
+
+    #[test]
     fn a_single_copy_is_never_seen(
-        spec in specs(), build in prop::option::of(builds()), at: prop::sample::Index, bit: prop::sample::Index,
+        (spec, build) in networks_in_builds(), at: prop::sample::Index, bit: prop::sample::Index,
         copy in 0..3_u8, style in 1..4_usize,
     ) {
         let network = spec.build();
@@ -278,7 +317,7 @@ proptest! {
 
     #[test]
     fn any_state_bit_may_flip_at_any_time(
-        spec in specs(), build in builds(), flips in prop::collection::vec((0..60_u64, any::<prop::sample::Index>()), 1..6),
+        spec in networks(), build in builds(), flips in prop::collection::vec((0..60_u64, any::<prop::sample::Index>()), 1..6),
     ) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
@@ -306,10 +345,12 @@ proptest! {
 
     #[test]
     fn disturbed_values_leave_with_their_frame(
-        spec in specs(), build in prop::option::of(builds()), at: prop::sample::Index, bit: prop::sample::Index,
+        (spec, build) in networks_in_builds(), at: prop::sample::Index, bit: prop::sample::Index,
     ) {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
+        // In small FIFOs packets wait.
+        let build = build.map(|build| BuildSpec { fifo_depth: None, ..build });
         let schedule = build.map_or_else(|| econ_t(&network), |build| build.schedule(&network));
         let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
         let bits: Vec<ElementBit> = machine
@@ -388,4 +429,66 @@ fn shipped_designs_in_every_build_are_the_engine() {
             }
         }
     }
+}
+
+/// RN07 in a stream: frames at the interval, and one with a weight upset before it.
+#[test]
+fn a_large_network_streams_pixel_by_pixel() {
+    let network = rn07::network(7);
+    let inventory = Inventory::new(&network).unwrap();
+    let options = ScheduleOptions { io: Io::Stream, ..ScheduleOptions::econ_t() };
+    let schedule = Schedule::new(&network, &options).unwrap();
+    let (interval, latency) = (schedule.interval_cycles, schedule.machine_latency_cycles(&network));
+    let frames: Vec<_> = (0..3).map(|number| (number * interval, rn07::image(number))).collect();
+    // The sign bit of a weight of the second convolution.
+    let register = inventory.find("conv_1", TensorKind::Kernel, 1_000).unwrap();
+    let bit = inventory.bits_of(register).next().unwrap();
+    let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+    let (taken, found) = run(&mut machine, &inventory, &frames, &[]);
+    let times: Vec<_> = found.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, taken.iter().map(|at| at + 1 + latency).collect::<Vec<_>>());
+    let outputs: Vec<_> = found.into_iter().map(|(_, output)| output).collect();
+    assert_eq!(outputs, plain_outputs(&network, &frames));
+
+    let node = network.find("conv_1").unwrap();
+    let tensor = network.node(node).op.tensor(TensorKind::Kernel).unwrap();
+    let raw = tensor.format().flip(tensor.raw()[1_000], BitIdx(0));
+    let faulty = network.with_weight(node, TensorKind::Kernel, 1_000, raw).unwrap();
+    let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+    let (_, found) = run(&mut machine, &inventory, &frames[..1], &[Flip { at: 0, bit }]);
+    assert_eq!(found[0].1, reference::output(&faulty, &frames[0].1));
+}
+
+/// Two convolutions over padded maps that share their multipliers: the second is busy from the first pixel that the first
+/// one gives until two rows after its last, which is longer than its own work. Frames that come no sooner do not wait.
+#[test]
+fn a_stage_that_begins_early_and_ends_late_sets_the_interval() {
+    let quantizer =
+        Quantizer { format: QFormat::signed(6, 2).unwrap(), rounding: Rounding::Truncate, overflow: Overflow::Wrap };
+    let mut net = NetworkBuilder::new("two", "input", &[6, 6, 1], quantizer).unwrap();
+    let mut last = net.input();
+    for name in ["first", "second"] {
+        let padding = Padding2d::same([6, 6], [3, 3], [1, 1]);
+        let window = Window2d { kernel: [3, 3], stride: [1, 1], padding };
+        let raw = vec![1, -2, 3, 0, 5, -1, 2, 7, -4];
+        let kernel = WeightTensor::new(vec![3, 3, 1, 1], raw, QFormat::signed(4, 1).unwrap()).unwrap();
+        let conv = net.push(name, Op::Conv2d(Conv2d { kernel, bias: None, window }), &[last]).unwrap();
+        last = net.push(&format!("{name}_narrow"), Op::Quantize(quantizer), &[conv]).unwrap();
+    }
+    let network = net.finish().unwrap();
+    let inventory = Inventory::new(&network).unwrap();
+    let build = BuildSpec { io: Io::Stream, reuse: 9, strategy: Build::Resource, fifo_depth: None, clock: 40.0 };
+    let schedule = build.schedule(&network);
+    // 36 windows of nine cycles and 28 other pixels of the 8x8; the pipeline is two cycles.
+    assert_eq!(schedule.reported_interval_cycles, 36 * 9 + 28 + 2 + 1);
+    assert!(schedule.interval_cycles > schedule.reported_interval_cycles);
+    let frame = |number: u64| (0..36).map(|at| (at * 7 + number as i64 * 5) % 64 - 32).collect();
+    let frames: Vec<_> = (0..6).map(|number| (number * schedule.interval_cycles, frame(number))).collect();
+    let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
+    let (taken, found) = run(&mut machine, &inventory, &frames, &[]);
+    let latency = schedule.machine_latency_cycles(&network);
+    let expected: Vec<_> =
+        frames.iter().map(|(at, frame)| (at + 1 + latency, reference::output(&network, frame))).collect();
+    assert_eq!(taken, frames.iter().map(|(at, _)| *at).collect::<Vec<_>>());
+    assert_eq!(found, expected);
 }

@@ -13,6 +13,7 @@ mod classify;
 mod cli;
 mod compare;
 mod derivatives;
+mod digits;
 mod engine;
 mod fixed_crate;
 mod inject;
@@ -26,6 +27,8 @@ mod oracle;
 mod planned;
 mod proof;
 mod read_times;
+#[path = "../../benches/rn07/mod.rs"]
+mod rn07;
 mod schedule;
 mod scores;
 mod simulate;

@@ -4,9 +4,10 @@
 //! Nothing of the machine is used. A frame alone in a machine in which nothing blocks: each packet is worked on as soon
 //! as it is there and the stage is free.
 
+use trivote::hw::schedule::timing::Strategy;
 use trivote::hw::schedule::{Io, Schedule, Stage, Work};
 use trivote::hw::{BitId, Inventory};
-use trivote::net::{Network, Node, NodeId, Op, Padding2d, TensorKind};
+use trivote::net::{Network, Node, NodeId, Op, Padding2d, TensorKind, Window2d};
 
 /// An unprotected bit flips at the beginning of a cycle and stays.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,11 @@ pub struct Reference<'n> {
     pub flips: &'n [Flip],
 }
 
+/// The cycles in which packets are taken, given how long each is worked on.
+type Taken<'a> = dyn Fn(&dyn Fn(usize) -> u64) -> Vec<u64> + 'a;
+
 /// Values of a map or vector with the cycle in which each packet can be read.
+#[derive(Clone)]
 struct Packets {
     values: Vec<i64>,
     ready: Vec<u64>,
@@ -35,15 +40,37 @@ impl Reference<'_> {
             Io::Stream => frame.len() / self.network.input().shape.last().unwrap(),
             Io::EconT | Io::Parallel => 1,
         };
-        let mut now = Packets { values: frame.to_vec(), ready: (0..packets as u64).map(|n| start + n).collect() };
+        let host = Packets { values: frame.to_vec(), ready: (0..packets as u64).map(|n| start + n).collect() };
+        let mut results: Vec<Packets> = Vec::new();
         for stage in &self.schedule.stages {
-            now = match self.schedule.io {
+            let inputs: Vec<Packets> = stage
+                .sources
+                .iter()
+                .map(|source| source.stage.map_or_else(|| host.clone(), |from| results[from].clone()))
+                .collect();
+            let now = self.merged(stage, &inputs);
+            results.push(match self.schedule.io {
                 Io::EconT => self.at_once(stage, &now),
                 Io::Parallel => self.frame(stage, &now),
                 Io::Stream => self.pixels(stage, &now),
-            };
+            });
         }
-        (*now.ready.last().unwrap(), now.values)
+        let last = results.pop().unwrap();
+        (*last.ready.last().unwrap(), last.values)
+    }
+
+    /// What a stage reads; of a sum, what comes when all have come, already added up.
+    fn merged(&self, stage: &Stage, inputs: &[Packets]) -> Packets {
+        if stage.work != Work::Add {
+            return inputs[0].clone();
+        }
+        let node = self.network.node(stage.nodes[0]);
+        let place = |input: &NodeId| node.signal.frac_bits - self.network.node(*input).signal.frac_bits;
+        let value = |at: usize| {
+            inputs.iter().zip(&node.inputs).map(|(packets, input)| packets.values[at] << place(input)).sum()
+        };
+        let ready = |at: usize| inputs.iter().map(|packets| packets.ready[at]).max().unwrap();
+        Packets { values: (0..node.len()).map(value).collect(), ready: (0..inputs[0].ready.len()).map(ready).collect() }
     }
 
     /// The register as it is read in a cycle.
@@ -66,9 +93,11 @@ impl Reference<'_> {
         let node = self.network.node(id);
         let (rows, channels) = (node.fan_in(), *node.shape.last().unwrap());
         let products = (0..rows).map(|row| {
-            // Products are counted output by output; multiplier m takes number r + m * reuse in cycle r.
-            let cycle = start + (out * rows + row) as u64 % reuse;
-            self.register(id, TensorKind::Kernel, row * channels + out, cycle) * input(row)
+            // Products are counted output by output, of single channels as the kernel lies; multiplier m takes number
+            // r + m * reuse in cycle r.
+            let index = row * channels + out;
+            let number = if matches!(node.op, Op::DepthwiseConv2d(_)) { index } else { out * rows + row };
+            self.register(id, TensorKind::Kernel, index, start + number as u64 % reuse) * input(row)
         });
         let sum: i64 = products.sum();
         let bias = node.op.tensor(TensorKind::Bias).map_or(0, |_| self.register(id, TensorKind::Bias, out, start));
@@ -83,7 +112,19 @@ impl Reference<'_> {
         (0..node.len())
             .map(|index| {
                 let (position, out) = (index / channels, index % channels);
-                self.sum(id, out, reuse, start(position), |row| seen(node, from, position, row, values))
+                let input = |row: usize| match &node.op {
+                    Op::Dense(_) => values[row],
+                    Op::DepthwiseConv2d(conv) => {
+                        let channel = out * from.shape[2] / channels;
+                        seen(&conv.window, [node, from], position, [row, channel], values).unwrap_or(0)
+                    }
+                    Op::Conv2d(conv) => {
+                        let tap = [row / from.shape[2], row % from.shape[2]];
+                        seen(&conv.window, [node, from], position, tap, values).unwrap_or(0)
+                    }
+                    _ => panic!("a layer with weights"),
+                };
+                self.sum(id, out, reuse, start(position), input)
             })
             .collect()
     }
@@ -91,10 +132,24 @@ impl Reference<'_> {
     fn other(&self, id: NodeId, values: &[i64]) -> Vec<i64> {
         let node = self.network.node(id);
         let from = self.network.node(node.inputs[0]);
+        let window = |window: &Window2d, index: usize| -> Vec<i64> {
+            let (position, channel) = (index / node.shape[2], index % node.shape[2]);
+            let taps = 0..window.kernel[0] * window.kernel[1];
+            taps.filter_map(|tap| seen(window, [node, from], position, [tap, channel], values)).collect()
+        };
         match &node.op {
             Op::Quantize(quantizer) => values.iter().map(|v| quantizer.quantize(*v, from.signal.frac_bits)).collect(),
             Op::Relu => values.iter().map(|v| (*v).max(0)).collect(),
+            Op::LeakyRelu { shift } => values.iter().map(|v| if *v > 0 { v << shift } else { *v }).collect(),
+            Op::Clip { low, high } => values.iter().map(|v| (*v).min(*high).max(*low)).collect(),
             Op::ZeroPad2d(padding) => pad(&from.shape, *padding, values),
+            Op::MaxPool2d(of) => (0..node.len()).map(|index| *window(of, index).iter().max().unwrap()).collect(),
+            Op::AveragePool2d(pool) => (0..node.len())
+                .map(|index| {
+                    let seen = window(&pool.window, index);
+                    seen.iter().sum::<i64>() * pool.reciprocal(seen.len())
+                })
+                .collect(),
             _ => values.to_vec(),
         }
     }
@@ -113,53 +168,49 @@ impl Reference<'_> {
 
     fn frame(&self, stage: &Stage, now: &Packets) -> Packets {
         let (id, reuse, start) = (stage.nodes[0], stage.reuse_factor.get(), now.ready[0]);
+        let done = |positions: u64| vec![start + positions * reuse - 1 + stage.delay_cycles];
         match stage.work {
-            Work::Dense | Work::Conv2d => {
+            Work::Dense | Work::Conv2d | Work::DepthwiseConv2d => {
                 let values = self.layer(id, &now.values, reuse, |position| start + position as u64 * reuse);
-                Packets { values, ready: vec![start + stage.partitions * reuse - 1 + stage.delay_cycles] }
+                Packets { values, ready: done(stage.partitions) }
             }
-            _ => Packets { values: self.other(id, &now.values), ready: vec![start + stage.delay_cycles] },
+            // All positions at once.
+            Work::Scale => Packets { values: self.layer(id, &now.values, reuse, |_| start), ready: done(1) },
+            _ => Packets { values: self.other(id, &now.values), ready: done(1) },
         }
     }
 
     fn pixels(&self, stage: &Stage, now: &Packets) -> Packets {
         let reuse = stage.reuse_factor.get();
-        let taken = |apart: u64| {
+        let taken = |apart: &dyn Fn(usize) -> u64| {
             let mut free = 0;
             let mut taken = Vec::new();
-            for ready in &now.ready {
+            for (packet, ready) in now.ready.iter().enumerate() {
                 taken.push(free.max(*ready));
-                free = taken.last().unwrap() + apart;
+                free = taken.last().unwrap() + apart(packet);
             }
             taken
         };
         let after = |at: &u64| at + stage.delay_cycles;
         match stage.work {
             Work::Dense => {
-                let start = *taken(1).last().unwrap();
+                let start = *taken(&|_| 1).last().unwrap();
                 let values = self.layer(stage.nodes[0], &now.values, reuse, |_| start);
                 Packets { values, ready: vec![start + reuse - 1 + stage.delay_cycles] }
             }
-            Work::Conv2d => {
-                let node = self.network.node(stage.nodes[0]);
-                let Op::Conv2d(conv) = &node.op else { panic!("a convolution") };
-                let window = conv.window;
-                let columns = self.network.node(node.inputs[0]).shape[1] + window.padding.left + window.padding.right;
-                let taken = taken(reuse);
-                let start = |position: usize| {
-                    let (row, column) = (position / node.shape[1], position % node.shape[1]);
-                    let pixel_row = row * window.stride[0] + window.kernel[0] - 1;
-                    let pixel_column = column * window.stride[1] + window.kernel[1] - 1;
-                    taken[pixel_row * columns + pixel_column]
-                };
-                let positions = node.shape[0] * node.shape[1];
-                // The pad stage in front has put the zeros in; the layer itself counts them as padding.
-                let inner = unpad(&self.network.node(node.inputs[0]).shape, window.padding, &now.values);
-                let values = self.layer(stage.nodes[0], &inner, reuse, start);
-                Packets { values, ready: (0..positions).map(|p| start(p) + reuse - 1 + stage.delay_cycles).collect() }
+            Work::Conv2d | Work::DepthwiseConv2d | Work::Pool => self.windows(stage, now, &taken),
+            Work::GlobalPool => Packets {
+                values: self.other(stage.nodes[0], &now.values),
+                ready: vec![taken(&|_| 1).last().unwrap() + stage.delay_cycles],
+            },
+            Work::Scale => {
+                let taken = taken(&|_| reuse);
+                let values = self.layer(stage.nodes[0], &now.values, reuse, |position| taken[position]);
+                Packets { values, ready: taken.iter().map(|at| at + reuse - 1 + stage.delay_cycles).collect() }
             }
+            Work::Clone => Packets { values: now.values.clone(), ready: taken(&|_| 1).iter().map(after).collect() },
             Work::Pad(padding) => {
-                let shape = &self.network.node(stage.input).shape;
+                let shape = &self.network.node(stage.input()).shape;
                 let marks = pad(shape, padding, &vec![1; now.values.len()]);
                 let mut given = now.ready.iter();
                 let mut free = now.ready[0];
@@ -170,8 +221,9 @@ impl Reference<'_> {
                 });
                 Packets { ready: ready.collect(), values: pad(shape, padding, &now.values) }
             }
-            Work::Elementwise => {
-                Packets { values: self.other(stage.nodes[0], &now.values), ready: taken(1).iter().map(after).collect() }
+            Work::Elementwise | Work::Add => {
+                let ready = taken(&|_| 1).iter().map(after).collect();
+                Packets { values: self.other(stage.nodes[0], &now.values), ready }
             }
             Work::Repack { from, to } => {
                 let (mut cycle, mut held, mut given, mut ready) = (0, 0, now.ready.iter(), Vec::new());
@@ -191,24 +243,54 @@ impl Reference<'_> {
             Work::Unrolled => panic!("no stage of a stream"),
         }
     }
+
+    /// What slides over pixels that come one after another; `taken` gives when each is, the cycles of work on it given.
+    fn windows(&self, stage: &Stage, now: &Packets, taken: &Taken<'_>) -> Packets {
+        let id = stage.nodes[0];
+        let node = self.network.node(id);
+        let map = &self.network.node(node.inputs[0]).shape;
+        let window = node.op.window().unwrap();
+        let columns = map[1] + window.padding.left + window.padding.right;
+        let completing: Vec<usize> = (0..node.shape[0] * node.shape[1])
+            .map(|position| {
+                let (row, column) = (position / node.shape[1], position % node.shape[1]);
+                let pixel_row = row * window.stride[0] + window.kernel[0] - 1;
+                pixel_row * columns + column * window.stride[1] + window.kernel[1] - 1
+            })
+            .collect();
+        // Iterations are for windows; a pipeline takes as long for every pixel.
+        let beats = |pixel: usize| match stage.strategy {
+            Strategy::Resource if !completing.contains(&pixel) => 1,
+            _ => stage.reuse_factor.get(),
+        };
+        let taken = taken(&beats);
+        // The pad stage in front has put the zeros in; the layer itself counts them as padding.
+        let inner = unpad(map, window.padding, &now.values);
+        let values = if stage.work == Work::Pool {
+            self.other(id, &inner)
+        } else {
+            self.layer(id, &inner, stage.reuse_factor.get(), |position| taken[completing[position]])
+        };
+        let done = |pixel: &usize| taken[*pixel] + beats(*pixel) - 1 + stage.delay_cycles;
+        Packets { values, ready: completing.iter().map(done).collect() }
+    }
 }
 
-/// What row `row` of the kernel sees at an output position.
-fn seen(node: &Node, from: &Node, position: usize, row: usize, values: &[i64]) -> i64 {
-    let Op::Conv2d(conv) = &node.op else { return values[row] };
-    let (channels, [_, kernel_columns]) = (from.shape[2], conv.window.kernel);
-    let (tap, channel) = (row / channels, row % channels);
+/// What a tap of a window, `[number, channel]`, sees at an output position of `[node, its input]`; nothing of padding.
+fn seen(
+    window: &Window2d,
+    [node, from]: [&Node; 2],
+    position: usize,
+    [tap, channel]: [usize; 2],
+    values: &[i64],
+) -> Option<i64> {
     let (out_row, out_column) = (position / node.shape[1], position % node.shape[1]);
     let at = |out: usize, axis: usize, tap: usize, before: usize| {
-        (out * conv.window.stride[axis] + tap).checked_sub(before).filter(|at| *at < from.shape[axis])
+        (out * window.stride[axis] + tap).checked_sub(before).filter(|at| *at < from.shape[axis])
     };
-    let padding = conv.window.padding;
-    let place =
-        (at(out_row, 0, tap / kernel_columns, padding.top), at(out_column, 1, tap % kernel_columns, padding.left));
-    match place {
-        (Some(row), Some(column)) => values[(row * from.shape[1] + column) * channels + channel],
-        _ => 0,
-    }
+    let (row, column) = (tap / window.kernel[1], tap % window.kernel[1]);
+    let place = at(out_row, 0, row, window.padding.top).zip(at(out_column, 1, column, window.padding.left));
+    place.map(|(row, column)| values[(row * from.shape[1] + column) * from.shape[2] + channel])
 }
 
 fn pad(shape: &[usize], padding: Padding2d, values: &[i64]) -> Vec<i64> {

@@ -9,13 +9,13 @@ use std::process::Command;
 use proptest::prelude::*;
 use serde_json::Value;
 use trivote::hw::schedule::timing::Strategy as Products;
-use trivote::hw::schedule::{Io, Schedule, ScheduleOptions, Stage};
+use trivote::hw::schedule::{Io, Schedule, ScheduleOptions, Stage, Work};
 use trivote::hw::{AreaModel, Technology};
-use trivote::net::{Network, Op};
+use trivote::net::Network;
 
 use super::cli::{Folder, fail, run};
 use super::keras::data;
-use super::networks::specs;
+use super::networks::{cnn_specs, specs};
 
 /// What a command that succeeds prints, and what it says on standard error.
 fn run_with_notes(arguments: &[&str]) -> (String, String) {
@@ -230,12 +230,12 @@ fn an_imported_design_has_the_keys() {
     assert_eq!(info(&path, &[]).0["schedule"]["io"], "econ_t");
 }
 
-/// Pixels of a streaming convolution that come after the last one that a window sees.
+/// Pixels of a streaming window that come after the last one that it sees.
 fn unused_pixels(network: &Network, stage: &Stage) -> u64 {
-    let Some(Op::Conv2d(conv)) = stage.nodes.first().map(|id| &network.node(*id).op) else { return 0 };
-    let (window, out) = (&conv.window, &network.node(stage.nodes[0]).shape);
-    let columns = network.node(stage.input).shape[1] + window.padding.left + window.padding.right;
-    let last = |axis: usize| (out[axis] - 1) * window.stride[axis] + window.kernel[axis] - 1;
+    let node = stage.nodes.first().map(|id| network.node(*id));
+    let Some((node, window)) = node.and_then(|node| Some((node, node.op.window()?))) else { return 0 };
+    let columns = network.node(stage.input()).shape[1] + window.padding.left + window.padding.right;
+    let last = |axis: usize| (node.shape[axis] - 1) * window.stride[axis] + window.kernel[axis] - 1;
     stage.packets_in.saturating_sub((last(0) * columns + last(1) + 1) as u64)
 }
 
@@ -244,7 +244,7 @@ proptest! {
 
     #[test]
     fn times_and_parts_of_any_network_fit_together(
-        spec in specs(),
+        spec in prop_oneof![specs(), cnn_specs()],
         asked in 1_u64..60,
         io in prop::sample::select(vec![Io::Parallel, Io::Stream]),
         strategy in prop::sample::select(Products::ALL.to_vec()),
@@ -253,13 +253,22 @@ proptest! {
         let reuse_factor = NonZeroU64::new(asked).unwrap();
         let options = ScheduleOptions { io, reuse_factor, strategy, ..ScheduleOptions::econ_t() };
         let schedule = Schedule::new(&network, &options).unwrap();
-        for pair in schedule.stages.windows(2) {
-            prop_assert_eq!(pair[0].packets_out, pair[1].packets_in, "{:?}", pair);
+        for (number, stage) in schedule.stages.iter().enumerate() {
+            for from in stage.sources.iter().filter_map(|source| source.stage) {
+                prop_assert!(from < number);
+                prop_assert_eq!(schedule.stages[from].packets_out, stage.packets_in, "{:?}", stage);
+            }
+            let is_last = number + 1 == schedule.stages.len();
+            prop_assert_eq!(schedule.readers(Some(number)).count() == 0, is_last);
+            // Packets are copied by a stage of their own.
+            let copies = io == Io::Parallel || stage.work == Work::Clone;
+            prop_assert!(copies || schedule.depths_behind(number).len() == 1);
         }
         for stage in &schedule.stages {
             prop_assert!(stage.latency_cycles >= stage.delay_cycles && stage.delay_cycles >= 1);
             prop_assert!(stage.latency_cycles >= stage.partitions * stage.reuse_factor.get(), "{:?}", stage);
             prop_assert!(schedule.latency_cycles >= stage.latency_cycles);
+            prop_assert!(schedule.interval_cycles >= schedule.reported_interval_cycles);
             prop_assert!(schedule.interval_cycles >= stage.partitions * stage.reuse_factor.get());
         }
         // A frame that nothing holds up takes what the report says, in a stream the pipelines of all layers besides, unless

@@ -32,9 +32,9 @@ use super::{CampaignError, Event, ExactSum, Inference, infer};
 use crate::fault::FaultSources;
 use crate::host::evaluator::Evaluator;
 use crate::hw::schedule::Schedule;
-use crate::hw::{Element, ElementBit, Inventory, Load, Machine, Protection};
+use crate::hw::{Inventory, Load, Machine, Protection};
 use crate::net::Network;
-use crate::num::{BitIdx, cast};
+use crate::num::cast;
 
 /// The accelerator and what it works on.
 #[derive(Debug, Clone, Copy)]
@@ -118,17 +118,6 @@ fn inside_cycles(input: &MissionInput<'_>) -> Result<u64, CampaignError> {
     let interval = schedule.interval_cycles.max(1);
     let waits = |frame| CampaignError::Waits { frame, interval };
     let mut machine = Machine::new(input.network, input.inventory, schedule, |_| Protection::NONE);
-    let arrays = machine.elements();
-    let control = arrays.iter().filter(|array| array.element == Element::Control).flat_map(|array| {
-        // Where in its ring a FIFO is read makes no difference.
-        (1..array.widths.len()).map(|index| ElementBit {
-            stage: array.stage,
-            element: array.element,
-            index,
-            bit: BitIdx(0),
-        })
-    });
-    let control: Vec<ElementBit> = control.collect();
     let (mut offered, mut entries, mut known, mut repeats) = (0, VecDeque::new(), HashSet::new(), false);
     while !repeats || !entries.is_empty() {
         let now = machine.cycle().0;
@@ -137,8 +126,7 @@ fn inside_cycles(input: &MissionInput<'_>) -> Result<u64, CampaignError> {
             return Err(waits(offered));
         }
         if is_due {
-            let found: Vec<i64> = control.iter().map(|bit| machine.word(*bit)).collect();
-            repeats = !known.insert(found);
+            repeats = !known.insert(machine.progress());
             entries.push_back((offered, now));
             offered += 1;
         }

@@ -5,7 +5,9 @@
 //! a bit flips is not known here.
 
 mod fifo;
+mod kernel;
 mod plain;
+pub(super) mod pool;
 mod stage;
 mod staged;
 mod unrolled;
@@ -164,6 +166,15 @@ impl<'n> Machine<'n> {
             Fabric::Narrow(unrolled) => unrolled.output(),
             Fabric::Wide(unrolled) => unrolled.output(),
             Fabric::Staged(staged) => staged.output(),
+        }
+    }
+
+    /// Counters, valid bits and FIFO levels of all stages: two machines that have the same ones do the same in the same
+    /// cycles from then on, whatever values they work on. Nothing where everything is unrolled.
+    pub fn progress(&self) -> Vec<usize> {
+        match &self.fabric {
+            Fabric::Narrow(_) | Fabric::Wide(_) => Vec::new(),
+            Fabric::Staged(staged) => staged.progress(),
         }
     }
 

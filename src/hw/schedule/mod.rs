@@ -3,14 +3,17 @@
 //! Made from a network and how it is to be built; no weights, no values. [`timing`] has the rules of single layers,
 //! `docs/schedule.md` where they come from. [`Machine`](super::Machine) runs by it, cycle by cycle.
 
+mod build;
+mod flow;
 pub mod timing;
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
+pub(super) use flow::{padded_pixels, window_pixels};
 use serde::{Deserialize, Serialize};
-use timing::{Clock, LayerShape, Strategy, StreamLayer};
+use timing::{Clock, Strategy};
 
 use crate::net::{Network, Node, NodeId, Op, Padding2d};
 use crate::num::cast;
@@ -57,6 +60,16 @@ pub enum ScheduleError {
         layer: String,
         /// Its reuse factor.
         reuse_factor: NonZeroU64,
+    },
+    /// What cannot be unrolled.
+    #[error(
+        "layer `{layer}`: io econ_t builds dense layers and convolutions in a row, not {what}; choose io stream or parallel (--io)"
+    )]
+    NotUnrolled {
+        /// The layer.
+        layer: String,
+        /// What it is.
+        what: &'static str,
     },
 }
 
@@ -154,7 +167,19 @@ pub enum Work {
     Dense,
     /// Sums over windows, one output position after another.
     Conv2d,
-    /// Zeros around a map, in a stream also those that a convolution brings along.
+    /// The same, each channel by itself.
+    DepthwiseConv2d,
+    /// Every value by itself times a weight of its channel, and a bias.
+    Scale,
+    /// Largest values or means of windows, in a stream with a line buffer.
+    Pool,
+    /// The same of a whole map of a stream, from pixel to pixel.
+    GlobalPool,
+    /// Packets of two or more inputs, value by value.
+    Add,
+    /// One packet in, the same to several stages, in a stream.
+    Clone,
+    /// Zeros around a map, in a stream also those that a convolution or pooling brings along.
     Pad(Padding2d),
     /// Every value by itself.
     Elementwise,
@@ -167,24 +192,36 @@ pub enum Work {
     },
 }
 
+/// Where packets of a stage come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Number of the stage in front; none where the host sends them.
+    pub stage: Option<usize>,
+    /// The node whose values come in.
+    pub node: NodeId,
+    /// Packets that the FIFO or register between them holds.
+    pub fifo_depth: u64,
+}
+
 /// One stage and its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
-    /// Name of its layer; the zeros of a convolution are `layer.pad`.
+    /// Name of its layer; the zeros of a window are `layer.pad`, packets of another length `layer.repack`, and the copies
+    /// of a layer's packets `layer.clone`.
     pub name: String,
     /// What it does.
     pub work: Work,
-    /// The nodes it computes, in order; empty for the zeros of a convolution.
+    /// The nodes it computes, in order; empty for zeros, repacking and copies.
     pub nodes: Vec<NodeId>,
-    /// The node whose values come in.
-    pub input: NodeId,
+    /// Where its packets come from, in the order of the node's inputs; several of a sum only.
+    pub sources: Vec<Source>,
     /// How products are built; as asked for the design where there are none.
     pub strategy: Strategy,
     /// Reuse factor asked for.
     pub asked_reuse: NonZeroU64,
     /// The legal reuse factor it has; 1 without weights.
     pub reuse_factor: NonZeroU64,
-    /// Packets it takes per frame.
+    /// Packets it takes per frame, of each source.
     pub packets_in: u64,
     /// Packets it gives per frame.
     pub packets_out: u64,
@@ -194,11 +231,9 @@ pub struct Stage {
     pub delay_cycles: u64,
     /// From its first packet of a frame to its last result.
     pub latency_cycles: u64,
-    /// Packets that the FIFO or register behind it holds.
-    pub fifo_depth: u64,
 }
 
-/// The stages of an accelerator in the order of the data, with its times.
+/// The stages of an accelerator, each behind those that it reads and the output last, with its times.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// How values come in.
@@ -211,8 +246,12 @@ pub struct Schedule {
     pub latency_cycles: u64,
     /// The same at worst.
     pub worst_latency_cycles: u64,
-    /// From one frame to the next, in cycles.
+    /// From one frame to the next, in cycles, such that every frame passes as if it were alone.
     pub interval_cycles: u64,
+    /// The same as an hls4ml report has it: in a stream, where packets may wait for a frame before, perhaps less.
+    pub reported_interval_cycles: u64,
+    /// Packets that the FIFO or register behind the last stage holds.
+    pub output_depth: u64,
 }
 
 impl Schedule {
@@ -228,11 +267,12 @@ impl Schedule {
                 return Err(ScheduleError::UnknownLayer { layer: layer.clone(), layers: layers.collect() });
             }
         }
-        match options.io {
-            Io::EconT => econ_t(network, options),
-            Io::Parallel => Ok(parallel(network, options)),
-            Io::Stream => stream(network, options),
-        }
+        let schedule = match options.io {
+            Io::EconT => build::econ_t(network, options),
+            Io::Parallel => build::parallel(network, options),
+            Io::Stream => build::stream(network, options),
+        }?;
+        if schedule.stages.is_empty() { Err(ScheduleError::NoLayers) } else { Ok(schedule) }
     }
 
     /// Cycles from the one in which a frame stands at the first stage to the first in which its whole result can be
@@ -241,72 +281,39 @@ impl Schedule {
     /// In a stream this is more than [`Schedule::latency_cycles`]: the report counts one cycle for the pipeline of every
     /// layer behind the slowest.
     pub fn machine_latency_cycles(&self, network: &Network) -> u64 {
-        if self.io != Io::Stream {
-            // A frame is with one stage at a time.
-            return self.stages.iter().map(|stage| stage.latency_cycles).sum();
-        }
-        let mut ready: Vec<u64> = (0..self.stages.first().map_or(1, |first| first.packets_in)).collect();
-        for stage in &self.stages {
-            ready = stage.results_ready(network, &ready);
-        }
-        ready.last().copied().unwrap_or(0)
+        let passages = flow::passages(network, self.io, &self.stages);
+        passages.last().and_then(|last| last.ready.last().copied()).unwrap_or(0)
+    }
+
+    /// Who reads the packets of a stage, of the host's when `stage` is none: numbers of stages and of their sources.
+    pub fn readers(&self, stage: Option<usize>) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let sources = move |(reader, of): (usize, &Stage)| {
+            let numbers = of.sources.iter().enumerate().filter(|(_, source)| source.stage == stage);
+            numbers.map(|(number, _)| (reader, number)).collect::<Vec<_>>()
+        };
+        self.stages.iter().enumerate().flat_map(sources)
+    }
+
+    /// Packets that each FIFO or register behind a stage holds, in the order of its readers.
+    pub fn depths_behind(&self, stage: usize) -> Vec<u64> {
+        let depths: Vec<u64> =
+            self.readers(Some(stage)).map(|(reader, source)| self.stages[reader].sources[source].fifo_depth).collect();
+        if depths.is_empty() { vec![self.output_depth] } else { depths }
     }
 }
 
 impl Stage {
-    /// When its results can be read, given when its packets can: of one frame, in a machine in which nothing blocks.
-    fn results_ready(&self, network: &Network, packets: &[u64]) -> Vec<u64> {
-        let reuse = self.reuse_factor.get();
-        // Cycles in which packets are taken, so many cycles apart.
-        let taken = |apart: u64| {
-            let mut next = 0;
-            packets
-                .iter()
-                .map(|ready| {
-                    let at = next.max(*ready);
-                    next = at + apart;
-                    at
-                })
-                .collect::<Vec<u64>>()
-        };
-        match self.work {
-            Work::Dense => taken(1).last().map(|at| at + reuse - 1 + self.delay_cycles).into_iter().collect(),
-            Work::Conv2d => {
-                let taken = taken(reuse);
-                let completes = window_pixels(network, self.nodes[0]);
-                completes.into_iter().map(|pixel| taken[pixel] + reuse - 1 + self.delay_cycles).collect()
-            }
-            Work::Unrolled | Work::Elementwise => taken(1).into_iter().map(|at| at + self.delay_cycles).collect(),
-            Work::Pad(padding) => {
-                // Not before the first pixel is there.
-                let mut next = packets.first().copied().unwrap_or(0);
-                let inside = padded_pixels(&network.node(self.input).shape, padding);
-                let mut given = packets.iter();
-                let ready = |is_inside: bool| {
-                    let ready = if is_inside { given.next().copied().unwrap_or(0) } else { 0 };
-                    let at = ready.max(next);
-                    next = at + 1;
-                    at + self.delay_cycles
-                };
-                inside.into_iter().map(ready).collect()
-            }
-            Work::Repack { from, to } => {
-                let (mut now, mut held, mut given, mut ready) = (0, 0, packets.iter(), Vec::new());
-                while cast::u64_from_len(ready.len()) < self.packets_out {
-                    if held < to {
-                        let Some(at) = given.next() else { break };
-                        now = now.max(*at);
-                        held += from;
-                    }
-                    if held >= to {
-                        held -= to;
-                        ready.push(now + self.delay_cycles);
-                    }
-                    now += 1;
-                }
-                ready
-            }
-        }
+    /// The node whose values come in; of a sum the first.
+    ///
+    /// # Panics
+    /// When it has no source: no schedule has such a stage.
+    pub fn input(&self) -> NodeId {
+        self.sources.first().expect("every stage reads something").node
+    }
+
+    /// Whether it has multipliers that its reuse factor is about.
+    pub const fn has_weights(&self) -> bool {
+        matches!(self.work, Work::Dense | Work::Conv2d | Work::DepthwiseConv2d | Work::Scale)
     }
 
     /// Whether the reuse factor is not the one asked for.
@@ -315,35 +322,19 @@ impl Stage {
     }
 }
 
-/// For each output position of a convolution, the pixel of its padded input that completes the window.
-pub(super) fn window_pixels(network: &Network, id: NodeId) -> Vec<usize> {
-    let node = network.node(id);
-    let Op::Conv2d(conv) = &node.op else { unreachable!("only convolutions have windows") };
-    let padding = conv.window.padding;
-    let columns = network.node(node.inputs[0]).shape[1] + padding.left + padding.right;
-    let last = |out: usize, axis: usize| out * conv.window.stride[axis] + conv.window.kernel[axis] - 1;
-    (0..node.shape[0])
-        .flat_map(|row| (0..node.shape[1]).map(move |column| (row, column)))
-        .map(|(row, column)| last(row, 0) * columns + last(column, 1))
-        .collect()
-}
-
-/// For each pixel of a padded map of `[rows, columns, ..]`, in order, whether it comes from the map.
-pub(super) fn padded_pixels(map: &[usize], padding: Padding2d) -> Vec<bool> {
-    let (rows, columns) = (map[0], map[1]);
-    let inside = |at: usize, before: usize, len: usize| (before..before + len).contains(&at);
-    (0..rows + padding.top + padding.bottom)
-        .flat_map(|row| (0..columns + padding.left + padding.right).map(move |column| (row, column)))
-        .map(|(row, column)| inside(row, padding.top, rows) && inside(column, padding.left, columns))
-        .collect()
-}
-
-/// The nodes from the input to the output, the input left out.
-fn path(network: &Network) -> Vec<NodeId> {
-    let last = network.iter().next_back().map(|(id, _)| id);
-    let mut path: Vec<NodeId> = std::iter::successors(last, |id| network.node(*id).inputs.first().copied()).collect();
-    path.reverse();
-    path.split_off(1)
+/// Why `io econ_t` cannot build a network, if it cannot.
+pub fn not_unrolled(network: &Network) -> Option<ScheduleError> {
+    let what = |op: &Op| match op {
+        Op::DepthwiseConv2d(_) => Some("a convolution of single channels or a scale and shift"),
+        Op::MaxPool2d(_) | Op::AveragePool2d(_) => Some("pooling"),
+        Op::Add => Some("branches"),
+        _ => None,
+    };
+    let (node, what) = build::live_nodes(network).into_iter().find_map(|id| {
+        let node = network.node(id);
+        Some((node, what(&node.op)?))
+    })?;
+    Some(ScheduleError::NotUnrolled { layer: node.name.clone(), what })
 }
 
 /// What is asked of a node, and the legal reuse factor for it.
@@ -361,218 +352,14 @@ impl ScheduleOptions {
             return Wish { strategy, asked: NonZeroU64::MIN, legal: NonZeroU64::MIN };
         }
         let asked = own.reuse_factor.unwrap_or(self.reuse_factor);
-        let channels = node.shape.last().copied().unwrap_or(1);
-        let legal = timing::legal_reuse(cast::u64_from_len(node.fan_in()), cast::u64_from_len(channels), asked);
+        let [n_in, n_out] = [node.fan_in(), node.shape.last().copied().unwrap_or(1)].map(cast::u64_from_len);
+        let legal = match node.op {
+            // Products are dealt out in the order of the kernel, whatever channel they belong to.
+            Op::DepthwiseConv2d(_) => timing::legal_reuse(n_in * n_out, 1, asked),
+            _ => timing::legal_reuse(n_in, n_out, asked),
+        };
         Wish { strategy, asked, legal }
     }
-}
-
-/// A stage that has no time yet.
-fn stage(network: &Network, id: NodeId, work: Work, options: &ScheduleOptions) -> Stage {
-    let node = network.node(id);
-    let wish = options.wish(node);
-    Stage {
-        name: node.name.clone(),
-        work,
-        nodes: vec![id],
-        input: node.inputs[0],
-        strategy: wish.strategy,
-        asked_reuse: wish.asked,
-        reuse_factor: wish.legal,
-        packets_in: 1,
-        packets_out: 1,
-        partitions: 1,
-        delay_cycles: 1,
-        latency_cycles: 1,
-        fifo_depth: 1,
-    }
-}
-
-fn work_of(node: &Node) -> Work {
-    match &node.op {
-        Op::Dense(_) => Work::Dense,
-        Op::Conv2d(_) => Work::Conv2d,
-        Op::ZeroPad2d(padding) => Work::Pad(*padding),
-        Op::Input(_) | Op::Quantize(_) | Op::Relu | Op::Reshape => Work::Elementwise,
-        Op::DepthwiseConv2d(_)
-        | Op::MaxPool2d(_)
-        | Op::AveragePool2d(_)
-        | Op::Add
-        | Op::LeakyRelu { .. }
-        | Op::Clip { .. } => unreachable!("no importer makes it yet"),
-    }
-}
-
-fn econ_t(network: &Network, options: &ScheduleOptions) -> Result<Schedule, ScheduleError> {
-    let mut stages: Vec<Stage> = Vec::new();
-    let mut layers_in_front = 0;
-    for id in path(network) {
-        let node = network.node(id);
-        let has_weights = node.fan_in() > 0;
-        let mut next = stage(network, id, Work::Unrolled, options);
-        if has_weights && next.asked_reuse.get() > 1 {
-            return Err(ScheduleError::UnrolledReuse { layer: next.name, reuse_factor: next.asked_reuse });
-        }
-        match stages.last_mut() {
-            // What comes before the first layer with weights is part of its stage.
-            Some(stage) if !has_weights || layers_in_front == 0 => {
-                stage.nodes.push(id);
-                if has_weights {
-                    stage.name = next.name;
-                }
-            }
-            _ => {
-                next.reuse_factor = NonZeroU64::MIN;
-                stages.push(next);
-            }
-        }
-        layers_in_front += usize::from(has_weights);
-    }
-    let latency_cycles = cast::u64_from_len(stages.len());
-    Ok(Schedule {
-        io: Io::EconT,
-        clock: options.clock,
-        stages,
-        latency_cycles,
-        worst_latency_cycles: latency_cycles,
-        interval_cycles: 1,
-    })
-}
-
-fn parallel(network: &Network, options: &ScheduleOptions) -> Schedule {
-    let mut stages: Vec<Stage> = Vec::new();
-    for id in path(network) {
-        let node = network.node(id);
-        if node.op == Op::Reshape {
-            // Wires only.
-            continue;
-        }
-        let mut next = stage(network, id, work_of(node), options);
-        if node.fan_in() > 0 {
-            if next.work == Work::Conv2d {
-                next.partitions = cast::u64_from_len(node.shape[0] * node.shape[1]);
-            }
-            let depth = match next.strategy {
-                Strategy::Latency => options.clock.tree_cycles(cast::u64_from_len(node.fan_in())),
-                Strategy::Resource => 1,
-            };
-            next.delay_cycles = depth + 1;
-            next.latency_cycles = next.partitions * next.reuse_factor.get() + depth;
-        }
-        stages.push(next);
-    }
-    let latency_cycles = stages.iter().map(|stage| stage.latency_cycles).sum();
-    let with_weights = || stages.iter().filter(|stage| matches!(stage.work, Work::Dense | Work::Conv2d));
-    let resource = with_weights().filter(|stage| stage.strategy == Strategy::Resource).count();
-    let iterations = with_weights().map(|stage| stage.partitions * stage.reuse_factor.get()).max().unwrap_or(1);
-    // Convolutions in partitions make a dataflow of layers, `Latency` a pipeline; `Resource` alone works on a single frame.
-    let is_overlapped = resource == 0 || with_weights().any(|stage| stage.work == Work::Conv2d);
-    Schedule {
-        io: Io::Parallel,
-        clock: options.clock,
-        latency_cycles,
-        worst_latency_cycles: latency_cycles + cast::u64_from_len(resource),
-        interval_cycles: if is_overlapped { iterations } else { latency_cycles },
-        stages,
-    }
-}
-
-fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, ScheduleError> {
-    let mut stages: Vec<Stage> = Vec::new();
-    let mut shapes: Vec<StreamLayer> = Vec::new();
-    let one = NonZeroU64::MIN;
-    let mut add = |stage: Stage, shape: LayerShape| {
-        shapes.push(StreamLayer { shape, packets_in: stage.packets_in, reuse_factor: stage.reuse_factor });
-        stages.push(stage);
-    };
-    let pixels = |shape: &[usize]| cast::u64_from_len(shape[..shape.len() - 1].iter().product());
-    // Values in the packets that come along.
-    let mut packet = network.input().shape.last().copied().unwrap_or(1);
-    for id in path(network) {
-        let node = network.node(id);
-        let from = network.node(node.inputs[0]);
-        // Only what knows of pixels cares how many values come at a time.
-        let wanted = match node.op {
-            Op::Conv2d(_) | Op::ZeroPad2d(_) => from.shape.last().copied().unwrap_or(1),
-            _ => packet,
-        };
-        if node.op == Op::Reshape {
-            continue;
-        }
-        if wanted != packet {
-            let mut repack = stage(network, id, Work::Repack { from: packet, to: wanted }, options);
-            repack.name = format!("{}.repack", node.name);
-            repack.nodes.clear();
-            repack.reuse_factor = one;
-            repack.asked_reuse = one;
-            repack.packets_in = cast::u64_from_len(from.len() / packet);
-            repack.packets_out = cast::u64_from_len(from.len() / wanted);
-            let pixels = repack.packets_in.max(repack.packets_out);
-            add(repack, LayerShape::Elementwise { pixels });
-            packet = wanted;
-        }
-        let mut next = stage(network, id, work_of(node), options);
-        next.packets_in = cast::u64_from_len(from.len() / packet);
-        next.packets_out = next.packets_in;
-        let shape = match &node.op {
-            Op::Dense(_) => {
-                next.packets_out = 1;
-                packet = node.len();
-                LayerShape::Dense { n_in: cast::u64_from_len(from.len()), n_out: cast::u64_from_len(node.len()) }
-            }
-            Op::Conv2d(conv) => {
-                let padding = conv.window.padding;
-                if padding != Padding2d::default() {
-                    let mut pad = next.clone();
-                    pad.name = format!("{}.pad", node.name);
-                    pad.work = Work::Pad(padding);
-                    pad.nodes.clear();
-                    pad.reuse_factor = one;
-                    pad.asked_reuse = one;
-                    pad.packets_out = cast::u64_from_len(padded_pixels(&from.shape, padding).len());
-                    next.packets_in = pad.packets_out;
-                    add(pad, LayerShape::Elementwise { pixels: next.packets_in });
-                }
-                next.packets_out = pixels(&node.shape);
-                next.partitions = next.packets_out;
-                packet = node.shape[2];
-                LayerShape::Conv2d {
-                    pixels_in: next.packets_in,
-                    pixels_out: next.packets_out,
-                    n_in: cast::u64_from_len(node.fan_in()),
-                    n_out: cast::u64_from_len(node.shape[2]),
-                }
-            }
-            Op::ZeroPad2d(_) => {
-                next.packets_out = pixels(&node.shape);
-                LayerShape::Elementwise { pixels: next.packets_out }
-            }
-            Op::Input(_) | Op::Quantize(_) | Op::Relu | Op::Reshape => {
-                LayerShape::Elementwise { pixels: next.packets_in }
-            }
-            Op::DepthwiseConv2d(_)
-            | Op::MaxPool2d(_)
-            | Op::AveragePool2d(_)
-            | Op::Add
-            | Op::LeakyRelu { .. }
-            | Op::Clip { .. } => unreachable!("no importer makes it yet"),
-        };
-        add(next, shape);
-    }
-    let timing = timing::stream_timing(&shapes, options.clock)?;
-    for ((stage, shape), time) in stages.iter_mut().zip(&shapes).zip(&timing.layers) {
-        stage.latency_cycles = time.latency_cycles;
-        stage.delay_cycles = shape.depth_cycles(options.clock) + 1;
-        stage.fifo_depth = options.fifo_depth.map_or(time.fifo_depth, |most| time.fifo_depth.min(most.get()));
-    }
-    Ok(Schedule {
-        io: Io::Stream,
-        clock: options.clock,
-        stages,
-        latency_cycles: timing.latency_cycles,
-        worst_latency_cycles: timing.latency_cycles,
-        interval_cycles: timing.interval_cycles,
-    })
 }
 
 #[cfg(test)]

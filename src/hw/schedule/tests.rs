@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hw::test_networks::{econ_t_medium, econ_t_small, quantizer};
-use crate::net::{Conv2d, Dense, NetworkBuilder, WeightTensor, Window2d};
+use crate::net::{AveragePool2d, Conv2d, Dense, DepthwiseConv2d, NetworkBuilder, WeightTensor, Window2d};
 use crate::num::QFormat;
 
 fn factor(factor: u64) -> NonZeroU64 {
@@ -122,9 +122,12 @@ fn a_convolution_in_partitions() {
 fn published_latencies_of_a_streaming_network() {
     let stream = |network: &Network| {
         let wish = ScheduleOptions { clock: Clock::new(200.0).unwrap(), ..options(Io::Stream, 1, Strategy::Latency) };
-        let stages = Schedule::new(network, &wish).unwrap().stages;
-        let numbers = |stage: &Stage| (stage.packets_in, stage.latency_cycles, stage.fifo_depth);
-        stages.iter().filter(|stage| !stage.name.starts_with("relu_")).map(numbers).collect::<Vec<_>>()
+        let schedule = Schedule::new(network, &wish).unwrap();
+        let numbers = |(number, stage): (usize, &Stage)| {
+            (stage.packets_in, stage.latency_cycles, schedule.depths_behind(number)[0])
+        };
+        let stages = schedule.stages.iter().enumerate();
+        stages.filter(|(_, stage)| !stage.name.starts_with("relu_")).map(numbers).collect::<Vec<_>>()
     };
     assert_eq!(stream(&convolution(32, 3, 3, 1, 16)), [(1_024, 1_027, 900), (900, 902, 900)]);
     assert_eq!(stream(&convolution(15, 16, 3, 1, 16)), [(225, 229, 169), (169, 171, 169)]);
@@ -144,8 +147,8 @@ fn published_latencies_of_a_streaming_network() {
 fn fifos_are_no_deeper_than_asked() {
     let network = econ_t_medium();
     let wish = ScheduleOptions { fifo_depth: Some(factor(5)), ..options(Io::Stream, 1, Strategy::Latency) };
-    let depths: Vec<u64> =
-        Schedule::new(&network, &wish).unwrap().stages.iter().map(|stage| stage.fifo_depth).collect();
+    let schedule = Schedule::new(&network, &wish).unwrap();
+    let depths: Vec<u64> = (0..schedule.stages.len()).flat_map(|stage| schedule.depths_behind(stage)).collect();
     assert_eq!(depths, [5, 5, 5, 1, 1]);
 }
 
@@ -187,4 +190,162 @@ fn what_does_not_go_together() {
     for strategy in Strategy::ALL {
         assert_eq!(strategy.to_string().parse(), Ok(strategy));
     }
+}
+
+/// A convolution with `padding="same"`.
+fn same_conv(net: &mut NetworkBuilder, name: &str, input: NodeId, [kernel, outputs, stride]: [usize; 3]) -> NodeId {
+    let [rows, columns, channels] = *net.shape(input) else { panic!("a convolution takes a map") };
+    let (kernel, stride) = ([kernel; 2], [stride; 2]);
+    let window = Window2d { kernel, stride, padding: Padding2d::same([rows, columns], kernel, stride) };
+    let kernel = ones(vec![kernel[0], kernel[1], channels, outputs]);
+    net.push(name, Op::Conv2d(Conv2d { kernel, bias: None, window }), &[input]).unwrap()
+}
+
+/// The CIFAR-10 CNN of `MLPerf` Tiny v0.7 as hls4ml builds it.
+fn rn07() -> Network {
+    let mut net = NetworkBuilder::new("rn07", "input", &[32, 32, 3], quantizer("ap_ufixed<8,0>")).unwrap();
+    let mut last = net.input();
+    let layers = [[1, 32, 1], [4, 4, 1], [4, 32, 1], [4, 32, 4], [4, 32, 1]];
+    for (number, layer) in layers.into_iter().enumerate() {
+        last = same_conv(&mut net, &format!("conv_{number}"), last, layer);
+        let relu = Op::Quantize(quantizer("ap_ufixed<8,2>"));
+        last = net.push(&format!("relu_{number}"), relu, &[last]).unwrap();
+    }
+    let flat = net.reshape("flat", last, vec![2048]).unwrap();
+    let dense = Dense { kernel: ones(vec![2048, 10]), bias: None };
+    net.push("dense", Op::Dense(dense), &[flat]).unwrap();
+    net.finish().unwrap()
+}
+
+/// The rules of `docs/schedule.md` by hand, at 100 MHz (six levels a cycle), with reuse factor 1.
+#[test]
+fn a_large_network_by_the_rules() {
+    let network = rn07();
+    let wish = ScheduleOptions { clock: Clock::new(100.0).unwrap(), ..options(Io::Stream, 1, Strategy::Latency) };
+    let schedule = Schedule::new(&network, &wish).unwrap();
+    let cycles: Vec<(&str, u64)> =
+        schedule.stages.iter().map(|stage| (stage.name.as_str(), stage.latency_cycles)).collect();
+    // Packets, and: a convolution the line buffer and ceil(log2(n) / 6) cycles of its tree, anything else but a dense
+    // layer 2. Zeros make 35x35 pixels of 32x32, 11x11 of 8x8.
+    let expected = [
+        ("conv_0", 1024 + 2),
+        ("relu_0", 1024 + 2),
+        ("conv_1.pad", 1225 + 2),
+        ("conv_1", 1225 + 1 + 2),
+        ("relu_1", 1024 + 2),
+        ("conv_2.pad", 1225 + 2),
+        ("conv_2", 1225 + 1 + 1),
+        ("relu_2", 1024 + 2),
+        ("conv_3", 1024 + 1 + 2),
+        ("relu_3", 64 + 2),
+        ("conv_4.pad", 121 + 2),
+        ("conv_4", 121 + 1 + 2),
+        ("relu_4", 64 + 2),
+        ("dense", 64 + 2),
+    ];
+    assert_eq!(cycles, expected);
+    // The second convolution is the slowest; ten stages are behind it, and the last one's pipeline is two cycles.
+    assert_eq!((schedule.latency_cycles, schedule.interval_cycles), (1228 + 10 + 2 - 1, 1229));
+}
+
+/// RN07 of `MLPerf` Tiny v0.7 on a PYNQ-Z2 at 100 MHz: 36.596 inferences per second, host included, are 2.733 million
+/// cycles each; 1024 windows of 2048 cycles are 2.097 million.
+#[test]
+fn a_large_network_that_shares_its_multipliers() {
+    let network = rn07();
+    let wish = ScheduleOptions { clock: Clock::new(100.0).unwrap(), ..options(Io::Stream, 2048, Strategy::Resource) };
+    let schedule = Schedule::new(&network, &wish).unwrap();
+    let factors: Vec<u64> =
+        schedule.stages.iter().filter(|stage| stage.has_weights()).map(|stage| stage.reuse_factor.get()).collect();
+    // 96 products a position in the first layer, at least 2048 in the others.
+    assert_eq!(factors, [96, 2048, 2048, 2048, 2048, 2048]);
+    // 201 padded pixels complete no window; the pipeline is three cycles.
+    assert_eq!(schedule.reported_interval_cycles, 1024 * 2048 + 201 + 3 + 1);
+    // Frames that do not wait for one another take longer: the third convolution is busy from the first pixel that the
+    // second gives, and has 66 windows left, two rows and two, when that gives its last.
+    let longer = schedule.interval_cycles - schedule.reported_interval_cycles;
+    assert_eq!(longer.div_ceil(2048), 66);
+}
+
+/// Input, a 3x3 convolution and the way past it, and their sum.
+fn residual(side: usize) -> Network {
+    let mut net = NetworkBuilder::new("residual", "input", &[side, side, 1], quantizer("ap_fixed<6,2>")).unwrap();
+    let input = net.input();
+    let conv = same_conv(&mut net, "conv", input, [3, 1, 1]);
+    net.push("sum", Op::Add, &[conv, input]).unwrap();
+    net.finish().unwrap()
+}
+
+#[test]
+fn a_branch_is_copied_held_and_added() {
+    let network = residual(8);
+    let wish = |fifo_depth| ScheduleOptions { fifo_depth, ..options(Io::Stream, 1, Strategy::Latency) };
+    let schedule = Schedule::new(&network, &wish(None)).unwrap();
+    let stages: Vec<(&str, Vec<Option<usize>>)> = schedule
+        .stages
+        .iter()
+        .map(|stage| (stage.name.as_str(), stage.sources.iter().map(|source| source.stage).collect()))
+        .collect();
+    let expected = [
+        ("input.clone", vec![None]),
+        ("conv.pad", vec![Some(0)]),
+        ("conv", vec![Some(1)]),
+        ("sum", vec![Some(2), Some(0)]),
+    ];
+    assert_eq!(stages, expected);
+    // Zeros to 10x10 pixels are slower than the convolution's 100 by nothing: 100 + 2 each; behind the first of them, the
+    // zeros, the convolution 1 and the sum 1 + 2 - 1.
+    assert_eq!((schedule.latency_cycles, schedule.interval_cycles), (102 + 1 + 2, 103));
+    // The sum waits for the first window, 23 of the padded pixels: packets that pass the convolution meanwhile stand in
+    // the FIFO. A smaller one would stop everything, so what is asked for does not hold there.
+    assert_eq!(schedule.depths_behind(0), [64, 64]);
+    let small = Schedule::new(&network, &wish(Some(factor(2)))).unwrap();
+    assert_eq!(small.depths_behind(0), [2, 64]);
+    assert_eq!((small.depths_behind(1), small.depths_behind(2)), (vec![2], vec![64]));
+
+    let parallel = Schedule::new(&network, &options(Io::Parallel, 1, Strategy::Latency)).unwrap();
+    // A cycle for each of 64 positions, one for the tree, one for the sum. The frame that goes past stands in front of
+    // the sum for 65 cycles, and the next one comes after 64.
+    assert_eq!((parallel.latency_cycles, parallel.interval_cycles), (66, 64));
+    let depths: Vec<u64> =
+        parallel.readers(None).map(|(stage, source)| parallel.stages[stage].sources[source].fifo_depth).collect();
+    assert_eq!(depths, [1, 2]);
+}
+
+#[test]
+fn pooling_and_single_channels_are_stages() {
+    let mut net = NetworkBuilder::new("mixed", "input", &[6, 6, 4], quantizer("ap_fixed<6,2>")).unwrap();
+    let slide = |kernel: usize, stride: usize| Window2d {
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: Padding2d::default(),
+    };
+    let depthwise = |kernel: usize| {
+        let window = slide(kernel, 1);
+        Op::DepthwiseConv2d(DepthwiseConv2d { kernel: ones(vec![kernel, kernel, 4]), bias: None, window })
+    };
+    let wide = net.push("channels", depthwise(3), &[net.input()]).unwrap();
+    let scaled = net.push("scale", depthwise(1), &[wide]).unwrap();
+    let pooled = net.push("pool", Op::MaxPool2d(slide(2, 2)), &[scaled]).unwrap();
+    let mean = AveragePool2d { window: slide(2, 1), reciprocal_bits: 4 };
+    net.push("mean", Op::AveragePool2d(mean), &[pooled]).unwrap();
+    let network = net.finish().unwrap();
+    let schedule = Schedule::new(&network, &options(Io::Stream, 2, Strategy::Latency)).unwrap();
+    let stages: Vec<_> = schedule
+        .stages
+        .iter()
+        .map(|stage| (stage.work, stage.reuse_factor.get(), stage.packets_out, stage.latency_cycles))
+        .collect();
+    // A pixel takes as many cycles as multipliers are used: of 36 products 2 divides, and of 4.
+    let expected = [
+        (Work::DepthwiseConv2d, 2, 16, 36 * 2 + 2),
+        (Work::Scale, 2, 16, 16 * 2 + 2),
+        (Work::Pool, 1, 4, 16 + 3),
+        (Work::GlobalPool, 1, 1, 4 + 3),
+    ];
+    assert_eq!(stages, expected);
+    let error = Schedule::new(&network, &ScheduleOptions::econ_t()).unwrap_err().to_string();
+    assert!(error.contains("`channels`") && error.contains("io stream or parallel"), "{error}");
+    let error = Schedule::new(&residual(4), &ScheduleOptions::econ_t()).unwrap_err().to_string();
+    assert!(error.contains("`sum`") && error.contains("branches"), "{error}");
 }

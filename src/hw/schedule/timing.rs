@@ -103,8 +103,13 @@ pub enum LayerShape {
         /// Pixels that go out.
         pixels_out: u64,
     },
-    /// Every value by itself: activations and quantizers.
+    /// Every value by itself: activations and quantizers; also sums of two streams, copies, zeros, repacking.
     Elementwise {
+        /// Pixels; a vector is one.
+        pixels: u64,
+    },
+    /// Every value by itself, times a weight of its channel.
+    Scale {
         /// Pixels; a vector is one.
         pixels: u64,
     },
@@ -121,6 +126,8 @@ pub struct StreamLayer {
     pub packets_in: u64,
     /// Cycles per packet, and how often each multiplier is used for it.
     pub reuse_factor: NonZeroU64,
+    /// Whether pixels that complete no window take as long.
+    pub strategy: Strategy,
 }
 
 /// Times of one layer, in cycles.
@@ -189,9 +196,14 @@ impl StreamLayer {
         let reuse = self.reuse_factor.get();
         match self.shape {
             LayerShape::Dense { .. } => self.packets_in + reuse - 1,
+            // Iterations are for windows; a pipeline has one pace for all pixels (`nnet_conv2d_stream.h`).
+            LayerShape::Conv2d { pixels_in, pixels_out, .. } if matches!(self.strategy, Strategy::Resource) => {
+                pixels_in + pixels_out * (reuse - 1)
+            }
             LayerShape::Conv2d { pixels_in, .. } => pixels_in * reuse,
             LayerShape::Pool { pixels_in, .. } => pixels_in,
             LayerShape::Elementwise { pixels } => pixels,
+            LayerShape::Scale { pixels } => pixels * reuse,
             LayerShape::Softmax => 1,
         }
     }
@@ -204,7 +216,7 @@ impl StreamLayer {
             LayerShape::Dense { n_in, .. } => clock.tree_cycles(n_in),
             LayerShape::Conv2d { n_in, .. } => 1 + clock.tree_cycles(n_in),
             LayerShape::Pool { .. } => 3,
-            LayerShape::Elementwise { .. } => 2,
+            LayerShape::Elementwise { .. } | LayerShape::Scale { .. } => 2,
             LayerShape::Softmax => 6,
         }
     }
@@ -213,30 +225,38 @@ impl StreamLayer {
     pub fn timing(&self, clock: Clock) -> LayerTiming {
         let fifo_depth = match self.shape {
             LayerShape::Conv2d { pixels_out, .. } | LayerShape::Pool { pixels_out, .. } => pixels_out,
-            LayerShape::Elementwise { pixels } => pixels,
+            LayerShape::Elementwise { pixels } | LayerShape::Scale { pixels } => pixels,
             LayerShape::Dense { .. } | LayerShape::Softmax => 1,
         };
         LayerTiming { latency_cycles: self.working_cycles() + self.depth_cycles(clock), fifo_depth }
     }
 }
 
-/// Times of a streaming network.
+/// Times of a streaming network; `readers` are the layers that read each layer, all behind it.
 ///
 /// The slowest layer sets the pace: a frame may follow one cycle after it is done. While it works, the layers behind it
 /// keep up; each then works on the last packet for as many cycles as its reuse factor to hand it on, and the last layer
-/// needs its whole pipeline.
+/// needs its whole pipeline. Where there are several ways from it to the output, the longest counts.
 ///
 /// # Errors
 /// When there is no layer.
-pub fn stream_timing(layers: &[StreamLayer], clock: Clock) -> Result<Timing, ScheduleError> {
+pub fn stream_timing(layers: &[StreamLayer], readers: &[Vec<usize>], clock: Clock) -> Result<Timing, ScheduleError> {
     let times: Vec<LayerTiming> = layers.iter().map(|layer| layer.timing(clock)).collect();
     let slowest = times.iter().map(|time| time.latency_cycles).max().ok_or(ScheduleError::NoLayers)?;
-    let at = times.iter().position(|time| time.latency_cycles == slowest).expect("it is one of them");
-    let behind = &layers[at + 1..];
-    let handing_on: u64 = behind.iter().map(|layer| layer.reuse_factor.get()).sum();
-    // The last one's cycle of writing is in its pipeline.
-    let last = behind.last().map_or(0, |last| last.depth_cycles(clock) - 1);
-    Ok(Timing { latency_cycles: slowest + handing_on + last, interval_cycles: slowest + 1, layers: times })
+    // From each layer's last packet to the last layer's result, itself left out.
+    let mut behind = vec![0; layers.len()];
+    for at in (0..layers.len()).rev() {
+        let way = |reader: &usize| {
+            let is_last = readers[*reader].is_empty();
+            // The last one's cycle of writing is in its pipeline.
+            let rest = if is_last { layers[*reader].depth_cycles(clock) - 1 } else { behind[*reader] };
+            layers[*reader].reuse_factor.get() + rest
+        };
+        behind[at] = readers[at].iter().map(way).max().unwrap_or(0);
+    }
+    let of_slowest = times.iter().zip(&behind).filter(|(time, _)| time.latency_cycles == slowest);
+    let latency_cycles = slowest + of_slowest.map(|(_, behind)| *behind).max().unwrap_or(0);
+    Ok(Timing { latency_cycles, interval_cycles: slowest + 1, layers: times })
 }
 
 #[cfg(test)]
@@ -287,6 +307,15 @@ mod tests {
         }
     }
 
+    fn layer(shape: LayerShape, packets_in: u64, reuse: u64) -> StreamLayer {
+        StreamLayer { shape, packets_in, reuse_factor: factor(reuse), strategy: super::Strategy::Latency }
+    }
+
+    /// Readers of layers in a row.
+    fn in_a_row(layers: usize) -> Vec<Vec<usize>> {
+        (1..=layers).map(|next| if next < layers { vec![next] } else { Vec::new() }).collect()
+    }
+
     /// `fastmachinelearning/hls4ml-tutorial`, pruned streaming CNN on 32x32x3 (Vivado 2020.1, 5 ns, reuse 1): the layers
     /// its report lists, with their cycles.
     #[test]
@@ -314,9 +343,8 @@ mod tests {
             (dense(64, 10), 1, 2),
             (LayerShape::Softmax, 1, 7),
         ];
-        let layers =
-            report.map(|(shape, packets_in, _)| StreamLayer { shape, packets_in, reuse_factor: NonZeroU64::MIN });
-        let timing = stream_timing(&layers, Clock::new(200.0).unwrap()).unwrap();
+        let layers = report.map(|(shape, packets_in, _)| layer(shape, packets_in, 1));
+        let timing = stream_timing(&layers, &in_a_row(layers.len()), Clock::new(200.0).unwrap()).unwrap();
         for (position, (time, (shape, _, cycles))) in timing.layers.iter().zip(report).enumerate() {
             // The one layer that the rule misses: its pipeline is a cycle shorter than its 64 terms suggest.
             let off = u64::from(position == 11);
@@ -337,9 +365,8 @@ mod tests {
             (LayerShape::Dense { n_in: 128, n_out: 16 }, 16, 4),
             (LayerShape::Elementwise { pixels: 1 }, 1, 1),
         ];
-        let layers =
-            layers.map(|(shape, packets_in, reuse)| StreamLayer { shape, packets_in, reuse_factor: factor(reuse) });
-        let timing = stream_timing(&layers, Clock::new(40.0).unwrap()).unwrap();
+        let layers = layers.map(|(shape, packets_in, reuse)| layer(shape, packets_in, reuse));
+        let timing = stream_timing(&layers, &in_a_row(layers.len()), Clock::new(40.0).unwrap()).unwrap();
         assert_eq!(timing.layers.iter().map(|time| time.latency_cycles).collect::<Vec<_>>(), [245, 18, 20, 3]);
         assert_eq!((timing.latency_cycles, timing.interval_cycles), (245 + 1 + 4 + 2, 246));
     }
@@ -352,6 +379,6 @@ mod tests {
         for mhz in [0.0, -40.0, f64::NAN, f64::INFINITY] {
             assert!(Clock::new(mhz).unwrap_err().to_string().contains("does not tick"));
         }
-        assert_eq!(stream_timing(&[], Clock::new(40.0).unwrap()), Err(ScheduleError::NoLayers));
+        assert_eq!(stream_timing(&[], &[], Clock::new(40.0).unwrap()), Err(ScheduleError::NoLayers));
     }
 }

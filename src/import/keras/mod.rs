@@ -9,6 +9,8 @@
 mod accelerator;
 mod archive;
 mod attributes;
+#[cfg(test)]
+mod cnns;
 mod config;
 mod decoder;
 mod error;

@@ -45,13 +45,13 @@ impl Normalization {
             }
         };
         let mut variance = read(Variable::MovingVariance)?;
-        for index in 0..variance.len() {
-            let sum = variance[index] + self.epsilon;
+        for (index, value) in variance.iter_mut().enumerate() {
+            let sum = *value + self.epsilon;
             // A sum that is no number is refused too.
             if !(sum > 0.0 && sum.is_finite()) {
-                return Err(weights.bad_value(step, Variable::MovingVariance, (index, variance[index])));
+                return Err(weights.bad_value(step, Variable::MovingVariance, (index, *value)));
             }
-            variance[index] = sum;
+            *value = sum;
         }
         Ok(Statistics {
             gamma: self.scale.then(|| read(Variable::Gamma)).transpose()?,
@@ -221,5 +221,86 @@ impl Fixed {
     /// Largest difference in shares of the value; values of 0 are exact.
     fn largest_share(&self, values: &[f64]) -> f64 {
         self.differences(values).filter(|(_, value)| *value > 0.0).map(|(d, value)| d / value).fold(0.0, f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quantizer::{Alpha, QuantizerConfig};
+    use super::*;
+    use crate::num::qkeras::{Sign, Symmetry};
+
+    fn statistics(scale: &[f32], shift: &[f32]) -> Statistics {
+        let one = vec![1.0; scale.len()];
+        let mean = vec![0.0; scale.len()];
+        Statistics { gamma: Some(scale.to_vec()), beta: Some(shift.to_vec()), mean, variance: one }
+    }
+
+    #[test]
+    fn folding_is_that_of_qkeras() {
+        let norm = Statistics {
+            gamma: Some(vec![2.0, -1.0]),
+            beta: Some(vec![0.5, 0.25]),
+            mean: vec![1.0, -3.0],
+            variance: vec![4.0, 0.25],
+        };
+        // Channel 0: 2 / 2, channel 1: -1 / 0.5.
+        assert_eq!(norm.folded_kernel(&[1.0, 2.0, 3.0, 4.0], |index| index % 2).values, [1.0, -4.0, 3.0, -8.0]);
+        assert_eq!(norm.folded_bias(Some(&[10.0, 20.0])).values, [9.5, -45.75]);
+        assert_eq!(norm.folded_bias(None).values, [-0.5, -5.75]);
+        let bare = Statistics { gamma: None, beta: None, ..norm };
+        assert_eq!(bare.folded_bias(None).values, [-0.5, 6.0]);
+    }
+
+    #[test]
+    fn weights_on_the_border_of_two_register_values_are_found() {
+        let config = QuantizerConfig {
+            bits: 8,
+            integer: 2,
+            symmetric: Symmetry::Full,
+            sign: Sign::Keep,
+            alpha: Alpha::PowersOfTwo(vec![0]),
+            slope: None,
+            bound: None,
+            idle_bound: None,
+        };
+        // Steps of 2^-5: half of one is a border.
+        let folded = statistics(&[1.0], &[0.0]).folded_kernel(&[0.25, 0.25 + 0.015_625, 0.26, -0.015_625], |_| 0);
+        let registers = config.registers(&[4, 1], &folded.values).unwrap();
+        assert_eq!(folded.near_ties(&registers, config.format().unwrap()), [1, 3]);
+    }
+
+    #[test]
+    fn scales_and_shifts_in_registers() {
+        let norm = statistics(&[0.7, -1.5], &[0.25, -3.0]);
+        let (scale, shift, note) = norm.scale_and_shift("bn", None).unwrap();
+        // 0.7 * 1024 = 716.8: truncated, as ap_fixed does unless told otherwise.
+        assert_eq!((scale.raw(), scale.shape()), (&[716, -1536][..], &[1, 1, 2][..]));
+        assert_eq!((shift.raw(), shift.format().to_string().as_str()), (&[256, -3072][..], "ap_fixed<16,6>"));
+        assert!(note.contains("scale 7.81e-4 (0.11 % of its value), shift 0.00e0"), "{note}");
+
+        let wide = statistics(&[100.0, 0.5], &[-32.5, 0.0]);
+        let (scale, shift, note) = wide.scale_and_shift("bn", None).unwrap();
+        assert_eq!((scale.format().to_string(), scale.raw()[0]), ("ap_fixed<16,8>".to_owned(), 25600));
+        assert_eq!((shift.format().to_string(), shift.raw()[0]), ("ap_fixed<16,7>".to_owned(), -16640));
+        assert!(note.contains("the default, does not hold them all"), "{note}");
+        assert!(statistics(&[1e30], &[f32::MAX]).scale_and_shift("bn", None).is_err());
+    }
+
+    #[test]
+    fn formats_asked_for_are_kept_or_refused() {
+        let wide = statistics(&[0.5, 100.0], &[-32.5, 0.0]);
+        let given = |format: &str| wide.scale_and_shift("bn", Some(format.parse().unwrap()));
+        let refused = given("ap_fixed<16,6>").unwrap_err().to_string();
+        assert!(
+            refused
+                .contains("the scale of channel 1 of the batch normalization is 100, which does not fit ap_fixed<16,6"),
+            "{refused}"
+        );
+        let (scale, ..) = given("ap_fixed<16,6,RND_CONV,SAT>").unwrap();
+        assert_eq!(scale.raw(), [512, 32767]);
+        let (scale, shift, _) = given("ap_fixed<12,8,RND_CONV>").unwrap();
+        assert_eq!((scale.raw(), shift.raw()), (&[8, 1600][..], &[-520, 0][..]));
+        assert!(given("ap_ufixed<16,8>").unwrap_err().to_string().contains("shift of channel 0"));
     }
 }

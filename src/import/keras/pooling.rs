@@ -12,6 +12,8 @@ use crate::num::cast;
 
 /// Fractional bits of reciprocals that are not exact, beyond those that the number of values has.
 const EXTRA_BITS: u32 = 10;
+/// Numbers of values that a note lists one by one.
+const LISTED: usize = 6;
 
 /// The operation of a pool over a map, and a note where its means are not exact.
 pub(super) fn operation(
@@ -41,7 +43,11 @@ pub(super) fn operation(
         let exact = f64::from(reciprocal_bits).exp2() / cast::f64_from_count(*count);
         (cast::f64_from_i64(average.reciprocal(*count)) / exact - 1.0).abs()
     });
-    let listed = counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listed = if counts.len() <= LISTED {
+        counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    } else {
+        format!("{} to {most}", counts.first().copied().unwrap_or(most))
+    };
     let note = format!(
         "layer `{}`: the mean of {listed} values is their exact sum times a reciprocal of {reciprocal_bits} fractional \
          bits, which is off by {:.3} % at most",

@@ -5,8 +5,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::cnns;
 use super::h5::H5;
-use super::tests::{BLOCKS, FLAT, FLAT_JSON, FLAT_WEIGHTS, NESTED, options, read, source};
+use super::tests::{BLOCKS, CNN, FLAT, FLAT_JSON, FLAT_WEIGHTS, NESTED, options, read, source};
 use super::{Imported, KerasError, KerasOptions, read_keras};
 use crate::net::{Op, TensorKind};
 
@@ -17,11 +18,9 @@ fn error(model: &[u8], weights: Option<&[u8]>, options: &KerasOptions<'_>) -> St
 #[test]
 fn files_of_other_kinds_are_refused() {
     let with = |weights| error(FLAT_JSON, Some(weights), &options());
-    assert!(
-        error(b"PK\x03\x04", None, &options()).contains("m: neither an HDF5 file nor the JSON of a Keras architecture")
-    );
-    assert!(error(b"PK\x03\x04", None, &options()).contains("Save it as .h5"));
-    assert!(error(b"", None, &options()).contains("neither"));
+    assert!(error(b"PK\x03\x04", None, &options()).starts_with("m: the archive: "));
+    let neither = "m: neither an HDF5 file, a .keras archive nor the JSON of a Keras architecture";
+    assert_eq!(error(b"", None, &options()), neither);
     assert!(error(b"{", None, &options()).contains("not valid JSON"));
     assert!(error(b"{}", None, &options()).contains("`config` is null"));
     assert!(error(FLAT_JSON, None, &options()).contains("give the HDF5 file of its weights too"));
@@ -128,19 +127,40 @@ fn what_hardware_cannot_follow_is_refused_by_name() {
         ("post_training_scale", json!(0.3), "post_training_scale = 0.3 is not supported"),
         ("/9/config/activation", json!("quantized_relu(6,2,1)"), "activation.use_sigmoid = 1 is not supported"),
         ("/9/config/activation", json!("quantized_relu(31,2)"), "supported: 1 to 30 for quantized_relu"),
-        ("/9/config/activation", json!("quantized_relu(6,2,negative_slope=0.25)"), "negative_slope = 0.25"),
-        ("/9/config/activation", json!("quantized_relu(6,2,relu_upper_bound=4)"), "relu_upper_bound = 4"),
+        (
+            "/9/config/activation",
+            json!("quantized_relu(6,2,negative_slope=0.3)"),
+            "negative_slope = 0.3 is not supported; supported: 0, or a power of two from 2^-30 to 1",
+        ),
+        ("/9/config/activation", json!("quantized_relu(6,2,negative_slope=2)"), "negative_slope = 2 is not supported"),
+        (
+            "/9/config/activation",
+            json!("quantized_relu(3,2,negative_slope=0.125)"),
+            "negative_slope = 0.125 is not supported; supported: 0, or a power of two from 2^-2 to 1 with 3 bits",
+        ),
+        (
+            "/9/config/activation",
+            json!("quantized_relu(6,2,relu_upper_bound=1.3,is_quantized_clip=False)"),
+            "relu_upper_bound = 1.3 is not supported; supported: a multiple of the quantizer's step, 0.0625",
+        ),
+        ("/9/config/activation", json!("quantized_relu(6,2,relu_upper_bound=-1)"), "relu_upper_bound = -1"),
+        (
+            "/3/config/kernel_quantizer",
+            json!("quantized_relu(6,2,negative_slope=0.25)"),
+            "a quantizer without negative_slope and relu_upper_bound here",
+        ),
         ("/9/config/activation", json!("quantized_bits(6,2,alpha='auto_po2')"), "1 or null for an activation"),
         ("/9/config/activation", json!("quantized_bits(6"), "activation = \"quantized_bits(6\" is not supported"),
         ("/9/config/activation", json!("quantized_bits(bits=6,2)"), "is not supported"),
-        ("/9/config/activation", json!("softmax"), "activation = \"softmax\" is not supported"),
+        ("/7/config/activation", json!("softmax"), "activation = \"softmax\" is not supported"),
         ("/9/config/activation", Value::Null, "activation is missing"),
         ("/2/config/padding", json!([[1, -1], [0, 0]]), "padding = [[1, -1], [0, 0]] is not supported"),
         ("/2/config/padding", json!(1_000_000), "values are supported"),
         ("/5/config/data_format", json!("channels_first"), "data_format"),
         ("/0/config/batch_input_shape", json!([null, null, 5, 2]), "batch_input_shape = [null, null, 5, 2]"),
         ("/0/config/batch_input_shape", json!([null, 1_000_000, 1_000_000, 2]), "it would make [1000000, 1000000, 2]"),
-        ("/4/class_name", json!("BatchNormalization"), "BatchNormalization is not supported in the accelerator"),
+        ("/4/class_name", json!("UpSampling2D"), "UpSampling2D is not supported in the accelerator"),
+        ("/4/class_name", json!("BatchNormalization"), "w: no moving_variance of layer `dropout` in group `/`"),
         ("/8/config/units", json!(4), "w: layer `out`: its kernel has shape [4, 3]; the architecture says [4, 4]"),
         ("/8/config/name", json!("elsewhere"), "w: no kernel of layer `elsewhere` in group `/`"),
         ("/8/config/name", json!("dense"), "there are two layers of this name"),
@@ -285,22 +305,40 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
+/// The architecture of the nested fixture.
+fn nested() -> Value {
+    let h5 = H5::open(source("m", NESTED)).unwrap();
+    serde_json::from_str(&h5.text("", "model_config").unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn a_softmax_ahead_of_the_decoder_is_refused() {
+    let mut architecture = nested();
+    let layers = architecture.pointer_mut("/config/layers").unwrap().as_array_mut().unwrap();
+    let encoder = layers.iter_mut().find(|layer| layer["config"]["name"] == "encoder").unwrap();
+    let last = encoder.pointer_mut("/config/layers").unwrap().as_array_mut().unwrap().last_mut().unwrap();
+    last["config"]["activation"] = json!("softmax");
+    let text = architecture.to_string();
+    let refused = error(text.as_bytes(), Some(NESTED), &options());
+    let expected = "the accelerator ends in a softmax, which hardware cannot compute exactly, and `decoder` takes its output; \
+                    move the softmax into `decoder`";
+    assert_eq!(refused, expected);
+}
+
 proptest! {
     /// Each change puts an odd value, or a value from elsewhere in the architecture, at a place of the architecture.
     #[test]
-    fn odd_architectures_never_panic(nested: bool, changes in prop::collection::vec(any::<[u16; 2]>(), 1..5)) {
+    fn odd_architectures_never_panic(fixture in 0..3, changes in prop::collection::vec(any::<[u16; 2]>(), 1..5)) {
         let odd = [
             json!(null), json!(true), json!(-1), json!(0), json!(1 << 20), json!(i64::MAX), json!(1e308), json!(0.5),
             json!(""), json!("same"), json!("relu"), json!("quantized_bits(32,30)"), json!("quantized_relu(30,-97)"),
             json!([]), json!({}), json!([[]]), json!([null]), json!([null, 1 << 20, 1 << 4]), json!([1 << 20, 1 << 20]),
             json!([-1]), json!("auto_po2"), json!("conv"),
         ];
-        let weights = if nested { NESTED } else { FLAT_WEIGHTS };
-        let mut architecture: Value = if nested {
-            let h5 = H5::open(source("m", NESTED)).unwrap();
-            serde_json::from_str(&h5.text("", "model_config").unwrap().unwrap()).unwrap()
-        } else {
-            serde_json::from_slice(FLAT_JSON).unwrap()
+        let (mut architecture, weights, options) = match fixture {
+            0 => (nested(), NESTED, options()),
+            1 => (serde_json::from_slice(FLAT_JSON).unwrap(), FLAT_WEIGHTS, options()),
+            _ => (cnns::parts().0, CNN, cnns::options()),
         };
         for [place, with] in changes {
             let mut found = Vec::new();
@@ -314,7 +352,7 @@ proptest! {
         }
         let text = architecture.to_string();
         for input_format in [None, "ap_fixed<16,6>".parse().ok()] {
-            let options = KerasOptions { input_format, ..options() };
+            let options = KerasOptions { input_format, ..options };
             let result = read_keras(source("m", text.as_bytes()), Some(source("w", weights)), &options);
             let _ = result.map_err(|error| error.to_string());
         }

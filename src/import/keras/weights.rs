@@ -189,11 +189,11 @@ impl<'a> Weights<'a> {
 fn names(path: &str, owner: Option<&str>, tensor: Variable) -> bool {
     let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
     let named = last.strip_suffix(":0").unwrap_or(last) == tensor.to_string();
-    let owned = |group: &str, owner: &str| group == owner || group.ends_with(&format!("/{owner}"));
+    let stands_in = |group: &str, owner: &str| group == owner || group.ends_with(&format!("/{owner}"));
     named
         && owner.is_none_or(|owner| {
-            owned(before, owner)
-                || (tensor.is_statistic() && before.rsplit_once('/').is_some_and(|(above, _)| owned(above, owner)))
+            stands_in(before, owner)
+                || (tensor.is_statistic() && before.rsplit_once('/').is_some_and(|(above, _)| stands_in(above, owner)))
         })
 }
 
@@ -270,6 +270,17 @@ mod tests {
         for (datasets, nested) in cases {
             assert_eq!(kernel(datasets, nested), Ok(1.0), "{datasets:?}");
         }
+    }
+
+    #[test]
+    fn normalizations_are_found_inside_and_beside_their_layers() {
+        for (tensor, expected) in [(Variable::Gamma, "gamma"), (Variable::MovingVariance, "moving_variance")] {
+            let inside = format!("a/norm/{expected}:0");
+            assert!(names(&inside, Some("a"), tensor) && names(&inside, None, tensor));
+            assert!(names(&format!("m/{inside}"), Some("a"), tensor) && !names(&inside, Some("b"), tensor));
+            assert!(names(&inside, Some("norm"), tensor));
+        }
+        assert!(!names("a/norm/kernel:0", Some("a"), Variable::Kernel));
     }
 
     #[test]
