@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use trivote::campaign::{Event, output_values};
+use trivote::campaign::Event;
 use trivote::engine::{Engine, OutputSet, WeightChange};
 use trivote::host::emd::{Emd, EmdScratch};
 use trivote::host::evaluator::EvaluatorScratch;
@@ -15,7 +15,7 @@ use trivote::num::cast;
 mod shipped;
 
 /// The distinct faulty outputs of `event`, like ones together.
-fn outputs(case: &shipped::Case, event: &Event) -> (Vec<f32>, Vec<Vec<f32>>) {
+fn outputs(case: &shipped::Case, event: &Event) -> (Vec<i64>, Vec<Vec<i64>>) {
     let network = &case.design.accelerator;
     let engine = Engine::new(network);
     let changes: Vec<WeightChange> =
@@ -26,16 +26,15 @@ fn outputs(case: &shipped::Case, event: &Event) -> (Vec<f32>, Vec<Vec<f32>>) {
         set.intern(output);
     });
     set.sort_by_likeness(trace.output());
-    let signal = network.output().signal;
     let faulty = |id: &trivote::engine::OutputId| {
         let mut raw = trace.output().to_vec();
         let (indices, values) = set.differences(*id);
         for (index, value) in indices.iter().zip(values) {
             raw[cast::index(*index)] = *value;
         }
-        output_values(signal, &raw)
+        raw
     };
-    (output_values(signal, trace.output()), set.by_likeness().iter().map(faulty).collect())
+    (trace.output().to_vec(), set.by_likeness().iter().map(faulty).collect())
 }
 
 fn judge(criterion: &mut Criterion) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use trivote::campaign::Event;
 use trivote::fault::{Biases, all_sites};
-use trivote::host::evaluator::{Evaluator, EventInput, EventKind};
+use trivote::host::evaluator::{Evaluator, EventInput, EventKind, OutputWords};
 use trivote::host::generator::{Generator, Population};
 use trivote::host::metric::ErrorMetric;
 use trivote::hw::{BitId, Inventory};
@@ -28,7 +28,7 @@ pub fn cases(events: usize) -> Vec<Case> {
         let network = &design.accelerator;
         let inventory = Inventory::new(network).expect("a shipped design has few registers");
         let evaluator =
-            Evaluator::new(design.off_chip.as_ref(), ErrorMetric::Emd, EventKind::Module, network.output().len())
+            Evaluator::new(design.off_chip.as_ref(), ErrorMetric::Emd, EventKind::Module, OutputWords::of(network))
                 .expect("decoder and metric fit");
         let modules = Generator::new(Population::Mixture, 1).events(0, events);
         let event = |charges| Event::new(network, EventInput::Module(charges)).expect("charges are numbers");

@@ -8,10 +8,12 @@
 use super::head::passes;
 use super::linear::{Block, LANES, Linear};
 use super::objective::add_scaled;
+use super::places::{Share, largest, padded, shares};
+use super::tail::Tail;
 use crate::engine::reference;
 use crate::hw::Inventory;
 use crate::net::{Network, NodeId, Op, TensorKind, WeightTensor};
-use crate::num::{Overflow, Quantizer, cast};
+use crate::num::cast;
 
 /// A network in `f64`, its parameters in the order of its registers: kernel before bias, layer by layer.
 #[derive(Debug, Clone)]
@@ -23,12 +25,13 @@ pub(super) struct Accelerator<'a> {
     /// Positions of the weighted layers among the nodes.
     weighted: Vec<usize>,
     gates: usize,
+    choices: usize,
 }
 
 #[derive(Debug, Clone)]
 struct Step {
-    /// Node whose output it takes.
-    source: usize,
+    /// Nodes whose outputs it takes; none of the input.
+    sources: Vec<usize>,
     kind: Kind,
     /// Whether its output depends on a register.
     moves: bool,
@@ -38,12 +41,21 @@ struct Step {
 enum Kind {
     Input,
     Weighted(WeightedLayer),
-    /// Tangents pass.
+    /// Tangents of all sources pass.
     Straight,
     /// Tangents pass where the gate of that number is open.
     Gate(usize),
+    /// Tangents pass where the gate of that number is open, and elsewhere times the slope.
+    Leaky {
+        gate: usize,
+        slope: f64,
+    },
     /// Input of every output.
     Gather(Vec<Option<usize>>),
+    /// Tangents of the largest value of each window pass: the choice of that number.
+    Largest(usize),
+    /// A fixed sum of inputs.
+    Mix(Vec<Share>),
 }
 
 /// A layer with registers.
@@ -70,13 +82,16 @@ pub(super) struct Tape {
     pub adjoints: Vec<Vec<f64>>,
     /// For each gate, which values pass.
     gates: Vec<Vec<bool>>,
+    /// For each maximum, the input that every output is.
+    choices: Vec<Vec<u32>>,
 }
 
 impl Tape {
     /// Bytes it takes, about.
     pub(super) fn bytes(&self) -> usize {
         let doubles: usize = self.inputs.iter().chain(&self.adjoints).map(Vec::len).sum();
-        8 * (doubles + self.output.len()) + self.gates.iter().map(Vec::len).sum::<usize>()
+        let choices = self.choices.iter().map(Vec::len).sum::<usize>();
+        8 * (doubles + self.output.len()) + 4 * choices + self.gates.iter().map(Vec::len).sum::<usize>()
     }
 }
 
@@ -96,33 +111,25 @@ impl<'a> Accelerator<'a> {
     /// Prepares `network`, whose registers are those of `inventory`.
     pub(super) fn new(network: &'a Network, inventory: &Inventory) -> Self {
         let mut steps: Vec<Step> = Vec::new();
-        let (mut weighted, mut gates) = (Vec::new(), 0);
+        let (mut weighted, mut gates, mut choices) = (Vec::new(), 0, 0);
+        let number = |count: &mut usize| {
+            *count += 1;
+            *count - 1
+        };
         for (id, node) in network.iter() {
-            let source = node.inputs.first().map_or(0, |id| id.index());
-            let from = network.nodes().get(source).map_or(&[][..], |node| &node.shape);
-            let mut moves = steps.get(source).is_some_and(|step| step.moves);
-            let mut gate = || {
-                gates += 1;
-                Kind::Gate(gates - 1)
-            };
+            let sources: Vec<usize> = node.inputs.iter().map(|id| id.index()).collect();
+            let from = sources.first().map_or(&[][..], |source| &network.nodes()[*source].shape);
+            let mut moves = sources.iter().any(|source| steps[*source].moves);
             let kind = match &node.op {
                 Op::Input(_) => Kind::Input,
                 Op::Quantize(quantizer) if quantizer.range().0 < 0 => Kind::Straight,
-                Op::Quantize(_) | Op::Relu => gate(),
-                Op::Reshape => Kind::Straight,
-                Op::ZeroPad2d(padding) => Kind::Gather(
-                    (0..node.len())
-                        .map(|index| {
-                            let (channels, columns) = (node.shape[2], node.shape[1]);
-                            let row = index / (columns * channels);
-                            let row = row.checked_sub(padding.top).filter(|row| *row < from[0])?;
-                            let column = (index / channels % columns).checked_sub(padding.left);
-                            let column = column.filter(|column| *column < from[1])?;
-                            Some((row * from[1] + column) * channels + index % channels)
-                        })
-                        .collect(),
-                ),
-                Op::Dense(_) | Op::Conv2d(_) => {
+                Op::Quantize(_) | Op::Relu | Op::Clip { .. } => Kind::Gate(number(&mut gates)),
+                Op::LeakyRelu { shift } => Kind::Leaky { gate: number(&mut gates), slope: (-f64::from(*shift)).exp2() },
+                Op::Reshape | Op::Add => Kind::Straight,
+                Op::ZeroPad2d(padding) => Kind::Gather(padded(node, from, padding)),
+                Op::MaxPool2d(_) => Kind::Largest(number(&mut choices)),
+                Op::AveragePool2d(pool) => Kind::Mix(shares(node, from, pool)),
+                Op::Dense(_) | Op::Conv2d(_) | Op::DepthwiseConv2d(_) => {
                     moves = true;
                     weighted.push(id.index());
                     let linear = Linear::of_node(node, from).expect("a weighted layer");
@@ -135,19 +142,13 @@ impl<'a> Accelerator<'a> {
                         bias: first(TensorKind::Bias),
                     })
                 }
-                Op::DepthwiseConv2d(_)
-                | Op::MaxPool2d(_)
-                | Op::AveragePool2d(_)
-                | Op::Add
-                | Op::LeakyRelu { .. }
-                | Op::Clip { .. } => unreachable!("no importer makes it yet"),
             };
-            steps.push(Step { source, kind, moves });
+            steps.push(Step { sources, kind, moves });
         }
         let tensor = |tensor: &WeightTensor| (0..tensor.len()).map(|index| tensor.value(index)).collect::<Vec<f64>>();
         let tensors = network.nodes().iter().flat_map(|node| node.op.tensors());
         let parameters = tensors.flat_map(|(_, values)| tensor(values)).collect();
-        Self { network, steps, parameters, weighted, gates }
+        Self { network, steps, parameters, weighted, gates, choices }
     }
 
     /// The values the registers hold, in the order of the registers.
@@ -180,20 +181,30 @@ impl<'a> Accelerator<'a> {
             raw[node].iter().map(|raw| signal.value(*raw)).collect()
         };
         let mut gates = vec![Vec::new(); self.gates];
+        let mut choices = vec![Vec::new(); self.choices];
         for (step, node) in self.steps.iter().zip(self.network.nodes()) {
-            if let Kind::Gate(gate) = step.kind {
-                let passes = |value: f64| match &node.op {
-                    Op::Quantize(quantizer) => passes(*quantizer, value),
-                    _ => value > 0.0,
-                };
-                gates[gate] = real(step.source).into_iter().map(passes).collect();
+            match step.kind {
+                Kind::Gate(gate) | Kind::Leaky { gate, .. } => {
+                    let passes = |value: f64| match &node.op {
+                        Op::Quantize(quantizer) => passes(*quantizer, value),
+                        Op::Clip { low, high } => node.signal.value(*low) < value && value <= node.signal.value(*high),
+                        _ => value > 0.0,
+                    };
+                    gates[gate] = real(step.sources[0]).into_iter().map(passes).collect();
+                }
+                Kind::Largest(choice) => {
+                    let source = step.sources[0];
+                    choices[choice] = largest(node, &self.network.nodes()[source].shape, &raw[source]);
+                }
+                _ => {}
             }
         }
         Tape {
             output: real(raw.len() - 1),
-            inputs: self.weighted.iter().map(|node| real(self.steps[*node].source)).collect(),
+            inputs: self.weighted.iter().map(|node| real(self.steps[*node].sources[0])).collect(),
             adjoints: Vec::new(),
             gates,
+            choices,
         }
     }
 
@@ -267,7 +278,7 @@ impl<'a> Accelerator<'a> {
             if !step.moves {
                 continue;
             }
-            let from = before.get(step.source).map_or(&[][..], Vec::as_slice);
+            let from = step.sources.first().map_or(&[][..], |source| before[*source].as_slice());
             match &step.kind {
                 Kind::Input => unreachable!("the input does not move"),
                 Kind::Weighted(layer) => {
@@ -284,11 +295,30 @@ impl<'a> Accelerator<'a> {
                         moved[layer.number].extend_from_slice(from);
                     }
                 }
-                Kind::Straight => out.extend_from_slice(from),
+                Kind::Straight => {
+                    out.resize(self.network.nodes()[at].len(), 0.0);
+                    // Of what does not move there are no tangents.
+                    for source in &step.sources {
+                        out.iter_mut().zip(&before[*source]).for_each(|(sum, x)| *sum += x);
+                    }
+                }
                 Kind::Gate(gate) => {
                     out.extend(from.iter().zip(&tape.gates[*gate]).map(|(x, open)| if *open { *x } else { 0.0 }));
                 }
+                Kind::Leaky { gate, slope } => {
+                    let passed = |(x, open): (&f64, &bool)| if *open { *x } else { slope * x };
+                    out.extend(from.iter().zip(&tape.gates[*gate]).map(passed));
+                }
                 Kind::Gather(places) => out.extend(places.iter().map(|place| place.map_or(0.0, |place| from[place]))),
+                Kind::Largest(choice) => {
+                    out.extend(tape.choices[*choice].iter().map(|place| from[cast::index(*place)]));
+                }
+                Kind::Mix(shares) => {
+                    out.resize(self.network.nodes()[at].len(), 0.0);
+                    for share in shares {
+                        out[cast::index(share.output)] += share.factor * from[cast::index(share.input)];
+                    }
+                }
             }
         }
     }
@@ -312,28 +342,49 @@ impl<'a> Accelerator<'a> {
         for (at, step) in self.steps.iter().enumerate().rev().filter(|(_, step)| step.moves) {
             let (before, after) = values.split_at_mut(at);
             let d = &after[0];
-            let is_needed = self.steps[step.source].moves;
+            // Only the input has no source, and that never moves.
+            let first = step.sources[0];
+            let is_needed = self.steps[first].moves;
             match &step.kind {
                 Kind::Input => {}
                 Kind::Weighted(weighted) => {
-                    let dx = &mut before[step.source];
+                    let dx = &mut before[first];
                     if is_needed {
                         let range = weighted.kernel..weighted.kernel + weighted.linear.weights();
                         weighted.linear.add_backward(&self.parameters[range], d, dx);
                     }
                     layer(weighted, d, is_needed.then_some(dx.as_mut_slice()));
                 }
-                Kind::Straight => before[step.source].iter_mut().zip(d).for_each(|(x, d)| *x += d),
+                Kind::Straight => {
+                    for source in &step.sources {
+                        before[*source].iter_mut().zip(d).for_each(|(x, d)| *x += d);
+                    }
+                }
                 Kind::Gate(gate) => {
-                    for ((x, d), open) in before[step.source].iter_mut().zip(d).zip(&tape.gates[*gate]) {
+                    for ((x, d), open) in before[first].iter_mut().zip(d).zip(&tape.gates[*gate]) {
                         *x += if *open { *d } else { 0.0 };
+                    }
+                }
+                Kind::Leaky { gate, slope } => {
+                    for ((x, d), open) in before[first].iter_mut().zip(d).zip(&tape.gates[*gate]) {
+                        *x += if *open { *d } else { slope * d };
                     }
                 }
                 Kind::Gather(places) => {
                     for (place, d) in places.iter().zip(d) {
                         if let Some(place) = place {
-                            before[step.source][*place] += d;
+                            before[first][*place] += d;
                         }
+                    }
+                }
+                Kind::Largest(choice) => {
+                    for (place, d) in tape.choices[*choice].iter().zip(d) {
+                        before[first][cast::index(*place)] += d;
+                    }
+                }
+                Kind::Mix(shares) => {
+                    for share in shares {
+                        before[first][cast::index(share.input)] += share.factor * d[cast::index(share.output)];
                     }
                 }
             }
@@ -364,28 +415,50 @@ impl<'a> Accelerator<'a> {
             let (before, after) = values.split_at_mut(at);
             let d = &after[0];
             each(at, d);
-            let Some(from) = before.get_mut(step.source) else { continue };
+            let Some(first) = step.sources.first() else { continue };
+            let row = |index: usize| index * blocks..(index + 1) * blocks;
+            if matches!(step.kind, Kind::Straight) {
+                step.sources.iter().for_each(|source| add_scaled(&mut before[*source], 1.0, d));
+                continue;
+            }
+            let from = &mut before[*first];
             match &step.kind {
-                Kind::Input => {}
+                Kind::Input | Kind::Straight => {}
                 Kind::Weighted(weighted) => {
-                    if self.steps[step.source].moves {
+                    if self.steps[*first].moves {
                         reaching(d, blocks, live);
                         let range = weighted.kernel..weighted.kernel + weighted.linear.weights();
                         weighted.linear.add_backward_blocks(&self.parameters[range], d, live, from);
                     }
                 }
-                Kind::Straight => add_scaled(from, 1.0, d),
                 Kind::Gate(gate) => {
                     let rows = from.chunks_exact_mut(blocks).zip(d.chunks_exact(blocks)).zip(&tape.gates[*gate]);
                     for ((from, d), _) in rows.filter(|(_, open)| **open) {
                         add_scaled(from, 1.0, d);
                     }
                 }
+                Kind::Leaky { gate, slope } => {
+                    let rows = from.chunks_exact_mut(blocks).zip(d.chunks_exact(blocks)).zip(&tape.gates[*gate]);
+                    for ((from, d), open) in rows {
+                        add_scaled(from, if *open { 1.0 } else { *slope }, d);
+                    }
+                }
                 Kind::Gather(places) => {
                     for (place, d) in places.iter().zip(d.chunks_exact(blocks)) {
                         if let Some(place) = place {
-                            add_scaled(&mut from[place * blocks..(place + 1) * blocks], 1.0, d);
+                            add_scaled(&mut from[row(*place)], 1.0, d);
                         }
+                    }
+                }
+                Kind::Largest(choice) => {
+                    for (place, d) in tape.choices[*choice].iter().zip(d.chunks_exact(blocks)) {
+                        add_scaled(&mut from[row(cast::index(*place))], 1.0, d);
+                    }
+                }
+                Kind::Mix(shares) => {
+                    for share in shares {
+                        let d = &d[row(cast::index(share.output))];
+                        add_scaled(&mut from[row(cast::index(share.input))], share.factor, d);
                     }
                 }
             }
@@ -410,7 +483,7 @@ impl<'a> Accelerator<'a> {
         let mut way = Vec::new();
         let mut end = node;
         loop {
-            let mut readers = self.steps.iter().enumerate().skip(1).filter(|(_, step)| step.source == end);
+            let mut readers = self.steps.iter().enumerate().filter(|(_, step)| step.sources.contains(&end));
             match (readers.next(), readers.next()) {
                 (Some((next, _)), None) if self.is_elementwise(next) => {
                     way.push(next);
@@ -430,7 +503,7 @@ impl<'a> Accelerator<'a> {
         let mut start = self.output_node();
         while self.is_elementwise(start) {
             way.push(start);
-            start = self.steps[start].source;
+            start = self.steps[start].sources[0];
         }
         let mut tail = Tail::new(start);
         tail.extend(self.network, way.into_iter().rev());
@@ -438,76 +511,7 @@ impl<'a> Accelerator<'a> {
     }
 
     fn is_elementwise(&self, node: usize) -> bool {
-        matches!(self.network.nodes()[node].op, Op::Quantize(_) | Op::Relu)
-    }
-}
-
-/// Element-wise operations behind a node, as one.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tail {
-    /// The node they read.
-    pub start: usize,
-    /// The last of them; `start` itself where there is none.
-    pub end: usize,
-    /// Range of the values behind them, but for rounding, where all saturate.
-    low: f64,
-    high: f64,
-    /// All of them, where some do otherwise.
-    steps: Option<Vec<TailStep>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum TailStep {
-    Quantize(Quantizer),
-    Relu,
-}
-
-impl Tail {
-    fn new(node: usize) -> Self {
-        Self { start: node, end: node, low: f64::NEG_INFINITY, high: f64::INFINITY, steps: None }
-    }
-
-    /// What becomes of a value: clipped, without rounding, where all operations saturate; otherwise exactly what the
-    /// hardware makes of it.
-    #[inline]
-    pub(super) fn apply(&self, value: f64) -> f64 {
-        match &self.steps {
-            None => value.clamp(self.low, self.high),
-            Some(steps) => steps.iter().fold(value, |value, step| match step {
-                TailStep::Quantize(quantizer) => {
-                    quantizer.quantize_f64(value).map_or(value, |raw| quantizer.format.value(raw))
-                }
-                TailStep::Relu => value.max(0.0),
-            }),
-        }
-    }
-
-    /// Takes the operations of these nodes in, in their order.
-    fn extend(&mut self, network: &Network, nodes: impl IntoIterator<Item = usize>) {
-        let mut steps = Vec::new();
-        for node in nodes {
-            let (low, high) = match network.nodes()[node].op {
-                Op::Quantize(quantizer) => {
-                    steps.push(TailStep::Quantize(quantizer));
-                    let (low, high) = quantizer.range();
-                    (quantizer.format.value(low), quantizer.format.value(high))
-                }
-                Op::Relu => {
-                    steps.push(TailStep::Relu);
-                    (0.0, f64::INFINITY)
-                }
-                _ => unreachable!("only element-wise operations are in a tail"),
-            };
-            (self.low, self.high) = (self.low.clamp(low, high), self.high.clamp(low, high));
-            self.end = node;
-        }
-        let saturates = |step: &TailStep| match step {
-            TailStep::Quantize(quantizer) => {
-                matches!(quantizer.overflow, Overflow::Saturate | Overflow::SaturateSymmetric)
-            }
-            TailStep::Relu => true,
-        };
-        self.steps = (!steps.iter().all(saturates)).then_some(steps);
+        matches!(self.network.nodes()[node].op, Op::Quantize(_) | Op::Relu | Op::LeakyRelu { .. } | Op::Clip { .. })
     }
 }
 

@@ -5,19 +5,22 @@
 //! flipped bit then moves the sums it takes part in by the true change of its weight times the input; what its own layer
 //! clips is clipped; the rest is carried to the output by the Jacobian, clipped there, and read off the curves. Of
 //! several outputs that move, the errors are added where the metric is a sum over outputs; otherwise they are taken for
-//! independent: the root of the sum of their squares, with the sign of their sum.
+//! independent: the root of the sum of their squares, with the sign of their sum. Metrics of logits need no curves: the
+//! error is found at the outputs as they are moved.
 //!
 //! Exact, but for interpolation and rounding, for bits that move one output (all of the last layer) and, behind one more
 //! layer, for metrics that are sums; an approximation for the others, good for ranking, too large for bits whose many
 //! small effects cancel. No flip is evaluated: the cost per event is `outputs * 2 (LEVELS + 1)` evaluations of decoder
 //! and metric at most, and arithmetic per bit.
 
-use super::accelerator::{Accelerator, AcceleratorScratch, Tail, WeightedLayer};
+use super::accelerator::{Accelerator, AcceleratorScratch, WeightedLayer};
 use super::linear::{Block, LANES};
 use super::objective::add_scaled;
-use crate::campaign::{Event, distinct_events, map_parts, output_values};
+use super::tail::Tail;
+use crate::campaign::{Event, distinct_events, map_parts};
 use crate::engine::{WeightChange, reference};
-use crate::host::evaluator::{Evaluator, EvaluatorScratch};
+use crate::host::evaluator::{Evaluator, EvaluatorScratch, EventInput};
+use crate::host::metric::ErrorMetric;
 use crate::hw::{BitId, Inventory};
 use crate::net::Network;
 use crate::num::cast;
@@ -128,6 +131,8 @@ struct Scratch {
     curves: Vec<Curve>,
     /// Jacobians behind the tails of the weighted layers.
     jacobians: Vec<Vec<Block>>,
+    /// Fault-free values of the output.
+    output: Vec<f64>,
     layer: LayerScratch,
 }
 
@@ -138,6 +143,8 @@ struct LayerScratch {
     rows: Vec<Vec<Use>>,
     /// How the sums of the output move.
     moved: Vec<Block>,
+    /// Where that brings the output.
+    logits: Vec<f64>,
 }
 
 /// Where the weights of a row act: an input that is not zero, and the first of the sums it enters.
@@ -168,9 +175,26 @@ struct Output<'a> {
     /// The sums before the output's tail.
     sums: &'a [f64],
     tail: &'a Tail,
-    curves: &'a [Curve],
-    /// Whether errors of outputs add up.
-    is_additive: bool,
+    errors: Errors<'a>,
+}
+
+/// How moves of the output become errors.
+enum Errors<'a> {
+    /// By curves along each output.
+    Curves {
+        curves: &'a [Curve],
+        /// Whether errors of outputs add up.
+        is_additive: bool,
+    },
+    /// By the metric itself, of logits.
+    Logits {
+        evaluator: &'a Evaluator,
+        event: &'a EventInput,
+        /// Without a fault.
+        logits: &'a [f64],
+        /// The error of these.
+        fault_free: f64,
+    },
 }
 
 impl<'a> Run<'a> {
@@ -198,9 +222,17 @@ impl<'a> Run<'a> {
             let signal = network.nodes()[node].signal;
             raw[node].iter().map(|raw| signal.value(*raw)).collect()
         };
-        self.measure(event, &raw[self.output.end], scratch);
+        let golden = real(self.output.end);
+        let fault_free = self.input.evaluator.error_of_logits(event.input(), &golden);
+        match fault_free {
+            // Wrong without a fault stays wrong.
+            Some(error) if error > 0.0 && self.input.evaluator.metric() == ErrorMetric::Misprediction => return,
+            Some(_) => {}
+            None => self.measure(event, &raw[self.output.end], scratch),
+        }
+        scratch.output = golden;
         let tape = self.accelerator.tape(&raw);
-        let Scratch { accelerator, curves, jacobians, layer: memory, .. } = scratch;
+        let Scratch { accelerator, curves, jacobians, output: logits, layer: memory, .. } = scratch;
         jacobians.resize_with(self.tails.len(), Vec::new);
         jacobians.iter_mut().for_each(Vec::clear);
         self.accelerator.jacobians(self.output.start, &tape, accelerator, |node, jacobian| {
@@ -211,8 +243,12 @@ impl<'a> Run<'a> {
             }
         });
         let sums = real(self.output.start);
-        let is_additive = self.input.evaluator.is_additive();
-        let output = Output { sums: &sums, tail: &self.output, curves, is_additive };
+        let evaluator = self.input.evaluator;
+        let errors = match fault_free {
+            Some(fault_free) => Errors::Logits { evaluator, event: event.input(), logits, fault_free },
+            None => Errors::Curves { curves, is_additive: evaluator.is_additive() },
+        };
+        let output = Output { sums: &sums, tail: &self.output, errors };
         memory.moved.resize(sums.len().div_ceil(LANES), [0.0; LANES]);
         for ((weighted, tail), jacobian) in self.accelerator.weighted().zip(&self.tails).zip(&*jacobians) {
             let is_output = tail.start == self.output.start;
@@ -231,11 +267,10 @@ impl<'a> Run<'a> {
     fn measure(&self, event: &Event, golden: &[i64], scratch: &mut Scratch) {
         let signal = self.input.network.output().signal;
         let span = signal.high.saturating_sub(signal.low);
-        let real = output_values(signal, golden);
-        let mut judge = self.input.evaluator.judge(event.input(), &real, &mut scratch.evaluator);
+        let mut judge = self.input.evaluator.judge(event.input(), golden, &mut scratch.evaluator);
         let fault_free = judge.golden();
         scratch.curves.resize_with(golden.len(), Curve::default);
-        let mut output = real.clone();
+        let mut output = golden.to_vec();
         for (at, curve) in scratch.curves.iter_mut().enumerate() {
             let points = &mut curve.points;
             points.clear();
@@ -249,12 +284,12 @@ impl<'a> Run<'a> {
                         continue;
                     }
                     last = raw;
-                    output[at] = cast::nearest_f32(signal.value(raw));
+                    output[at] = raw;
                     let distance = signal.value(raw) - signal.value(golden[at]);
                     points.push((distance, judge.error(&output) - fault_free));
                 }
             }
-            output[at] = real[at];
+            output[at] = golden[at];
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
     }
@@ -263,11 +298,12 @@ impl<'a> Run<'a> {
 impl LayerInEvent<'_> {
     /// Adds `count` times the estimated rises of the layer's bits.
     fn add_rises(&self, changes: &Changes, count: f64, memory: &mut LayerScratch, scores: &mut [f64]) {
-        let LayerScratch { rows, moved } = memory;
+        let LayerScratch { rows, moved, logits } = memory;
         let (linear, channels) = (&self.weighted.linear, self.weighted.linear.channels());
         let mut add = |register: usize, uses: &[Use], channel: usize| {
             for (change, site) in &changes.by_register[register] {
-                scores[*site] += count * self.output.rise(&self.sums, uses, channel, *change, moved);
+                scores[*site] +=
+                    count * self.output.rise(&self.sums, uses, channel, *change, (&mut *moved, &mut *logits));
             }
         };
         if let Some(bias) = self.weighted.bias {
@@ -275,7 +311,8 @@ impl LayerInEvent<'_> {
             let everywhere: Vec<Use> = everywhere.collect();
             (0..channels).for_each(|channel| add(bias + channel, &everywhere, channel));
         }
-        let height = linear.weights() / channels;
+        let row_len = linear.row_len();
+        let height = linear.weights() / row_len;
         if rows.len() < height {
             rows.resize_with(height, Vec::new);
         }
@@ -287,8 +324,8 @@ impl LayerInEvent<'_> {
             }
         });
         for (row, uses) in rows.iter().enumerate().take(height).filter(|(_, uses)| !uses.is_empty()) {
-            for channel in 0..channels {
-                add(self.weighted.kernel + row * channels + channel, uses, channel);
+            for column in 0..row_len {
+                add(self.weighted.kernel + row * row_len + column, uses, column);
             }
         }
     }
@@ -297,15 +334,18 @@ impl LayerInEvent<'_> {
 impl Output<'_> {
     /// The estimated rise of the error when a weight that acts on `uses` changes.
     #[inline]
-    fn rise(&self, sums: &Sums<'_>, uses: &[Use], channel: usize, change: f64, moved: &mut [Block]) -> f64 {
+    fn rise(
+        &self,
+        sums: &Sums<'_>,
+        uses: &[Use],
+        channel: usize,
+        change: f64,
+        (moved, logits): (&mut [Block], &mut Vec<f64>),
+    ) -> f64 {
         let Some(jacobian) = sums.jacobian else {
-            let (mut sum, mut squares) = (0.0, 0.0);
-            for at in uses {
-                let error = self.error(at.first + channel, at.input * change);
-                sum += error;
-                squares += error * error;
-            }
-            return self.combined(sum, squares);
+            // Every sum is an output, and is moved once.
+            let moves = uses.iter().map(|at| (at.first + channel, at.input * change));
+            return self.rise_of(moves, logits);
         };
         let blocks = moved.len();
         let mut is_seen = false;
@@ -322,27 +362,32 @@ impl Output<'_> {
         if !is_seen {
             return 0.0;
         }
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for (at, delta) in moved.as_flattened()[..self.sums.len()].iter().enumerate() {
-            if *delta != 0.0 {
-                let error = self.error(at, *delta);
-                sum += error;
-                squares += error * error;
+        let moves = moved.as_flattened()[..self.sums.len()].iter().copied().enumerate();
+        self.rise_of(moves.filter(|(_, delta)| *delta != 0.0), logits)
+    }
+
+    /// The rise of the error when these sums of the output move, each by so much.
+    #[inline]
+    fn rise_of(&self, moves: impl Iterator<Item = (usize, f64)>, moved: &mut Vec<f64>) -> f64 {
+        let along = |at: usize, delta: f64| self.tail.apply(self.sums[at] + delta) - self.tail.apply(self.sums[at]);
+        match &self.errors {
+            Errors::Curves { curves, is_additive } => {
+                let (mut sum, mut squares) = (0.0, 0.0);
+                for (at, delta) in moves {
+                    let distance = along(at, delta);
+                    let error = if distance == 0.0 { 0.0 } else { curves[at].at(distance) };
+                    sum += error;
+                    squares += error * error;
+                }
+                if *is_additive { sum } else { squares.sqrt().copysign(sum) }
+            }
+            Errors::Logits { evaluator, event, logits, fault_free } => {
+                moved.clear();
+                moved.extend_from_slice(logits);
+                moves.for_each(|(at, delta)| moved[at] += along(at, delta));
+                evaluator.error_of_logits(event, moved).map_or(0.0, |error| error - fault_free)
             }
         }
-        self.combined(sum, squares)
-    }
-
-    /// What the errors of several outputs, known by their sum and the sum of their squares, make together.
-    fn combined(&self, sum: f64, squares: f64) -> f64 {
-        if self.is_additive { sum } else { squares.sqrt().copysign(sum) }
-    }
-
-    /// The error added when the sum of output `at` moves by `delta`.
-    #[inline]
-    fn error(&self, at: usize, delta: f64) -> f64 {
-        let distance = self.tail.apply(self.sums[at] + delta) - self.tail.apply(self.sums[at]);
-        if distance == 0.0 { 0.0 } else { self.curves[at].at(distance) }
     }
 }
 
@@ -367,8 +412,7 @@ mod tests {
     use super::*;
     use crate::campaign::{OracleInput, run_oracle};
     use crate::fault::{Biases, Draws, all_sites};
-    use crate::host::evaluator::{EventInput, EventKind};
-    use crate::host::metric::ErrorMetric;
+    use crate::host::evaluator::{EventKind, OutputWords};
     use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
     use crate::num::{Overflow, QFormat, Quantizer, Rounding, qkeras};
 
@@ -407,7 +451,7 @@ mod tests {
         let signal = network.output().signal;
         let sites = all_sites(inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![4] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         let input = CurveInput { network, inventory, evaluator: &evaluator, events: &[], sites: &sites };
         let nearest = Run::new(&input).reach >> (LEVELS - 1);
         let ratio = 2.0 + 1.0 / cast::f64_from_i64(nearest);
@@ -419,7 +463,7 @@ mod tests {
         let inventory = Inventory::new(network).unwrap();
         let sites = all_sites(&inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![4] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         let input = CurveInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };
         let scores = curve_scores(&input, &|_| {});
         let oracle = OracleInput { network, inventory: &inventory, evaluator: &evaluator, events, sites: &sites };
@@ -502,7 +546,7 @@ mod tests {
         let inventory = Inventory::new(&network).unwrap();
         let sites = all_sites(&inventory, Biases::Include);
         let kind = EventKind::Tensor { shape: vec![1] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, 1).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         // 2 times the sign bit's 4 is 8, twice the range of the register.
         let events = [Event::new(&network, EventInput::Tensor(vec![2.0])).unwrap()];
         let input = CurveInput {

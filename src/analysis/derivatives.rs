@@ -278,7 +278,7 @@ impl Reached {
     /// Adds `count` times `j^T H j` of every register of `layer` to `sums`, for both matrices.
     fn add(&mut self, layer: &WeightedLayer, point: &Point, jacobian: &[Block], count: f64, sums: &mut Diagonals) {
         let Self { reaches, moves, live } = self;
-        let (linear, channels) = (&layer.linear, layer.linear.channels());
+        let (linear, channels, row_len) = (&layer.linear, layer.linear.channels(), layer.linear.row_len());
         let (inputs, curvature) = (&point.tape.inputs[layer.number], &point.curvature);
         let blocks = jacobian.len() / linear.outputs();
         let row = |index: usize| index * blocks..(index + 1) * blocks;
@@ -312,8 +312,8 @@ impl Reached {
             if x == 0.0 {
                 return;
             }
-            for channel in (0..channels).filter(|channel| reaches[output + channel]) {
-                let weight = weights * channels + channel;
+            for channel in (0..row_len).filter(|channel| reaches[output + channel]) {
+                let weight = weights * row_len + channel;
                 live[weight] = true;
                 add_scaled(&mut moves[row(weight)], x, &jacobian[row(output + channel)]);
             }

@@ -11,8 +11,9 @@
 use multiversion::multiversion;
 
 use super::linear::{Block, LANES, Linear};
-use super::objective::{Loss, Objective, add_scaled, softmax};
+use super::objective::{Loss, Objective, add_scaled};
 use crate::host::activation::exp_f64;
+use crate::host::classes::softmax;
 use crate::host::evaluator::{EventInput, EventKind};
 use crate::host::geometry::PIXEL_OF_CELL;
 use crate::net::{Activation, FloatNetwork, FloatNode, FloatOp};

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fault::Draws;
-use crate::host::evaluator::{Evaluator, EvaluatorScratch};
+use crate::host::evaluator::{Evaluator, EvaluatorScratch, OutputWords};
 use crate::host::geometry::{CELLS, Charges};
 use crate::host::metric::ErrorMetric;
-use crate::net::{Padding2d, Window2d};
+use crate::net::{Padding2d, Signal, Window2d};
 use crate::num::{cast, qkeras};
 
 /// Outputs of the accelerator: more than a block of tangents, and no multiple of one.
@@ -174,13 +174,15 @@ fn losses_are_those_of_the_host() {
     let decoder = image_decoder(End::Sigmoid, &mut draws);
     for _ in 0..20 {
         let event = module(&mut draws);
-        let output = floats(OUTPUTS, 1.0, &mut draws);
-        let exact: Vec<f64> = output.iter().map(|value| f64::from(*value)).collect();
+        let signal = Signal { frac_bits: 12, low: -(1 << 14), high: 1 << 14 };
+        let codes: Vec<i64> = (0..OUTPUTS).map(|_| cast::i64_from_len(draws.below(1 << 13)) - (1 << 12)).collect();
+        let exact: Vec<f64> = codes.iter().map(|code| signal.value(*code)).collect();
         for (loss, metric) in [(Loss::Telescope, ErrorMetric::Telescope), (Loss::Mse, ErrorMetric::Mse)] {
             let head = Head::new(Some(&decoder), loss, &EventKind::Module, OUTPUTS).unwrap();
             let found = head.curvature(&event, &exact, &mut HeadScratch::default()).loss;
-            let evaluator = Evaluator::new(Some(&decoder), metric, EventKind::Module, OUTPUTS).unwrap();
-            let expected = evaluator.error(&event, &output, &output, &mut EvaluatorScratch::default());
+            let words = OutputWords { len: OUTPUTS, signal };
+            let evaluator = Evaluator::new(Some(&decoder), metric, EventKind::Module, words).unwrap();
+            let expected = evaluator.error(&event, &codes, &codes, &mut EvaluatorScratch::default());
             assert!((found - expected).abs() < F32 * expected.abs(), "{loss}: {found} instead of {expected}");
         }
     }

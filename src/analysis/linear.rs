@@ -19,7 +19,7 @@ pub(super) type Block = [f64; LANES];
 /// Output channels whose tangents are summed together: enough independent sums to hide the latency of an addition.
 const TILE: usize = 4;
 
-/// All channels of an input pixel reach all channels of an output position through the weights of a tap.
+/// The channels of an input pixel reach the channels of an output position through the weights of a tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Use {
     position: u32,
@@ -27,13 +27,18 @@ struct Use {
     pixel: u32,
 }
 
-/// Where the weights of a layer stand: `[tap, in_channel, out_channel]`, inputs `[pixel, in_channel]`, outputs
+/// Where the weights of a layer stand: `[row, column of the row]`, inputs `[pixel, in_channel]`, outputs
 /// `[position, out_channel]`.
+///
+/// A row is of one tap and one input channel, `[tap, in_channel]`. Its weights lead to all output channels or, where every
+/// channel is convolved by itself, to the few that the input channel has of its own.
 #[derive(Debug, Clone)]
 pub(super) struct Linear {
     taps: usize,
     in_channels: usize,
     out_channels: usize,
+    /// Weights of a row.
+    row_len: usize,
     inputs: usize,
     outputs: usize,
     /// By position, then tap.
@@ -51,13 +56,19 @@ impl Linear {
     /// A fully connected layer.
     pub(super) fn dense(inputs: usize, outputs: usize) -> Self {
         let uses = vec![Use { position: 0, tap: 0, pixel: 0 }];
-        Self { taps: 1, in_channels: inputs, out_channels: outputs, inputs, outputs, uses }
+        Self { taps: 1, in_channels: inputs, out_channels: outputs, row_len: outputs, inputs, outputs, uses }
     }
 
     /// A convolution between maps `[rows, columns, channels]`.
     pub(super) fn conv2d(input: [usize; 3], output: [usize; 3], window: &Window2d) -> Self {
         let uses = uses(input, output, window, |position, tap, pixel| Use { position, tap, pixel });
         Self::windowed(input, output, window, uses)
+    }
+
+    /// A convolution of every channel by itself.
+    pub(super) fn depthwise_conv2d(input: [usize; 3], output: [usize; 3], window: &Window2d) -> Self {
+        let full = Self::conv2d(input, output, window);
+        Self { row_len: full.out_channels / full.in_channels, ..full }
     }
 
     /// A transposed convolution: `window` slides over the output.
@@ -72,6 +83,7 @@ impl Linear {
             taps: window.kernel[0] * window.kernel[1],
             in_channels: input[2],
             out_channels: output[2],
+            row_len: output[2],
             inputs: input.iter().product(),
             outputs: output.iter().product(),
             uses,
@@ -84,6 +96,7 @@ impl Linear {
         match &node.op {
             Op::Dense(_) => Some(Self::dense(input.iter().product(), node.len())),
             Op::Conv2d(conv) => Some(Self::conv2d(three(input), three(&node.shape), &conv.window)),
+            Op::DepthwiseConv2d(conv) => Some(Self::depthwise_conv2d(three(input), three(&node.shape), &conv.window)),
             _ => None,
         }
     }
@@ -98,9 +111,14 @@ impl Linear {
         self.out_channels
     }
 
+    /// Number of weights in a row.
+    pub(super) const fn row_len(&self) -> usize {
+        self.row_len
+    }
+
     /// Number of weights.
     pub(super) const fn weights(&self) -> usize {
-        self.taps * self.in_channels * self.out_channels
+        self.taps * self.in_channels * self.row_len
     }
 
     /// Whether every weight acts once.
@@ -108,15 +126,21 @@ impl Linear {
         self.outputs == self.out_channels && self.taps == 1
     }
 
-    /// Calls `each(row of weights, input, first output)` for all that belongs together: weight `row * channels + c` joins
+    /// Whether a row leads to all output channels.
+    const fn is_full(&self) -> bool {
+        self.row_len == self.out_channels
+    }
+
+    /// Calls `each(row of weights, input, first output)` for all that belongs together: weight `row * row_len + c` joins
     /// the input to output `first + c`.
     #[inline]
     pub(super) fn for_each_row(&self, mut each: impl FnMut(usize, usize, usize)) {
+        let apart = if self.is_full() { 0 } else { self.row_len };
         for at in &self.uses {
             let (tap, pixel) = (cast::index(at.tap), cast::index(at.pixel));
             for channel in 0..self.in_channels {
                 let (row, input) = (tap * self.in_channels + channel, pixel * self.in_channels + channel);
-                each(row, input, cast::index(at.position) * self.out_channels);
+                each(row, input, cast::index(at.position) * self.out_channels + channel * apart);
             }
         }
     }
@@ -170,7 +194,7 @@ fn uses(input: [usize; 3], output: [usize; 3], window: &Window2d, make: impl Fn(
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 fn add_forward(layer: &Linear, weights: &[f64], x: &[f64], out: &mut [f64]) {
-    let channels = layer.out_channels;
+    let channels = layer.row_len;
     layer.for_each_row(|row, input, output| {
         let factor = x[input];
         if factor != 0.0 {
@@ -187,7 +211,7 @@ fn add_forward(layer: &Linear, weights: &[f64], x: &[f64], out: &mut [f64]) {
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 fn add_backward(layer: &Linear, weights: &[f64], d: &[f64], dx: &mut [f64]) {
-    let channels = layer.out_channels;
+    let channels = layer.row_len;
     layer.for_each_row(|row, input, output| {
         let (weights, d) = (&weights[row * channels..][..channels], &d[output..][..channels]);
         // Eight sums side by side: one would wait for each addition.
@@ -209,7 +233,7 @@ fn add_backward(layer: &Linear, weights: &[f64], d: &[f64], dx: &mut [f64]) {
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 fn add_outer(layer: &Linear, x: &[f64], d: &[f64], gradient: &mut [f64]) {
-    let channels = layer.out_channels;
+    let channels = layer.row_len;
     layer.for_each_row(|row, input, output| {
         let factor = x[input];
         if factor != 0.0 {
@@ -226,6 +250,7 @@ fn add_outer(layer: &Linear, x: &[f64], d: &[f64], gradient: &mut [f64]) {
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 fn add_forward_blocks(layer: &Linear, weights: &[f64], x: &[Block], live: &[bool], out: &mut [Block]) {
+    assert!(layer.is_full(), "tangents are carried forward through decoders, which convolve all channels together");
     let (channels, blocks) = (layer.out_channels, x.len() / layer.inputs);
     let mut terms = Vec::new();
     for same in layer.uses.chunk_by(|a, b| a.position == b.position) {
@@ -276,7 +301,7 @@ fn add_forward_blocks(layer: &Linear, weights: &[f64], x: &[Block], live: &[bool
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 fn add_backward_blocks(layer: &Linear, weights: &[f64], d: &[Block], live: &[bool], dx: &mut [Block]) {
-    let (channels, blocks) = (layer.out_channels, d.len() / layer.outputs);
+    let (channels, blocks) = (layer.row_len, d.len() / layer.outputs);
     layer.for_each_row(|row, input, output| {
         let weights = &weights[row * channels..][..channels];
         for block in 0..blocks {

@@ -9,11 +9,13 @@ mod head;
 mod linear;
 mod objective;
 mod operator;
+mod places;
 mod quality;
 mod ranking;
 mod sampled;
 mod scores;
 mod spectrum;
+mod tail;
 mod trace;
 mod weighted;
 

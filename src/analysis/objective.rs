@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::linear::{Block, LANES};
-use crate::host::activation::exp_f64;
+use crate::host::classes::{class_of, softmax};
 use crate::host::evaluator::EventInput;
 use crate::host::geometry::{CELLS, SECTORS, SUPERCELLS, distances};
 use crate::num::cast;
@@ -26,8 +26,9 @@ pub enum Loss {
     /// lacks: the stand-in for it. A decoded charge below 0 counts as 0; where none is above, there is no distribution and
     /// nothing moves: the slope is 0.
     Energy,
-    /// Cross entropy between the outputs as logits and the class that the fault-free network decides for: how close the
-    /// decision is to falling otherwise. Outputs of a softmax count as probabilities.
+    /// Cross entropy between the outputs as logits and the label of the event; without labels, the class that the
+    /// fault-free network decides for: how close the decision is to falling otherwise. Outputs of a softmax count as
+    /// probabilities.
     CrossEntropy,
     /// Mean squared difference from the fault-free output: its gradient is 0, its Hessian is not.
     Deviation,
@@ -116,12 +117,8 @@ impl Objective {
     pub(super) fn target(&self, loss: Loss, event: &EventInput, output: &[f64]) -> Vec<f64> {
         match (self, event) {
             (Self::CrossEntropy, _) => {
-                let mut best = 0;
-                for (class, value) in output.iter().enumerate() {
-                    if *value > output[best] {
-                        best = class;
-                    }
-                }
+                let decided = || class_of(output);
+                let best = event.label().map_or_else(decided, cast::index);
                 (0..output.len()).map(|class| if class == best { 1.0 } else { 0.0 }).collect()
             }
             (Self::Squares, _) if loss == Loss::Deviation => output.to_vec(),
@@ -130,7 +127,9 @@ impl Objective {
                 charges.charges().iter().map(|charge| charge / sum).collect()
             }
             (_, EventInput::Module(charges)) => charges.normalized().to_vec(),
-            (_, EventInput::Tensor(values)) => values.iter().map(|value| f64::from(*value)).collect(),
+            (_, EventInput::Tensor(values) | EventInput::Labeled { values, .. }) => {
+                values.iter().map(|value| f64::from(*value)).collect()
+            }
         }
     }
 
@@ -235,15 +234,4 @@ pub(super) fn add_scaled(out: &mut [Block], factor: f64, x: &[Block]) {
             *out += factor * x;
         }
     }
-}
-
-/// Logarithm of the sum of the exponentials, and each one's share of the sum.
-pub(super) fn softmax(logits: &[f64]) -> (f64, Vec<f64>) {
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut shares: Vec<f64> = logits.iter().map(|logit| exp_f64(logit - largest)).collect();
-    let sum: f64 = shares.iter().sum();
-    for share in &mut shares {
-        *share /= sum;
-    }
-    (largest + sum.ln(), shares)
 }

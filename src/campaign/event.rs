@@ -52,12 +52,14 @@ impl Event {
         &self.codes
     }
 
-    /// All that network and host see of the event, bit for bit. The charges of a module count in the scale in which
+    /// All that network and host see of the event, bit for bit: the same image with another label is another event. The charges of a module count in the scale in which
     /// they reach the network: a factor of a power of two changes neither that nor any metric.
     fn identity(&self) -> Vec<u64> {
+        let bits = |value: &f32| u64::from(value.to_bits());
         match &self.input {
             EventInput::Module(charges) => charges.normalized().map(f64::to_bits).to_vec(),
-            EventInput::Tensor(values) => values.iter().map(|value| u64::from(value.to_bits())).collect(),
+            EventInput::Tensor(values) => values.iter().map(bits).collect(),
+            EventInput::Labeled { values, label } => values.iter().map(bits).chain([u64::from(*label)]).collect(),
         }
     }
 
@@ -66,11 +68,15 @@ impl Event {
         match &self.input {
             EventInput::Module(charges) => hash.floats(charges.charges().iter().copied()),
             EventInput::Tensor(values) => hash.floats(values.iter().copied().map(f64::from)),
+            EventInput::Labeled { values, label } => {
+                hash.floats(values.iter().copied().map(f64::from));
+                hash.numbers([i64::from(*label)].into_iter());
+            }
         }
     }
 }
 
-/// What tells lists of events apart: their values, in their order.
+/// What tells lists of events apart: their values and labels, in their order.
 pub fn events_fingerprint(events: &[Event]) -> Fingerprint {
     let mut hash = FingerprintBuilder::new("events");
     for event in events {

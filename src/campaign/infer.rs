@@ -1,6 +1,7 @@
 //! Fault-free inference of many events in parallel.
 
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
+use serde::Serialize;
 
 use super::ExactSum;
 use super::event::Event;
@@ -22,6 +23,30 @@ pub struct Inference {
     pub decoded: Vec<f32>,
     /// Error of the event.
     pub error: f64,
+    /// How the event is classified, where it has a label.
+    pub decision: Option<Decision>,
+}
+
+/// How an event is classified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// The class that the output decides for.
+    pub class: usize,
+    /// The class of the event.
+    pub label: usize,
+}
+
+impl Decision {
+    /// What is decided of an event with this output; `None` without a label.
+    fn of(evaluator: &Evaluator, event: &Event, codes: &[i64], scratch: &mut EvaluatorScratch) -> Option<Self> {
+        let label = cast::index(event.input().label()?);
+        Some(Self { class: evaluator.class(codes, scratch), label })
+    }
+
+    /// Whether the class is right.
+    pub const fn is_correct(self) -> bool {
+        self.class == self.label
+    }
 }
 
 /// Runs every event through accelerator, decoder and metric, in their order.
@@ -37,14 +62,48 @@ pub fn infer(network: &Network, evaluator: &Evaluator, events: &[Event]) -> Resu
             let codes = engine.trace(event.codes()).output().to_vec();
             let latent = output_values(signal, &codes);
             let decoded = evaluator.reconstruction(&latent, scratch);
-            let error = evaluator.error(event.input(), &latent, &latent, scratch);
-            Inference { codes, latent, decoded, error }
+            let error = evaluator.error(event.input(), &codes, &codes, scratch);
+            let decision = Decision::of(evaluator, event, &codes, scratch);
+            Inference { codes, latent, decoded, error, decision }
         })
         .collect();
     match outcomes.iter().position(|outcome| ExactSum::of(outcome.error).is_none()) {
         Some(event) => Err(CampaignError::Golden { event, error: outcomes[event].error }),
         None => Ok(outcomes),
     }
+}
+
+/// Which of `events` are classified correctly without faults; `None` when one of them has no label.
+pub fn correct_events(network: &Network, evaluator: &Evaluator, events: &[Event]) -> Option<Vec<bool>> {
+    let engine = Engine::new(network);
+    let correct = events.par_iter().map_init(EvaluatorScratch::default, |scratch, event| {
+        let trace = engine.trace(event.codes());
+        Decision::of(evaluator, event, trace.output(), scratch).map(Decision::is_correct)
+    });
+    correct.collect()
+}
+
+/// How many events of a class there are, and how many are classified correctly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ClassCount {
+    /// Events whose label it is.
+    pub events: usize,
+    /// Those among them whose output decides for it.
+    pub correct: usize,
+    /// Events whose output decides for it, whatever their label.
+    pub predicted: usize,
+}
+
+/// The counts of every one of `classes` classes; `None` when an event has no label.
+pub fn class_counts(inference: &[Inference], classes: usize) -> Option<Vec<ClassCount>> {
+    let mut counts = vec![ClassCount::default(); classes];
+    for event in inference {
+        let decision = event.decision?;
+        counts[decision.label].events += 1;
+        counts[decision.label].correct += usize::from(decision.is_correct());
+        counts[decision.class].predicted += 1;
+    }
+    Some(counts)
 }
 
 /// The errors of some events in a few numbers.
@@ -82,11 +141,18 @@ mod tests {
 
     #[test]
     fn summaries_of_few_events() {
-        let event = |error, code| Inference { codes: vec![code, 0], latent: Vec::new(), decoded: Vec::new(), error };
+        let event = |error, code| Inference {
+            codes: vec![code, 0],
+            latent: Vec::new(),
+            decoded: Vec::new(),
+            error,
+            decision: None,
+        };
         assert_eq!(ErrorSummary::of(&[]), None);
         let two = ErrorSummary::of(&[event(3.0, 0), event(1.0, 5)]).unwrap();
         assert_eq!(two, ErrorSummary { mean: 2.0, median: 2.0, max: 3.0, unused_outputs: 1 });
         let three = ErrorSummary::of(&[event(3.0, 0), event(1.0, 0), event(1.5, 0)]).unwrap();
         assert_eq!((three.median, three.unused_outputs), (1.5, 2));
+        assert_eq!(class_counts(&[event(3.0, 0)], 2), None, "no labels");
     }
 }

@@ -27,7 +27,7 @@ pub use guided::{
     MissingShare, MissingShareError, PILOT_BITS, Reason, guided,
 };
 pub use guided_run::{FlipSizes, GuidedOrder, GuidedRun, LEAST_SIZE, run_guided};
-pub use infer::{ErrorSummary, Inference, infer};
+pub use infer::{ClassCount, Decision, ErrorSummary, Inference, class_counts, correct_events, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use mission::{
     BINS, BinSums, Bound, Estimate, EventSample, FaultFree, FirstWrong, Flight, FrameEvents, Judged, Mission,

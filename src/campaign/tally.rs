@@ -18,6 +18,14 @@ pub struct SiteOutcome {
     pub rise_sum: ExactSum,
 }
 
+impl SiteOutcome {
+    /// The rise as a whole number of events: where the error of an event is whether it is classified wrongly, those that
+    /// are right without the flip and wrong with it.
+    pub fn mispredictions(&self) -> u32 {
+        u32::try_from(cast::floor_i64(self.rise_sum.value())).unwrap_or(0)
+    }
+}
+
 impl AddAssign for SiteOutcome {
     fn add_assign(&mut self, other: Self) {
         self.changed_events += other.changed_events;

@@ -6,7 +6,6 @@ use super::event::Event;
 use super::{CampaignError, ExactSum};
 use crate::engine::{Engine, FlipPlan, OutputId, OutputSet, Scratch, Trace, WeightChange};
 use crate::host::evaluator::{Evaluator, EvaluatorScratch};
-use crate::net::Signal;
 use crate::num::cast;
 
 /// Outputs handed to the judge at once: many enough that it can share work between neighbors, few enough for the cache.
@@ -15,18 +14,18 @@ const JUDGED_TOGETHER: usize = 64;
 /// What one thread works with, event after event; after the first ones nothing is allocated.
 #[derive(Debug)]
 pub(super) struct Workspace {
-    signal: Signal,
     trace: Trace,
     scratch: Scratch,
     /// The distinct faulty outputs of the event.
     outputs: OutputSet,
+    /// These in the order in which they are judged.
+    ordered: Vec<OutputId>,
     /// Which fault leads to which.
     changed: Vec<(usize, OutputId)>,
     /// What each costs, or the error that cannot be added up.
     rises: Vec<Result<ExactSum, f64>>,
-    golden_output: Vec<f32>,
     /// Faulty outputs, one behind the other.
-    real_outputs: Vec<f32>,
+    faulty: Vec<i64>,
     evaluator: EvaluatorScratch,
 }
 
@@ -52,14 +51,13 @@ impl Unusable {
 impl Workspace {
     pub(super) fn new(engine: &Engine<'_>) -> Self {
         Self {
-            signal: engine.network().output().signal,
             trace: engine.empty_trace(),
             scratch: engine.scratch(),
             outputs: OutputSet::default(),
+            ordered: Vec::new(),
             changed: Vec::new(),
             rises: Vec::new(),
-            golden_output: Vec::new(),
-            real_outputs: Vec::new(),
+            faulty: Vec::new(),
             evaluator: EvaluatorScratch::default(),
         }
     }
@@ -101,29 +99,35 @@ impl Workspace {
     /// # Errors
     /// When an error cannot be added up; of several faults the first one.
     pub(super) fn judge(&mut self, evaluator: &Evaluator, event: &Event) -> Result<ExactSum, Unusable> {
-        let Self { signal, trace, outputs, changed, rises, golden_output, real_outputs, .. } = self;
-        let real = |raw: i64| cast::nearest_f32(signal.value(raw));
-        golden_output.clear();
-        golden_output.extend(trace.output().iter().map(|raw| real(*raw)));
-        let mut judge = evaluator.judge(event.input(), golden_output, &mut self.evaluator);
+        let Self { trace, outputs, ordered, changed, rises, faulty, .. } = self;
+        let mut judge = evaluator.judge(event.input(), trace.output(), &mut self.evaluator);
         let golden = judge.golden();
         let golden_sum = ExactSum::of(golden).ok_or(Unusable::Golden(golden))?;
 
         rises.clear();
         rises.resize(outputs.len(), Ok(ExactSum::default()));
+        if judge.is_settled() {
+            return Ok(golden_sum);
+        }
         // Each after one that is like it: the judge starts from the one before, and shares work between several.
-        outputs.sort_by_likeness(trace.output());
-        for ids in outputs.by_likeness().chunks(JUDGED_TOGETHER) {
-            real_outputs.clear();
+        ordered.clear();
+        if judge.reads_words() {
+            ordered.extend(outputs.ids());
+        } else {
+            outputs.sort_by_likeness(trace.output());
+            ordered.extend_from_slice(outputs.by_likeness());
+        }
+        for ids in ordered.chunks(JUDGED_TOGETHER) {
+            faulty.clear();
             for id in ids {
-                let start = real_outputs.len();
-                real_outputs.extend_from_slice(golden_output);
+                let start = faulty.len();
+                faulty.extend_from_slice(trace.output());
                 let (indices, values) = outputs.differences(*id);
                 for (index, raw) in indices.iter().zip(values) {
-                    real_outputs[start + cast::index(*index)] = real(*raw);
+                    faulty[start + cast::index(*index)] = *raw;
                 }
             }
-            judge.errors(real_outputs, |position, error| {
+            judge.errors(faulty, |position, error| {
                 rises[ids[position].index()] = ExactSum::of(error - golden).ok_or(error);
             });
         }

@@ -8,24 +8,28 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::Global;
-use crate::host::evaluator::{self, Evaluator};
+use crate::host::evaluator::{self, Evaluator, OutputWords};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
-use crate::hw::schedule::{Io, not_unrolled};
+use crate::hw::schedule::not_unrolled;
 use crate::import::design::{
     DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
     ModelConfig, read_model,
 };
 use crate::import::keras::{Imported, KerasOptions, ModelSource};
+use crate::net::{Network, Node, Op};
 use crate::num::Quantizer;
 use crate::report::files::ResultFolder;
 use crate::report::network::{network_json, off_chip_table, stage_table};
 
+/// Most outputs of a convolution that is built unrolled unless the user says otherwise.
+const MAX_UNROLLED: usize = 4096;
+
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Model file: .h5/.hdf5 with its architecture, or the architecture as .json
+    /// Model file: .keras, or .h5/.hdf5 with its architecture, or the architecture as .json
     model: PathBuf,
-    /// Weights file (.h5), when MODEL is an architecture
+    /// Weights file (.h5, .weights.h5), when MODEL is an architecture
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Sub-model that stands in hardware [default: encoder, or the whole model if it has no sub-models]
@@ -40,11 +44,16 @@ pub struct Arguments {
     /// Format of the input register, ap_ufixed<8,0> for example, if the model does not quantize its input
     #[arg(long, value_name = "FORMAT")]
     input_format: Option<Quantizer>,
-    /// What an event is [default: hgcal for an 8x8x1 input, otherwise tensor]
+    /// Format of the scale and shift of a batch normalization that is not folded [default: ap_fixed<16,6> as hls4ml has it,
+    /// with as many more integer bits as the values take]
+    #[arg(long, value_name = "FORMAT")]
+    batchnorm_format: Option<Quantizer>,
+    /// What an event is [default: hgcal for an 8x8x1 input that is not classified, otherwise tensor]
     #[arg(long, value_name = "KIND")]
     event_kind: Option<EventKindArgument>,
-    /// Error of an event: emd, telescope, mse or deviation [default: emd for hgcal and mse for tensor
-    /// events if a decoder gives as many values as went in, otherwise deviation]
+    /// Error of an event: emd, telescope, mse, deviation, misprediction or cross-entropy [default: emd for hgcal and
+    /// mse for tensor events if a decoder gives as many values as went in, misprediction where the output was a softmax,
+    /// otherwise deviation]
     #[arg(long, value_name = "NAME")]
     metric: Option<ErrorMetric>,
     /// Name of the design [default: name of the folder]
@@ -78,12 +87,14 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
             accelerator: arguments.accelerator.as_deref(),
             decoder: arguments.decoder.as_deref(),
             input_format: arguments.input_format,
+            batchnorm_format: arguments.batchnorm_format,
         },
     )?;
     let network = &imported.accelerator;
     let (kind, metric) = judged_by(arguments, &imported)?;
     let model_file = match arguments.model.extension().and_then(|ending| ending.to_str()) {
         Some("json") => "model.json",
+        Some("keras") => "model.keras",
         _ => "model.h5",
     };
     let parts = Parts { model_file, has_weights: weights.is_some(), has_decoder: decoder.is_some() };
@@ -92,9 +103,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let shape = network.input().shape.clone();
     let judged = match kind {
         EventKind::Hgcal => evaluator::EventKind::Module,
+        EventKind::Tensor if metric.needs_labels() => evaluator::EventKind::Labeled { shape },
         EventKind::Tensor => evaluator::EventKind::Tensor { shape },
     };
-    Evaluator::new(imported.off_chip.as_ref(), metric, judged, network.output().len())?;
+    Evaluator::new(imported.off_chip.as_ref(), metric, judged, OutputWords::of(network))?;
     if !global.quiet {
         for note in &imported.notes {
             eprintln!("note: {note}");
@@ -122,6 +134,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     writeln!(text, "in hardware: {}\n\n{}", network.name(), stage_table(network))?;
     match &imported.off_chip {
         Some(decoder) => writeln!(text, "off-chip: {}\n\n{}", decoder.name(), off_chip_table(decoder))?,
+        None if metric.needs_labels() => {
+            writeln!(text, "off-chip: nothing; the outputs are logits, compared with the label of an event\n")?;
+        }
         None => writeln!(text, "off-chip: nothing; the error is how far the output moves from the fault-free one\n")?,
     }
     writeln!(text, "written: {} (try: trivote info {0})", arguments.output.display())?;
@@ -149,7 +164,7 @@ fn judged_by(arguments: &Arguments, imported: &Imported) -> anyhow::Result<(Even
             )
         }
         Some(EventKindArgument::Hgcal) => EventKind::Hgcal,
-        None if is_module => EventKind::Hgcal,
+        None if is_module && !imported.is_classifier => EventKind::Hgcal,
         Some(EventKindArgument::Tensor) | None => EventKind::Tensor,
     };
     let reconstructs = imported
@@ -159,6 +174,7 @@ fn judged_by(arguments: &Arguments, imported: &Imported) -> anyhow::Result<(Even
     let metric = arguments.metric.unwrap_or(match kind {
         EventKind::Hgcal if reconstructs => ErrorMetric::Emd,
         EventKind::Tensor if reconstructs => ErrorMetric::Mse,
+        EventKind::Tensor if imported.is_classifier => ErrorMetric::Misprediction,
         _ => ErrorMetric::Deviation,
     });
     Ok((kind, metric))
@@ -194,10 +210,13 @@ fn config(
             }),
             decoder_file: parts.has_decoder.then(|| "decoder.h5".to_owned()),
             input_format: arguments.input_format.map(|format| format.to_string()),
+            batchnorm_format: arguments.batchnorm_format.map(|format| format.to_string()),
         },
         events: EventsConfig {
             kind,
             file: None,
+            scale: None,
+            labels: None,
             generator: (kind == EventKind::Hgcal).then(|| GeneratorConfig {
                 population: "mixture".to_owned(),
                 seed: 1,
@@ -206,9 +225,15 @@ fn config(
         },
         metric: MetricConfig { error: metric.to_string() },
         hardware: HardwareConfig {
-            // What cannot be unrolled passes pixel by pixel.
-            io: Some(not_unrolled(&imported.accelerator).map_or(Io::EconT, |_| Io::Stream).to_string()),
+            io: Some(if streams(&imported.accelerator) { "stream" } else { "econ_t" }.to_owned()),
             ..HardwareConfig::default()
         },
     }
+}
+
+/// Whether a network is beyond what is built unrolled, with all values of a layer at once, or has a convolution of many
+/// outputs.
+fn streams(network: &Network) -> bool {
+    let is_large = |node: &Node| matches!(node.op, Op::Conv2d(_)) && node.len() > MAX_UNROLLED;
+    not_unrolled(network).is_some() || network.nodes().iter().any(is_large)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Global;
 use super::inputs::{DesignArgument, EventArguments, open, prepare};
-use crate::campaign::{ErrorSummary, infer};
+use crate::campaign::{ErrorSummary, class_counts, infer};
 use crate::report::files;
 use crate::report::infer::InferReport;
 
@@ -16,7 +16,8 @@ use crate::report::infer::InferReport;
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
-    /// NPZ file to write: latent (values), codes (integers), decoded and error, a row per event
+    /// NPZ file to write: latent (values), codes (integers), decoded and error, a row per event; class, label and
+    /// correct where events have labels
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -32,6 +33,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         files::check_writable(path, inputs.chain(own_files.iter().map(String::as_str)))?;
     }
     let inference = infer(&opened.design.accelerator, &prepared.evaluator, &prepared.events)?;
+    let classes = prepared.evaluator.classes().and_then(|classes| class_counts(&inference, classes));
     let mut provenance = opened.provenance("infer", Vec::new());
     prepared.record(&mut provenance);
     let report = InferReport {
@@ -39,6 +41,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         errors: ErrorSummary::of(&inference).context("there are no events")?,
         network: &opened.design.accelerator,
         metric: prepared.evaluator.metric().name(),
+        classes: classes.as_deref(),
     };
     let json = report.json(&provenance);
     if let Some(path) = &arguments.output {

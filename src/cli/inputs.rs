@@ -6,16 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::event_files::EventFiles;
 use super::{Global, shipped};
-use crate::campaign::{Event, events_fingerprint};
-use crate::host::evaluator::{Evaluator, EventInput, EventKind};
+use crate::campaign::{Event, correct_events, events_fingerprint};
+use crate::host::evaluator::{Evaluator, EventInput, EventKind, OutputWords};
 use crate::host::generator::{Generator, Population};
-use crate::host::geometry::Charges;
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
 use crate::import::design::{self, Design, DesignFiles};
-use crate::import::events::{read_events_csv, read_events_npy, read_tensors_npy};
-use crate::import::npy::{NpyArray, npz_names, read_npz};
 use crate::net::Fingerprint;
 use crate::protect::ProtectionPlan;
 use crate::report::Provenance;
@@ -23,7 +21,7 @@ use crate::report::Provenance;
 /// The design a verb works on.
 #[derive(Debug, Clone, Args)]
 pub struct DesignArgument {
-    /// Design folder, its design.toml, or a shipped design: econ_t_small, econ_t_medium, econ_t_large
+    /// Design folder, its design.toml, or a shipped design: econ_t_small, econ_t_medium, econ_t_large, digits_cnn
     design: String,
 }
 
@@ -33,19 +31,56 @@ pub struct DesignArgument {
 pub struct EventArguments {
     /// Events: CSV with columns CALQ_0 to CALQ_47, or an array in .npy or .npz [default: those of the design]
     #[arg(long, value_name = "FILE")]
-    events: Option<PathBuf>,
+    pub events: Option<PathBuf>,
+    /// Factor of every value of the events, such as 0.00390625 for images of bytes [default: 1; the design's for its own]
+    #[arg(long, value_name = "FACTOR", value_parser = factor, conflicts_with_all = ["generate", "event_seed"])]
+    pub scale: Option<f64>,
+    /// Class of each event: integers [events] or one-hot rows, in .npy or .npz [default: those of the design, for its own
+    /// events]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["generate", "event_seed"])]
+    pub labels: Option<PathBuf>,
     /// Use the first N events only
     #[arg(long, value_name = "N", value_parser = positive)]
     limit: Option<usize>,
+    /// Of these, use only events that are classified correctly without faults
+    #[arg(long)]
+    correct_only: bool,
     /// Generate N events with the design's generator, instead of as many as it says
     #[arg(long, value_name = "N", conflicts_with = "events", value_parser = positive)]
     generate: Option<usize>,
     /// Seed of generated events [default: the design's]
     #[arg(long, value_name = "SEED", conflicts_with = "events")]
     event_seed: Option<u64>,
-    /// Error of an event: emd, telescope, mse or deviation [default: the design's]
+    /// Error of an event: emd, telescope, mse, deviation, misprediction or cross-entropy [default: the design's]
     #[arg(long, value_name = "NAME")]
     metric: Option<ErrorMetric>,
+}
+
+impl EventArguments {
+    /// Whether events are generated, whatever files the design has.
+    pub const fn generates(&self) -> bool {
+        self.generate.is_some() || self.event_seed.is_some()
+    }
+
+    /// Adds the options that name files of events, in canonical form.
+    fn add_files(&self, options: &mut Vec<String>) {
+        let path = |path: &PathBuf| path.display().to_string();
+        if let Some(events) = &self.events {
+            options.extend(["--events".to_owned(), path(events)]);
+        }
+        if let Some(scale) = self.scale {
+            options.extend(["--scale".to_owned(), scale.to_string()]);
+        }
+        if let Some(labels) = &self.labels {
+            options.extend(["--labels".to_owned(), path(labels)]);
+        }
+    }
+}
+
+/// A number other than 0.
+fn factor(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number != 0.0);
+    number.ok_or_else(|| "a number other than 0 is needed".to_owned())
 }
 
 /// A whole number from 1.
@@ -162,6 +197,19 @@ impl Prepared {
         provenance.inputs.extend(self.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
         provenance.events = Some(events_fingerprint(&self.events).to_string());
     }
+
+    /// Drops the events that the design gets wrong without faults.
+    fn keep_correct(&mut self, opened: &Opened) -> anyhow::Result<()> {
+        let Some(correct) = correct_events(&opened.design.accelerator, &self.evaluator, &self.events) else {
+            bail!("--correct-only: the events have no labels; give some with --labels FILE");
+        };
+        let mut correct = correct.into_iter();
+        self.events.retain(|_| correct.next().unwrap_or(false));
+        if self.events.is_empty() {
+            bail!("--correct-only: design `{}` classifies none of the events correctly", opened.name());
+        }
+        Ok(())
+    }
 }
 
 /// Reads or generates the events of a verb and pairs them with decoder and metric.
@@ -180,9 +228,15 @@ pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Pr
             .parse()
             .with_context(|| format!("{}: metric.error", design.files.path(design::DESIGN_FILE)))?,
     };
+    let wants_labels = metric.needs_labels() || arguments.correct_only;
+    let files = EventFiles::read(opened, arguments, wants_labels)?;
+    let shape = || network.input().shape.clone();
     let kind = match design.config.events.kind {
         design::EventKind::Hgcal => EventKind::Module,
-        design::EventKind::Tensor => EventKind::Tensor { shape: network.input().shape.clone() },
+        design::EventKind::Tensor if files.as_ref().is_some_and(EventFiles::is_labeled) => {
+            EventKind::Labeled { shape: shape() }
+        }
+        design::EventKind::Tensor => EventKind::Tensor { shape: shape() },
     };
     if kind.input_len() != network.input().len() {
         bail!(
@@ -193,7 +247,7 @@ pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Pr
             design.files.path(design::DESIGN_FILE)
         );
     }
-    let evaluator = Evaluator::new(design.off_chip.as_ref(), metric, kind.clone(), network.output().len())
+    let evaluator = Evaluator::new(design.off_chip.as_ref(), metric, kind.clone(), OutputWords::of(network))
         .with_context(|| format!("design `{}`", opened.name()))?;
 
     let mut options = Vec::new();
@@ -202,24 +256,11 @@ pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Pr
     if arguments.metric.is_some() {
         options.extend(["--metric".to_owned(), metric.to_string()]);
     }
-    let file = match &arguments.events {
-        Some(path) => {
-            options.extend(["--events".to_owned(), path.display().to_string()]);
-            Some((
-                path.display().to_string(),
-                fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?,
-            ))
-        }
-        None if arguments.generate.is_some() || arguments.event_seed.is_some() => None,
-        None => match &design.config.events.file {
-            Some(name) => Some((design.files.path(name), design.files.read(name)?)),
-            None => None,
-        },
-    };
-    let inputs = match file {
-        Some((name, bytes)) => {
-            sources.push((name.clone(), Fingerprint::of_bytes(&bytes)));
-            read(&name, &bytes, &kind, arguments.limit)?
+    arguments.add_files(&mut options);
+    let inputs = match files {
+        Some(files) => {
+            sources.extend(files.sources());
+            files.inputs(&kind, evaluator.classes(), arguments.limit)?
         }
         None => generate(opened, arguments, &mut options, &mut seeds)?,
     };
@@ -231,7 +272,12 @@ pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Pr
         .enumerate()
         .map(|(position, input)| Event::new(network, input).with_context(|| format!("event {position}")))
         .collect::<Result<_, _>>()?;
-    Ok(Prepared { events, evaluator, options, seeds, sources })
+    let mut prepared = Prepared { events, evaluator, options, seeds, sources };
+    if arguments.correct_only {
+        prepared.options.push("--correct-only".to_owned());
+        prepared.keep_correct(opened)?;
+    }
+    Ok(prepared)
 }
 
 fn generate(
@@ -263,41 +309,4 @@ fn generate(
     seeds.push(("events".to_owned(), seed));
     let count = arguments.limit.map_or(count, |limit| limit.min(count));
     Ok(Generator::new(population, seed).events(0, count).into_iter().map(EventInput::Module).collect())
-}
-
-fn read(name: &str, bytes: &[u8], kind: &EventKind, limit: Option<usize>) -> anyhow::Result<Vec<EventInput>> {
-    let module = |(event, charges)| {
-        let charges = Charges::new(charges).with_context(|| format!("{name}: event {event}"))?;
-        Ok(EventInput::Module(charges))
-    };
-    match (array(name, bytes)?, kind) {
-        (None, EventKind::Module) => read_events_csv(name, bytes, limit)?.into_iter().enumerate().map(module).collect(),
-        (Some(array), EventKind::Module) => {
-            read_events_npy(name, &array, limit)?.into_iter().enumerate().map(module).collect()
-        }
-        (Some(array), EventKind::Tensor { shape }) => {
-            Ok(read_tensors_npy(name, &array, shape, limit)?.into_iter().map(EventInput::Tensor).collect())
-        }
-        (None, EventKind::Tensor { .. }) => {
-            bail!("{name}: events of this design are tensors; give them as .npy or .npz")
-        }
-    }
-}
-
-/// The array in a `.npy` file, or the one in a `.npz` archive (`events`, where there are several); `None` for other
-/// files.
-fn array(name: &str, bytes: &[u8]) -> anyhow::Result<Option<NpyArray>> {
-    let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    match ending.as_deref() {
-        Some("npy") => Ok(Some(NpyArray::read(name, bytes)?)),
-        Some("npz") => {
-            let names = npz_names(name, bytes)?;
-            let member = match names.as_slice() {
-                [only] => only.as_str(),
-                _ => "events",
-            };
-            Ok(Some(read_npz(name, bytes, member)?))
-        }
-        _ => Ok(None),
-    }
 }

@@ -9,6 +9,7 @@ mod analyze;
 mod area;
 mod checkpoint;
 mod compare;
+mod event_files;
 mod events;
 mod guided;
 mod import;

@@ -24,7 +24,7 @@ const PRODUCTS_PER_PAIR: usize = 20;
 #[command(next_help_heading = "Scores")]
 pub struct ScoreArguments {
     /// Loss that scores take derivatives of: telescope, mse, energy, cross-entropy or deviation [default: the design's
-    /// error; energy, which has derivatives, where that is emd]
+    /// error; what has derivatives instead: energy for emd, cross-entropy for misprediction]
     #[arg(long, value_name = "NAME")]
     loss: Option<Loss>,
     /// Eigenpairs of the Hessian, those of largest magnitude [default: 6, or as many as there are]
@@ -72,6 +72,7 @@ impl ScoreArguments {
             ErrorMetric::Telescope => Loss::Telescope,
             ErrorMetric::Mse => Loss::Mse,
             ErrorMetric::Deviation => Loss::Deviation,
+            ErrorMetric::Misprediction | ErrorMetric::CrossEntropy => Loss::CrossEntropy,
         })
     }
 

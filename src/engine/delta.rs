@@ -5,11 +5,12 @@
 
 use super::MIXED;
 use super::flips::{FlipPlan, Plan};
-use super::kernels::{Addend, Changed};
+use super::kernels::Addend;
 use super::outputs::FaultyOutput;
-use super::scratch::{Found, Scratch, Space};
+use super::prepared::{Prepared, Way};
+use super::scratch::{Buffer, Found, Scratch, Space};
 use super::trace::{Golden, Trace};
-use crate::hw::datapath::program::{Layer, Program};
+use crate::hw::datapath::layer::{Core, Layer};
 use crate::hw::datapath::width::ByWidth;
 use crate::hw::datapath::word::Word;
 use crate::hw::{BitId, Inventory};
@@ -52,7 +53,7 @@ impl WeightChange {
 #[derive(Debug, Clone)]
 pub struct Engine<'n> {
     network: &'n Network,
-    program: ByWidth<Program<i32>, Program<i64>>,
+    prepared: ByWidth<Prepared<i32>, Prepared<i64>>,
     /// Number of kernel and of bias registers, by node.
     registers: Vec<[usize; 2]>,
 }
@@ -60,23 +61,28 @@ pub struct Engine<'n> {
 impl<'n> Engine<'n> {
     /// An engine for `network`, in 32-bit words if all its values are proven to fit them, otherwise in 64-bit words.
     pub fn new(network: &'n Network) -> Self {
-        match Program::new(network) {
-            Some(program) => Self::with_program(network, ByWidth::Narrow(program)),
-            None => Self::wide(network),
+        Self::by(network, Way::Cheapest)
+    }
+
+    /// An engine for `network` that carries changes in one way, whatever that costs: the same answers.
+    pub fn by(network: &'n Network, way: Way) -> Self {
+        match Prepared::new(network, way) {
+            Some(prepared) => Self::with(network, ByWidth::Narrow(prepared)),
+            None => Self::wide(network, way),
         }
     }
 
     /// An engine for `network` in 64-bit words even where 32 bits suffice: the same answers, slower.
-    pub fn wide(network: &'n Network) -> Self {
-        let program = Program::new(network).expect("no signal of a network needs more than 62 bits and a sign");
-        Self::with_program(network, ByWidth::Wide(program))
+    pub fn wide(network: &'n Network, way: Way) -> Self {
+        let prepared = Prepared::new(network, way).expect("no signal of a network needs more than 62 bits and a sign");
+        Self::with(network, ByWidth::Wide(prepared))
     }
 
-    fn with_program(network: &'n Network, program: ByWidth<Program<i32>, Program<i64>>) -> Self {
+    fn with(network: &'n Network, prepared: ByWidth<Prepared<i32>, Prepared<i64>>) -> Self {
         let registers = |node: &Node| {
             [TensorKind::Kernel, TensorKind::Bias].map(|kind| node.op.tensor(kind).map_or(0, WeightTensor::len))
         };
-        Self { network, program, registers: network.nodes().iter().map(registers).collect() }
+        Self { network, prepared, registers: network.nodes().iter().map(registers).collect() }
     }
 
     /// The network evaluated.
@@ -86,7 +92,7 @@ impl<'n> Engine<'n> {
 
     /// Width of the words it evaluates in, in bits.
     pub const fn word_bits(&self) -> u32 {
-        match self.program {
+        match self.prepared {
             ByWidth::Narrow(_) => i32::BITS,
             ByWidth::Wide(_) => i64::BITS,
         }
@@ -104,9 +110,9 @@ impl<'n> Engine<'n> {
 
     /// Memory for [`Engine::trace_into`], without an event.
     pub fn empty_trace(&self) -> Trace {
-        let golden = match &self.program {
-            ByWidth::Narrow(program) => ByWidth::Narrow(Golden::new(program)),
-            ByWidth::Wide(program) => ByWidth::Wide(Golden::new(program)),
+        let golden = match &self.prepared {
+            ByWidth::Narrow(prepared) => ByWidth::Narrow(Golden::new(&prepared.program)),
+            ByWidth::Wide(prepared) => ByWidth::Wide(Golden::new(&prepared.program)),
         };
         Trace { golden, output: vec![0; self.network.output().len()] }
     }
@@ -120,18 +126,22 @@ impl<'n> Engine<'n> {
     /// When `input` has another length than the input node, or `trace` was not made by this engine: events are checked
     /// against the network before they get here.
     pub fn trace_into(&self, input: &[i64], trace: &mut Trace) {
-        match (&self.program, &mut trace.golden) {
-            (ByWidth::Narrow(program), ByWidth::Narrow(golden)) => golden.fill(program, input, &mut trace.output),
-            (ByWidth::Wide(program), ByWidth::Wide(golden)) => golden.fill(program, input, &mut trace.output),
+        match (&self.prepared, &mut trace.golden) {
+            (ByWidth::Narrow(prepared), ByWidth::Narrow(golden)) => {
+                golden.fill(&prepared.program, input, &mut trace.output);
+            }
+            (ByWidth::Wide(prepared), ByWidth::Wide(golden)) => {
+                golden.fill(&prepared.program, input, &mut trace.output);
+            }
             _ => panic!("{MIXED}"),
         }
     }
 
     /// Working memory for [`Engine::evaluate`] and [`Engine::sweep`], for any number of events.
     pub fn scratch(&self) -> Scratch {
-        let space = match &self.program {
-            ByWidth::Narrow(program) => ByWidth::Narrow(Space::new(program)),
-            ByWidth::Wide(program) => ByWidth::Wide(Space::new(program)),
+        let space = match &self.prepared {
+            ByWidth::Narrow(prepared) => ByWidth::Narrow(Space::new(&prepared.program)),
+            ByWidth::Wide(prepared) => ByWidth::Wide(Space::new(&prepared.program)),
         };
         Scratch { space, found: Found::default() }
     }
@@ -151,12 +161,12 @@ impl<'n> Engine<'n> {
     ) -> Option<FaultyOutput<'m>> {
         self.check(changes);
         let Scratch { space, found } = scratch;
-        let differs = match (&self.program, &trace.golden, space) {
-            (ByWidth::Narrow(program), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
-                evaluate(program, golden, space, changes, found)
+        let differs = match (&self.prepared, &trace.golden, space) {
+            (ByWidth::Narrow(prepared), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
+                evaluate(prepared, golden, space, changes, found)
             }
-            (ByWidth::Wide(program), ByWidth::Wide(golden), ByWidth::Wide(space)) => {
-                evaluate(program, golden, space, changes, found)
+            (ByWidth::Wide(prepared), ByWidth::Wide(golden), ByWidth::Wide(space)) => {
+                evaluate(prepared, golden, space, changes, found)
             }
             _ => panic!("{MIXED}"),
         };
@@ -169,9 +179,9 @@ impl<'n> Engine<'n> {
     /// When a change names a register that the network does not have.
     pub fn flips(&self, changes: &[WeightChange]) -> FlipPlan {
         self.check(changes);
-        let rows = match &self.program {
-            ByWidth::Narrow(program) => ByWidth::Narrow(Plan::new(program, changes)),
-            ByWidth::Wide(program) => ByWidth::Wide(Plan::new(program, changes)),
+        let rows = match &self.prepared {
+            ByWidth::Narrow(prepared) => ByWidth::Narrow(Plan::new(prepared, changes)),
+            ByWidth::Wide(prepared) => ByWidth::Wide(Plan::new(prepared, changes)),
         };
         FlipPlan { rows, len: changes.len() }
     }
@@ -194,12 +204,12 @@ impl<'n> Engine<'n> {
         let mut visit = |position: usize, indices: &[u32], values: &[i64]| {
             visit(position, &FaultyOutput::new(&trace.output, indices, values));
         };
-        match (&self.program, &plan.rows, &trace.golden, space) {
-            (ByWidth::Narrow(program), ByWidth::Narrow(rows), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
-                rows.sweep(program, golden, space, found, &mut visit);
+        match (&self.prepared, &plan.rows, &trace.golden, space) {
+            (ByWidth::Narrow(prepared), ByWidth::Narrow(rows), ByWidth::Narrow(golden), ByWidth::Narrow(space)) => {
+                rows.sweep(prepared, golden, space, found, &mut visit);
             }
-            (ByWidth::Wide(program), ByWidth::Wide(rows), ByWidth::Wide(golden), ByWidth::Wide(space)) => {
-                rows.sweep(program, golden, space, found, &mut visit);
+            (ByWidth::Wide(prepared), ByWidth::Wide(rows), ByWidth::Wide(golden), ByWidth::Wide(space)) => {
+                rows.sweep(prepared, golden, space, found, &mut visit);
             }
             _ => panic!("{MIXED}"),
         }
@@ -216,22 +226,28 @@ impl<'n> Engine<'n> {
 
 /// Carries `changes` together to the output; `found` then holds its differences, if there are any.
 fn evaluate<W: Word>(
-    program: &Program<W>,
+    prepared: &Prepared<W>,
     golden: &Golden<W>,
     space: &mut Space<W>,
     changes: &[WeightChange],
     found: &mut Found,
 ) -> bool {
     let Space { flow, own, .. } = space;
-    flow.changed[0].clear();
-    for (at, layer) in program.layers.iter().enumerate() {
+    flow.buffers[0].reset();
+    for (at, layer) in prepared.program.layers.iter().enumerate() {
         own.clear();
-        for change in changes.iter().filter(|change| change.node == layer.node) {
-            add_own(layer, &golden.layers[at].input, &flow.changed[at], change, own);
+        if layer.has_registers() {
+            let (source, input) = (layer.sources[0], &golden.buffers[layer.sources[0]]);
+            for change in changes.iter().filter(|change| change.node == layer.node) {
+                add_own(layer, input, &flow.buffers[source], change, own);
+            }
+            if matches!(layer.core, Core::Channelwise { .. }) {
+                own.sort_unstable_by_key(|addend| addend.flat);
+            }
         }
-        flow.step(program, golden, at, own);
+        flow.step(prepared, golden, at, own);
     }
-    let output = &flow.changed[program.layers.len()];
+    let output = flow.buffers[prepared.program.layers.len()].list();
     found.set(output);
     !output.is_empty()
 }
@@ -240,7 +256,7 @@ fn evaluate<W: Word>(
 fn add_own<W: Word>(
     layer: &Layer<W>,
     golden_input: &[W],
-    changed_input: &[Changed<W>],
+    input: &Buffer<W>,
     change: &WeightChange,
     own: &mut Vec<Addend<W>>,
 ) {
@@ -252,11 +268,12 @@ fn add_own<W: Word>(
             own.extend((0..cast::id(layer.positions)).map(|position| Addend { flat: flat(position), value: delta }));
         }
         TensorKind::Kernel => {
-            let (tap, channel) = (row / layer.in_channels, row % layer.in_channels);
+            let (tap, channel) = match layer.core {
+                Core::Channelwise { multiplier } => (row, lane / multiplier),
+                _ => (row / layer.in_channels, row % layer.in_channels),
+            };
             for at in layer.uses.get(tap) {
-                let index = cast::index(at.pixel) * layer.in_channels + channel;
-                let now = changed_input.binary_search_by_key(&cast::id(index), |changed| changed.index);
-                let x = now.map_or(golden_input[index], |found| changed_input[found].value);
+                let x = input.value(cast::index(at.pixel) * layer.in_channels + channel, golden_input);
                 if x != W::default() {
                     own.push(Addend { flat: flat(at.position), value: delta.times(x) });
                 }

@@ -4,10 +4,11 @@
 //! whose input is zero in an event are skipped; a change is carried on only where its layer's tail does not absorb it.
 
 use super::WeightChange;
-use super::kernels::{self, Changed, Hit, Seen};
+use super::kernels::{self, At, Changed, Hit, Seen};
+use super::prepared::Prepared;
 use super::scratch::{Flow, Found, RowSpace, Space};
 use super::trace::Golden;
-use crate::hw::datapath::program::{Layer, Lists, Program};
+use crate::hw::datapath::layer::{Core, Layer, Lists};
 use crate::hw::datapath::width::ByWidth;
 use crate::hw::datapath::word::{Block, LANES, Word};
 use crate::net::TensorKind;
@@ -58,7 +59,7 @@ struct Row {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
-    /// Row of the kernel.
+    /// Row of the kernel; register of the kernel where channels are treated by themselves.
     Kernel(usize),
     /// The biases, which see 1 at every position.
     Bias,
@@ -75,20 +76,22 @@ struct Entry<W> {
 
 impl<W: Word> Plan<W> {
     /// Groups `changes`; those that cannot reach the output are left out.
-    pub(super) fn new(program: &Program<W>, changes: &[WeightChange]) -> Self {
-        let mut entries: Vec<Vec<Entry<W>>> = vec![Vec::new(); program.layers.len()];
+    pub(super) fn new(prepared: &Prepared<W>, changes: &[WeightChange]) -> Self {
+        let mut entries: Vec<Vec<Entry<W>>> = vec![Vec::new(); prepared.program.layers.len()];
         for (site, change) in changes.iter().enumerate() {
-            let Some(at) = program.layer_of(change.node) else { continue };
-            let layer = &program.layers[at];
+            let Some(at) = prepared.layer_of(change.node) else { continue };
+            let layer = &prepared.program.layers[at];
             let (row, lane) = (change.index / layer.channels, change.index % layer.channels);
             let source = match change.tensor {
+                // Channels that are treated by themselves see inputs of their own.
+                TensorKind::Kernel if matches!(layer.core, Core::Channelwise { .. }) => Source::Kernel(change.index),
                 TensorKind::Kernel => Source::Kernel(row),
                 TensorKind::Bias => Source::Bias,
             };
             let delta = layer.aligned(change.tensor, lane, change.delta);
             entries[at].push(Entry { source, lane, delta, site: cast::id(site) });
         }
-        let layers = program.layers.iter().zip(entries).map(|(layer, entries)| LayerPlan::new(layer, entries));
+        let layers = prepared.program.layers.iter().zip(entries).map(|(layer, entries)| LayerPlan::new(layer, entries));
         Self { layers: layers.collect() }
     }
 
@@ -96,7 +99,7 @@ impl<W: Word> Plan<W> {
     /// the output.
     pub(super) fn sweep(
         &self,
-        program: &Program<W>,
+        prepared: &Prepared<W>,
         golden: &Golden<W>,
         space: &mut Space<W>,
         found: &mut Found,
@@ -104,10 +107,10 @@ impl<W: Word> Plan<W> {
     ) {
         let Space { flow, row: row_space, .. } = space;
         for (at, plan) in self.layers.iter().enumerate() {
-            let layer = &program.layers[at];
-            let mut event = Sweep { program, golden, at, flow: &mut *flow, found: &mut *found, visit: &mut *visit };
+            let layer = &prepared.program.layers[at];
+            let mut event = Sweep { prepared, golden, at, flow: &mut *flow, found: &mut *found, visit: &mut *visit };
             for row in &plan.rows {
-                see(layer, &golden.layers[at].input, row.source, &mut row_space.seen);
+                see(layer, &golden.buffers[layer.sources[0]], row.source, &mut row_space.seen);
                 match row_space.seen.len() {
                     0 => {}
                     1 => event.single(plan, row, row_space),
@@ -155,7 +158,10 @@ fn see<W: Word>(layer: &Layer<W>, input: &[W], source: Source, seen: &mut Vec<Se
             seen.extend((0..cast::id(layer.positions)).map(|position| Seen { position, x: W::wrap(1) }));
         }
         Source::Kernel(row) => {
-            let (tap, channel) = (row / layer.in_channels, row % layer.in_channels);
+            let (tap, channel) = match layer.core {
+                Core::Channelwise { multiplier } => (row / layer.channels, row % layer.channels / multiplier),
+                _ => (row / layer.in_channels, row % layer.in_channels),
+            };
             for at in layer.uses.get(tap) {
                 let x = input[cast::index(at.pixel) * layer.in_channels + channel];
                 if x != W::default() {
@@ -168,7 +174,7 @@ fn see<W: Word>(layer: &Layer<W>, input: &[W], source: Source, seen: &mut Vec<Se
 
 /// The sweep of one layer in one event.
 struct Sweep<'a, W, V> {
-    program: &'a Program<W>,
+    prepared: &'a Prepared<W>,
     golden: &'a Golden<W>,
     at: usize,
     flow: &'a mut Flow<W>,
@@ -179,9 +185,10 @@ struct Sweep<'a, W, V> {
 impl<W: Word, V: FnMut(usize, &[u32], &[i64])> Sweep<'_, W, V> {
     /// A row that sees one position: every hit is a flip.
     fn single(&mut self, plan: &LayerPlan<W>, row: &Row, space: &mut RowSpace<W>) {
-        let (layer, trace) = (&self.program.layers[self.at], &self.golden.layers[self.at]);
+        let around = At::new(&self.prepared.program, self.golden, self.at);
+        let layer = around.layer;
         space.hits.clear();
-        kernels::row_hits(layer, trace, plan.deltas(layer, row.first_slot, row.slots), &space.seen, &mut space.hits);
+        kernels::row_hits(around, plan.deltas(layer, row.first_slot, row.slots), &space.seen, &mut space.hits);
         let first_lane = row.first_slot * layer.lanes();
         for Hit { lane, changed } in &space.hits {
             self.finish(plan.sites.get(first_lane + cast::index(*lane)), std::slice::from_ref(changed));
@@ -190,10 +197,11 @@ impl<W: Word, V: FnMut(usize, &[u32], &[i64])> Sweep<'_, W, V> {
 
     /// One slot of a row that sees several positions: the hits of a flip are brought together first.
     fn grouped(&mut self, plan: &LayerPlan<W>, row: &Row, slot: usize, space: &mut RowSpace<W>) {
-        let (layer, trace) = (&self.program.layers[self.at], &self.golden.layers[self.at]);
+        let around = At::new(&self.prepared.program, self.golden, self.at);
+        let layer = around.layer;
         let RowSpace { seen, hits, sorted, ends } = space;
         hits.clear();
-        kernels::row_hits(layer, trace, plan.deltas(layer, row.first_slot + slot, 1), seen, hits);
+        kernels::row_hits(around, plan.deltas(layer, row.first_slot + slot, 1), seen, hits);
         let Some(first) = hits.first() else { return };
         // Counting sort by lane; it keeps the order of positions.
         ends.clear();
@@ -224,23 +232,18 @@ impl<W: Word, V: FnMut(usize, &[u32], &[i64])> Sweep<'_, W, V> {
 
     /// Carries what a flip changes behind its layer to the output, and tells every site that asked for it.
     fn finish(&mut self, sites: &[u32], changed: &[Changed<W>]) {
-        if self.at + 1 == self.program.layers.len() {
-            if let [only] = changed {
-                for site in sites {
-                    (self.visit)(cast::index(*site), &[only.index], &[only.value.wide()]);
-                }
-                return;
+        let is_last = self.at + 1 == self.prepared.program.layers.len();
+        if let ([only], true) = (changed, is_last) {
+            for site in sites {
+                (self.visit)(cast::index(*site), &[only.index], &[only.value.wide()]);
             }
-            self.found.set(changed);
-        } else {
-            let input = &mut self.flow.changed[self.at + 1];
-            input.clear();
-            input.extend_from_slice(changed);
-            if !self.flow.run(self.program, self.golden, self.at + 1) {
-                return;
-            }
-            self.found.set(&self.flow.changed[self.program.layers.len()]);
+            return;
         }
+        let output = if is_last { changed } else { self.flow.run(self.prepared, self.golden, self.at, changed) };
+        if output.is_empty() {
+            return;
+        }
+        self.found.set(output);
         for site in sites {
             (self.visit)(cast::index(*site), &self.found.indices, &self.found.values);
         }

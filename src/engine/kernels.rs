@@ -6,24 +6,30 @@
 
 use multiversion::multiversion;
 
-use crate::hw::datapath::program::Layer;
+use super::bytes::{ByteScratch, ByteSums, TILE};
+use super::trace::Golden;
+use crate::hw::datapath::layer::Layer;
+use crate::hw::datapath::program::Program;
 use crate::hw::datapath::sums::Wires;
 use crate::hw::datapath::word::{Block, LANES, Word, differing};
 use crate::num::cast;
 
-/// Fault-free values around one layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LayerTrace<W> {
-    /// Its input.
-    pub(super) input: Vec<W>,
+/// A layer and fault-free values around it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a, W> {
+    /// The layer.
+    pub(super) layer: &'a Layer<W>,
+    /// Its input: what its first source gives.
+    pub(super) input: &'a [W],
     /// Its sums and what becomes of them.
-    pub(super) wires: Wires<W>,
+    pub(super) wires: &'a Wires<W>,
 }
 
-impl<W: Word> LayerTrace<W> {
-    /// Memory for one layer.
-    pub(super) fn new(layer: &Layer<W>) -> Self {
-        Self { input: vec![W::default(); layer.pixels * layer.in_channels], wires: Wires::new(layer) }
+impl<'a, W> At<'a, W> {
+    /// Layer `at` of `program`.
+    pub(super) fn new(program: &'a Program<W>, golden: &'a Golden<W>, at: usize) -> Self {
+        let layer = &program.layers[at];
+        Self { layer, input: &golden.buffers[layer.sources[0]], wires: &golden.wires[at] }
     }
 }
 
@@ -92,9 +98,12 @@ impl<W: Word> Sums<W> {
 #[inline(always)]
 fn add_row<W: Word>(sums: &mut [Block<W>], row: &[Block<W>], x: W) {
     for (sums, weights) in sums.iter_mut().zip(row) {
-        for (sum, weight) in sums.iter_mut().zip(weights) {
-            *sum = sum.plus(weight.times(x));
+        // Blocks by value: nothing else can lie in the same memory, so this becomes vector instructions.
+        let (mut block, weights) = (*sums, *weights);
+        for lane in 0..LANES {
+            block[lane] = block[lane].plus(weights[lane].times(x));
         }
+        *sums = block;
     }
 }
 
@@ -119,37 +128,37 @@ fn for_each_reach<W: Word>(layer: &Layer<W>, index: usize, mut visit: impl FnMut
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
 pub(super) fn carry<W: Word>(
-    layer: &Layer<W>,
-    trace: &LayerTrace<W>,
+    around: At<'_, W>,
     incoming: &[Changed<W>],
     own: &[Addend<W>],
     sums: &mut Sums<W>,
     outgoing: &mut Vec<Changed<W>>,
 ) {
+    let layer = around.layer;
     if layer.is_dense && own.is_empty() {
         for block in 0..layer.blocks {
-            let mut values = trace.wires.sums[block];
+            let mut values = around.wires.sums[block];
             for changed in incoming {
                 let index = cast::index(changed.index);
-                let dx = changed.value.minus(trace.input[index]);
+                let dx = changed.value.minus(around.input[index]);
                 for (value, weight) in values.iter_mut().zip(&layer.kernel[index * layer.blocks + block]) {
                     *value = value.plus(weight.times(dx));
                 }
             }
-            settle(layer, trace, block, values, outgoing);
+            settle(around, block, values, outgoing);
         }
         return;
     }
     for changed in incoming {
         let index = cast::index(changed.index);
-        let dx = changed.value.minus(trace.input[index]);
+        let dx = changed.value.minus(around.input[index]);
         for_each_reach(layer, index, |position, row| {
-            add_row(sums.touch(position, layer.blocks, &trace.wires.sums), row, dx);
+            add_row(sums.touch(position, layer.blocks, &around.wires.sums), row, dx);
         });
     }
     for addend in own {
         let (block, lane) = (addend.flat / LANES, addend.flat % LANES);
-        let position = sums.touch(cast::id(block / layer.blocks), layer.blocks, &trace.wires.sums);
+        let position = sums.touch(cast::id(block / layer.blocks), layer.blocks, &around.wires.sums);
         let sum = &mut position[block % layer.blocks][lane];
         *sum = sum.plus(addend.value);
     }
@@ -157,24 +166,151 @@ pub(super) fn carry<W: Word>(
     for position in sums.touched.drain(..) {
         sums.is_touched[cast::index(position)] = false;
         for block in cast::index(position) * layer.blocks..(cast::index(position) + 1) * layer.blocks {
-            settle(layer, trace, block, sums.blocks[block], outgoing);
+            settle(around, block, sums.blocks[block], outgoing);
         }
     }
 }
 
 /// Appends what the tail makes of a block of sums, where it differs.
 #[inline(always)]
-fn settle<W: Word>(
-    layer: &Layer<W>,
-    trace: &LayerTrace<W>,
-    block: usize,
-    mut values: Block<W>,
-    outgoing: &mut Vec<Changed<W>>,
-) {
+fn settle<W: Word>(around: At<'_, W>, block: usize, mut values: Block<W>, outgoing: &mut Vec<Changed<W>>) {
+    let layer = around.layer;
     layer.tail.apply(&mut values);
-    for_each_lane(differing(&values, &trace.wires.settled[block]), |lane| {
+    for_each_lane(differing(&values, &around.wires.settled[block]), |lane| {
         outgoing.push(Changed { index: layer.target[block * LANES + lane], value: values[lane] });
     });
+}
+
+/// Carries changed input values through a layer in which they reach most sums: fills `sums` and `settled`, and tells how
+/// many values then differ behind it.
+///
+/// # Panics
+/// When an index is beyond the layer.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn carry_all<W: Word>(
+    around: At<'_, W>,
+    incoming: &[Changed<W>],
+    own: &[Addend<W>],
+    now: &mut Wires<W>,
+) -> usize {
+    let At { layer, input, wires } = around;
+    let blocks = layer.blocks;
+    now.sums.copy_from_slice(&wires.sums);
+    for changed in incoming {
+        let index = cast::index(changed.index);
+        let dx = changed.value.minus(input[index]);
+        for_each_reach(layer, index, |position, row| {
+            let start = cast::index(position) * blocks;
+            add_row(&mut now.sums[start..start + blocks], row, dx);
+        });
+    }
+    add_own(own, &mut now.sums);
+    finish_all(around, now)
+}
+
+/// Adds what changed registers of the layer add to its sums.
+#[inline(always)]
+fn add_own<W: Word>(own: &[Addend<W>], sums: &mut [Block<W>]) {
+    for addend in own {
+        let sum = &mut sums[addend.flat / LANES][addend.flat % LANES];
+        *sum = sum.plus(addend.value);
+    }
+}
+
+/// What the tail makes of all sums, and how many values then differ.
+#[inline(always)]
+fn finish_all<W: Word>(around: At<'_, W>, now: &mut Wires<W>) -> usize {
+    let step = STRETCH;
+    let mut count = 0;
+    let pieces = now.sums.chunks(step).zip(now.settled.chunks_mut(step)).zip(around.wires.settled.chunks(step));
+    for ((sums, settled), golden) in pieces {
+        settled.copy_from_slice(sums);
+        around.layer.tail.apply(settled.as_flattened_mut());
+        count += count_differing(settled.as_flattened(), golden.as_flattened());
+    }
+    count
+}
+
+/// Blocks that are finished together: long loops, and all in the nearest cache.
+const STRETCH: usize = 16;
+
+/// How many values differ.
+#[inline(always)]
+fn count_differing<W: Word>(values: &[W], golden: &[W]) -> usize {
+    let mut count = 0;
+    for (value, golden) in values.iter().zip(golden) {
+        count += u32::from(value != golden);
+    }
+    cast::index(count)
+}
+
+/// Adds changed registers' addends to sums that are there, then does as [`carry_all`].
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn complete<W: Word>(around: At<'_, W>, own: &[Addend<W>], now: &mut Wires<W>) -> usize {
+    add_own(own, &mut now.sums);
+    finish_all(around, now)
+}
+
+/// Computes a layer from all values of its input, in bytes: fills `settled`, and tells how many values then differ behind
+/// the layer.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn run_bytes<W: Word>(
+    around: At<'_, W>,
+    bytes: &ByteSums<W>,
+    input: &[W],
+    scratch: &mut ByteScratch,
+    now: &mut Wires<W>,
+) -> usize {
+    let At { layer, wires, .. } = around;
+    bytes.load(input, scratch);
+    let step = TILE * layer.blocks;
+    let mut count = 0;
+    for (tile, (settled, golden)) in now.settled.chunks_mut(step).zip(wires.settled.chunks(step)).enumerate() {
+        bytes.sum_up(layer, tile * TILE, scratch, settled);
+        layer.tail.apply(settled.as_flattened_mut());
+        count += count_differing(settled.as_flattened(), golden.as_flattened());
+    }
+    count
+}
+
+/// All sums of a layer from all values of its input, in bytes.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn sum_bytes<W: Word>(
+    layer: &Layer<W>,
+    bytes: &ByteSums<W>,
+    input: &[W],
+    scratch: &mut ByteScratch,
+    sums: &mut [Block<W>],
+) {
+    bytes.load(input, scratch);
+    for (tile, sums) in sums.chunks_mut(TILE * layer.blocks).enumerate() {
+        bytes.sum_up(layer, tile * TILE, scratch, sums);
+    }
+}
+
+/// Appends the values behind the layer that differ, in order.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+pub(super) fn list_differences<W: Word>(around: At<'_, W>, settled: &[Block<W>], outgoing: &mut Vec<Changed<W>>) {
+    for (block, (values, golden)) in settled.iter().zip(&around.wires.settled).enumerate() {
+        for_each_lane(differing(values, golden), |lane| {
+            outgoing.push(Changed { index: around.layer.target[block * LANES + lane], value: values[lane] });
+        });
+    }
 }
 
 /// What a row of flips changes behind the layer, where the taps of the row see `seen`.
@@ -185,19 +321,14 @@ fn settle<W: Word>(
     "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
-pub(super) fn row_hits<W: Word>(
-    layer: &Layer<W>,
-    trace: &LayerTrace<W>,
-    deltas: &[Block<W>],
-    seen: &[Seen<W>],
-    hits: &mut Vec<Hit<W>>,
-) {
+pub(super) fn row_hits<W: Word>(around: At<'_, W>, deltas: &[Block<W>], seen: &[Seen<W>], hits: &mut Vec<Hit<W>>) {
+    let layer = around.layer;
     let blocks = layer.blocks;
     for (slot, deltas) in deltas.chunks_exact(blocks).enumerate() {
         for Seen { position, x } in seen {
             let start = cast::index(*position) * blocks;
             let golden =
-                trace.wires.sums[start..start + blocks].iter().zip(&trace.wires.settled[start..start + blocks]);
+                around.wires.sums[start..start + blocks].iter().zip(&around.wires.settled[start..start + blocks]);
             for (block, (deltas, (sums, settled))) in deltas.iter().zip(golden).enumerate() {
                 let mut values = *sums;
                 for (value, delta) in values.iter_mut().zip(deltas) {

@@ -6,18 +6,23 @@
 //! changes one by one ([`FlipPlan`]). [`OutputSet`] finds the distinct outputs among them. All of it is integer and
 //! exact; nothing here approximates, samples or runs in parallel (that is `campaign`'s work).
 
+mod bytes;
+mod channelwise;
 mod delta;
 mod flips;
 mod kernels;
 mod multiple;
 mod outputs;
+mod prepared;
 pub mod reference;
 mod scratch;
 mod trace;
+mod vnni;
 
 pub use delta::{Engine, WeightChange};
 pub use flips::FlipPlan;
 pub use outputs::{FaultyOutput, OutputId, OutputSet};
+pub use prepared::Way;
 pub use scratch::Scratch;
 pub use trace::Trace;
 

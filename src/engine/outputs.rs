@@ -152,6 +152,11 @@ impl OutputSet {
         (&self.indices[span.clone()], &self.values[span])
     }
 
+    /// All outputs in the order in which they came.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = OutputId> + use<> {
+        (0..cast::id(self.len())).map(OutputId)
+    }
+
     /// All outputs in the order that [`OutputSet::sort_by_likeness`] left them in; none before it was called.
     pub fn by_likeness(&self) -> &[OutputId] {
         &self.order

@@ -172,3 +172,110 @@ fn add(network: &Network, node: &Node, values: &[Vec<i64>]) -> Vec<i64> {
     }
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{NetworkBuilder, NodeId, Padding2d, WeightTensor};
+    use crate::num::{QFormat, Quantizer};
+
+    /// A network whose input takes `format` and shape, with a layer behind that has weights, so that it may be built.
+    fn around(shape: &[usize], format: &str, layers: impl FnOnce(&mut NetworkBuilder, NodeId) -> NodeId) -> Network {
+        let input: Quantizer = format.parse().unwrap();
+        let mut net = NetworkBuilder::new("n", "x", shape, input).unwrap();
+        let start = net.input();
+        let last = layers(&mut net, start);
+        let len = net.shape(last).iter().product();
+        let flat = net.reshape("flat", last, vec![len]).unwrap();
+        let kernel = WeightTensor::new(vec![len, 1], vec![1; len], QFormat::signed(2, 2).unwrap()).unwrap();
+        net.push("sum", Op::Dense(Dense { kernel, bias: None }), &[flat]).unwrap();
+        net.finish().unwrap()
+    }
+
+    /// What the first layer behind the input gives.
+    fn first(network: &Network, input: &[i64]) -> Vec<i64> {
+        evaluate(network, input)[1].clone()
+    }
+
+    #[test]
+    fn pools_leave_padding_out() {
+        // A map of 3x2 under windows of 2x2 with stride 2, the lower ones half outside.
+        let window = Window2d { kernel: [2, 2], stride: [2, 2], padding: Padding2d::same([3, 2], [2, 2], [2, 2]) };
+        let input = [-1, -2, -3, -4, -6, -5];
+        let max = around(&[3, 2, 1], "ap_fixed<8,8>", |net, x| net.push("p", Op::MaxPool2d(window), &[x]).unwrap());
+        assert_eq!(first(&max, &input), [-1, -5]);
+        let pool = AveragePool2d { window, reciprocal_bits: 2 };
+        let mean = around(&[3, 2, 1], "ap_fixed<8,8>", |net, x| net.push("p", Op::AveragePool2d(pool), &[x]).unwrap());
+        // In quarters: -10/4 and -11/2.
+        assert_eq!(first(&mean, &input), [-10, -22]);
+        assert_eq!(mean.nodes()[1].signal.frac_bits, 2);
+        // A third has no exact reciprocal: 85 of 256 parts.
+        let window = Window2d { kernel: [3, 1], stride: [1, 1], padding: Padding2d::default() };
+        let pool = AveragePool2d { window, reciprocal_bits: 8 };
+        let mean = around(&[3, 2, 1], "ap_fixed<8,8>", |net, x| net.push("p", Op::AveragePool2d(pool), &[x]).unwrap());
+        assert_eq!(first(&mean, &input), [-10 * 85, -11 * 85]);
+    }
+
+    #[test]
+    fn channels_by_themselves() {
+        let window = Window2d { kernel: [1, 2], stride: [1, 1], padding: Padding2d::default() };
+        let format = QFormat::signed(4, 4).unwrap();
+        // Two outputs per channel: taps [left, right] of the four outputs.
+        let kernel = WeightTensor::new(vec![1, 2, 4], vec![1, 2, 3, 4, -1, 0, 0, 1], format).unwrap();
+        let bias = Some(WeightTensor::new(vec![4], vec![7, 0, 0, -8], format).unwrap());
+        let op = Op::DepthwiseConv2d(DepthwiseConv2d { kernel, bias, window });
+        let network = around(&[1, 2, 2], "ap_fixed<8,8>", |net, x| net.push("d", op, &[x]).unwrap());
+        let (left, right) = ([10, 20], [1, 2]);
+        let expected = [10 - 1 + 7, 2 * 10, 3 * 20, 4 * 20 + 2 - 8];
+        assert_eq!(first(&network, &[left, right].concat()), expected);
+    }
+
+    #[test]
+    fn sums_stand_on_the_finest_step() {
+        let halves: Quantizer = "ap_fixed<8,7>".parse().unwrap();
+        let network = around(&[2], "ap_fixed<8,6>", |net, x| {
+            let coarse = net.push("coarse", Op::Quantize(halves), &[x]).unwrap();
+            net.push("add", Op::Add, &[coarse, x, x]).unwrap()
+        });
+        // Quarters; cut to halves the first is -4 of them.
+        assert_eq!(evaluate(&network, &[-7, 9])[2], [-8 - 14, 8 + 18]);
+        assert_eq!(network.nodes()[2].signal.frac_bits, 2);
+    }
+
+    #[test]
+    fn slopes_and_clips() {
+        let network = around(&[3], "ap_fixed<8,8>", |net, x| {
+            let leaky = net.push("leaky", Op::LeakyRelu { shift: 3 }, &[x]).unwrap();
+            net.push("clip", Op::Clip { low: -5, high: 100 }, &[leaky]).unwrap()
+        });
+        let values = evaluate(&network, &[-7, 0, 13]);
+        assert_eq!((&values[1][..], &values[2][..]), (&[-7, 0, 104][..], &[-5, 0, 100][..]));
+        let leaky = network.nodes()[1].signal;
+        assert_eq!((leaky.frac_bits, leaky.low, leaky.high), (3, -128, 127 * 8));
+        let clipped = network.nodes()[2].signal;
+        assert_eq!((clipped.low, clipped.high), (-5, 100));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let input: Quantizer = "ap_fixed<8,8>".parse().unwrap();
+        let mut net = NetworkBuilder::new("n", "x", &[3, 2, 1], input).unwrap();
+        let x = net.input();
+        let mut refused = |name: &str, op: Op, inputs: &[NodeId]| net.push(name, op, inputs).unwrap_err().to_string();
+        assert_eq!(refused("a", Op::Add, &[x]), "layer `a`: takes 2 input(s), has 1");
+        let far = Padding2d { top: 2, ..Padding2d::default() };
+        let window = Window2d { kernel: [2, 2], stride: [1, 1], padding: far };
+        assert!(refused("m", Op::MaxPool2d(window), &[x]).contains("see padding alone"));
+        let window = Window2d { padding: Padding2d::default(), ..window };
+        let pool = AveragePool2d { window, reciprocal_bits: 31 };
+        assert!(refused("p", Op::AveragePool2d(pool), &[x]).contains("at most 30"));
+        assert!(refused("c", Op::Clip { low: 1, high: 0 }, &[x]).contains("empty"));
+        assert!(
+            refused("l", Op::LeakyRelu { shift: 60 }, &[x]).contains("68 bits"),
+            "{}",
+            refused("l", Op::LeakyRelu { shift: 60 }, &[x])
+        );
+        let other = net.reshape("flat", x, vec![6]).unwrap();
+        assert!(net.push("a", Op::Add, &[x, other]).unwrap_err().to_string().contains("shape [6]"));
+    }
+}

@@ -1,8 +1,7 @@
 //! `Trace`: the fault-free values of one event, which every fault's evaluation starts from.
 
-use super::kernels::LayerTrace;
 use crate::hw::datapath::program::Program;
-use crate::hw::datapath::sums;
+use crate::hw::datapath::sums::{self, Wires};
 use crate::hw::datapath::width::ByWidth;
 use crate::hw::datapath::word::Word;
 
@@ -23,29 +22,32 @@ impl Trace {
 /// Fault-free values in words of `W`.
 #[derive(Debug, Clone)]
 pub(super) struct Golden<W> {
-    pub(super) layers: Vec<LayerTrace<W>>,
-    output: Vec<W>,
+    /// What the head gives, then what each layer gives.
+    pub(super) buffers: Vec<Vec<W>>,
+    /// What each layer computes.
+    pub(super) wires: Vec<Wires<W>>,
 }
 
 impl<W: Word> Golden<W> {
     /// Memory for `program`.
     pub(super) fn new(program: &Program<W>) -> Self {
-        let layers = program.layers.iter().map(LayerTrace::new);
-        Self { layers: layers.collect(), output: vec![W::default(); program.output_len] }
+        let lens = std::iter::once(program.head.target_len).chain(program.layers.iter().map(|layer| layer.target_len));
+        Self {
+            buffers: lens.map(|len| vec![W::default(); len]).collect(),
+            wires: program.layers.iter().map(Wires::new).collect(),
+        }
     }
 
     /// Evaluates `program` for `input` and writes the raw output.
     pub(super) fn fill(&mut self, program: &Program<W>, input: &[i64], output: &mut [i64]) {
-        let Self { layers, output: last } = self;
-        let first = layers.first_mut().map_or(&mut *last, |layer| &mut layer.input);
-        sums::enter(&program.head, input, W::wrap, first);
-        for (at, layer) in program.layers.iter().enumerate() {
-            let (before, after) = layers.split_at_mut(at + 1);
-            let next = after.first_mut().map_or(&mut *last, |next| &mut next.input);
-            let LayerTrace { input, wires } = &mut before[at];
-            sums::settle(layer, input, wires, next);
+        let Self { buffers, wires } = self;
+        sums::enter(&program.head, input, W::wrap, &mut buffers[0]);
+        for ((at, layer), wires) in program.layers.iter().enumerate().zip(wires) {
+            let (before, after) = buffers.split_at_mut(at + 1);
+            sums::settle(layer, |source| &before[source], wires, &mut after[0]);
         }
-        for (wide, value) in output.iter_mut().zip(&*last) {
+        let last = buffers.last().expect("the head gives values");
+        for (wide, value) in output.iter_mut().zip(last) {
             *wide = value.wide();
         }
     }

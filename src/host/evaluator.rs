@@ -3,13 +3,15 @@
 //! It pairs a decoder, a metric and a kind of event once, refusing what does not fit together, so that evaluating an
 //! output cannot fail. It runs no accelerator and averages over no events.
 
+use super::classes::{class_of, cross_entropy};
 use super::decoder::{Decoder, DecoderScratch};
 use super::emd::{Emd, EmdError, EmdFrom, EmdScratch};
 use super::geometry::{self, CELLS, Charges, PIXELS};
 use super::loss;
 use super::metric::{EMPTY_OUTPUT, ErrorMetric};
 use super::vicinity::Vicinity;
-use crate::net::{Fingerprint, FingerprintBuilder, FloatNetwork};
+use crate::net::{Activation, Fingerprint, FingerprintBuilder, FloatNetwork, FloatOp, Network, Signal};
+use crate::num::cast;
 
 /// What an event is, as far as shapes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,11 @@ pub enum EventKind {
         /// Its shape without the batch.
         shape: Vec<usize>,
     },
+    /// A tensor as the network takes it, and the class it is of.
+    Labeled {
+        /// Shape of the tensor without the batch.
+        shape: Vec<usize>,
+    },
 }
 
 impl EventKind {
@@ -28,7 +35,7 @@ impl EventKind {
     pub fn input_len(&self) -> usize {
         match self {
             Self::Module => PIXELS,
-            Self::Tensor { shape } => shape.iter().product(),
+            Self::Tensor { shape } | Self::Labeled { shape } => shape.iter().product(),
         }
     }
 }
@@ -42,6 +49,13 @@ pub enum EventInput {
     Module(Charges),
     /// A tensor, in C order.
     Tensor(Vec<f32>),
+    /// A tensor, in C order, and its class.
+    Labeled {
+        /// The values of the tensor.
+        values: Vec<f32>,
+        /// Its class, from 0.
+        label: u32,
+    },
 }
 
 impl EventInput {
@@ -49,8 +63,39 @@ impl EventInput {
     pub fn network_input(&self) -> Vec<f32> {
         match self {
             Self::Module(charges) => charges.image().to_vec(),
-            Self::Tensor(values) => values.clone(),
+            Self::Tensor(values) | Self::Labeled { values, .. } => values.clone(),
         }
+    }
+
+    /// The class it is of, if that is known.
+    pub const fn label(&self) -> Option<u32> {
+        match self {
+            Self::Labeled { label, .. } => Some(*label),
+            Self::Module(_) | Self::Tensor(_) => None,
+        }
+    }
+}
+
+/// The words in which an accelerator gives its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputWords {
+    /// How many there are.
+    pub len: usize,
+    /// What the integers in them stand for.
+    pub signal: Signal,
+}
+
+impl OutputWords {
+    /// Those of `network`.
+    pub fn of(network: &Network) -> Self {
+        let output = network.output();
+        Self { len: output.len(), signal: output.signal }
+    }
+
+    /// What the host receives for the integers `codes`: their real values, each rounded once to `f32`.
+    fn receive(&self, codes: &[i64], values: &mut Vec<f32>) {
+        values.clear();
+        values.extend(codes.iter().map(|code| cast::nearest_f32(self.signal.value(*code))));
     }
 }
 
@@ -71,6 +116,15 @@ pub enum EvaluatorError {
     /// The metric compares charges of a module, but events are tensors.
     #[error("metric `{metric}` needs HGCal modules as events, but events are tensors; choose mse or deviation")]
     NeedsModules {
+        /// The metric.
+        metric: ErrorMetric,
+    },
+    /// The metric compares outputs with labels, but events have none.
+    #[error(
+        "metric `{metric}` needs the class of every event; give labels with --labels FILE, or events.labels in \
+         design.toml, or choose deviation"
+    )]
+    NeedsLabels {
         /// The metric.
         metric: ErrorMetric,
     },
@@ -106,6 +160,8 @@ pub struct Judge<'a> {
     vicinity: Option<Vicinity<'a>>,
     /// For [`ErrorMetric::Emd`].
     from: Option<EmdFrom<'a>>,
+    /// Real values of outputs.
+    values: &'a mut Vec<f32>,
 }
 
 impl Judge<'_> {
@@ -114,18 +170,32 @@ impl Judge<'_> {
         self.golden
     }
 
-    /// Error of `output`: what [`Evaluator::error`] says of it.
+    /// Whether every output of the event has the error of the fault-free one: what is classified wrongly without a fault
+    /// stays wrong.
+    pub fn is_settled(&self) -> bool {
+        self.evaluator.metric == ErrorMetric::Misprediction && self.golden > 0.0
+    }
+
+    /// Whether errors follow from the integers of the words alone, so that it does not matter which outputs follow each
+    /// other.
+    pub fn reads_words(&self) -> bool {
+        self.evaluator.metric.needs_labels() && self.evaluator.decoder.is_none()
+    }
+
+    /// Error of `output`, the integers of its words: what [`Evaluator::error`] says of it.
     ///
     /// # Panics
     /// As [`Evaluator::error`].
-    pub fn error(&mut self, output: &[f32]) -> f64 {
-        let Self { evaluator, event, golden_output, vicinity, from, .. } = self;
-        evaluator.assert_fits(output);
-        let decoded = match vicinity {
-            Some(vicinity) => vicinity.run(output),
-            None => output,
-        };
-        evaluator.error_of(event, decoded, [output, golden_output], |_, cells| fixed_distance(from, cells))
+    pub fn error(&mut self, output: &[i64]) -> f64 {
+        self.evaluator.assert_fits(output);
+        if let Some(error) = self.known(output) {
+            return error;
+        }
+        let mut values = std::mem::take(self.values);
+        self.evaluator.output.receive(output, &mut values);
+        let error = self.error_of_values(&values);
+        *self.values = values;
+        error
     }
 
     /// Calls `each` with the position of every one of `outputs` and its error, in their order: what [`Evaluator::error`]
@@ -133,10 +203,41 @@ impl Judge<'_> {
     ///
     /// # Panics
     /// When `outputs` are not whole outputs of the accelerator, or those have no values; as [`Evaluator::error`].
-    pub fn errors(&mut self, outputs: &[f32], mut each: impl FnMut(usize, f64)) {
-        let Self { evaluator, event, golden_output, vicinity, from, .. } = self;
-        let len = evaluator.output_len;
+    pub fn errors(&mut self, outputs: &[i64], mut each: impl FnMut(usize, f64)) {
+        let len = self.evaluator.output.len;
         assert!(len > 0 && outputs.len().is_multiple_of(len), "outputs come from the accelerator of this evaluator");
+        let outputs_known = outputs.chunks_exact(len).map_while(|output| self.known(output)).enumerate();
+        let known = outputs_known.map(|(index, error)| each(index, error)).count();
+        // Of one output, then of all.
+        if known > 0 {
+            return;
+        }
+        let mut values = std::mem::take(self.values);
+        self.evaluator.output.receive(outputs, &mut values);
+        self.errors_of_values(&values, each);
+        *self.values = values;
+    }
+
+    /// The error of an output where its real values need not be found for it.
+    fn known(&self, output: &[i64]) -> Option<f64> {
+        let evaluator = self.evaluator;
+        if self.is_settled() { Some(1.0) } else { evaluator.error_of_words(self.event, output) }
+    }
+
+    /// [`Judge::error`] of the values that the host receives.
+    fn error_of_values(&mut self, output: &[f32]) -> f64 {
+        let Self { evaluator, event, golden_output, vicinity, from, .. } = self;
+        let decoded = match vicinity {
+            Some(vicinity) => vicinity.run(output),
+            None => output,
+        };
+        evaluator.error_of(event, decoded, [output, golden_output], |_, cells| fixed_distance(from, cells))
+    }
+
+    /// [`Judge::errors`] of the values that the host receives.
+    fn errors_of_values(&mut self, outputs: &[f32], mut each: impl FnMut(usize, f64)) {
+        let Self { evaluator, event, golden_output, vicinity, from, .. } = self;
+        let len = evaluator.output.len;
         let mut judge = |index: usize, decoded: &[f32]| {
             let output = &outputs[index * len..][..len];
             let distance = |_: &Charges, cells: &[f64; CELLS]| fixed_distance(from, cells);
@@ -160,7 +261,7 @@ pub struct Evaluator {
     decoder: Option<Decoder>,
     metric: ErrorMetric,
     kind: EventKind,
-    output_len: usize,
+    output: OutputWords,
     emd: Emd,
     fingerprint: Fingerprint,
 }
@@ -170,13 +271,16 @@ pub struct Evaluator {
 pub struct EvaluatorScratch {
     decoder: DecoderScratch,
     emd: EmdScratch,
+    golden_values: Vec<f32>,
+    values: Vec<f32>,
 }
 
 impl Evaluator {
-    /// Pairs an accelerator with `output_len` outputs, its decoder, a metric and a kind of events.
+    /// Pairs an accelerator that gives its output in the words `output`, its decoder, a metric and a kind of events.
     ///
     /// Without a decoder the accelerator's own output is compared with the event. A decoder that
-    /// [`ErrorMetric::Deviation`] does not need must fit all the same.
+    /// [`ErrorMetric::Deviation`] does not need must fit all the same. A metric that compares with labels takes what comes
+    /// out as logits, one per class: a softmax over all of a decoder's output is left out.
     ///
     /// # Errors
     /// When the decoder does not take the accelerator's output, or its output cannot be compared with such events.
@@ -184,7 +288,7 @@ impl Evaluator {
         decoder: Option<&FloatNetwork>,
         metric: ErrorMetric,
         kind: EventKind,
-        output_len: usize,
+        output: OutputWords,
     ) -> Result<Self, EvaluatorError> {
         let mut fingerprint = FingerprintBuilder::new("trivote evaluator 1");
         fingerprint.text(metric.name());
@@ -193,24 +297,31 @@ impl Evaluator {
             fingerprint.part(network.fingerprint());
         }
         let name = decoder.map(|network| network.name().to_owned());
-        let decoder = decoder.map(Decoder::new);
-        if let (Some(decoder), Some(name)) = (&decoder, &name)
-            && decoder.input_len() != output_len
-        {
-            let (decoder, expected) = (name.clone(), decoder.input_len());
-            return Err(EvaluatorError::DecoderInput { decoder, expected, found: output_len });
+        if let Some(network) = decoder {
+            let expected = network.input().shape.iter().product();
+            if expected != output.len {
+                let decoder = network.name().to_owned();
+                return Err(EvaluatorError::DecoderInput { decoder, expected, found: output.len });
+            }
         }
+        let decoder = match decoder {
+            Some(network) if metric.needs_labels() => decoder_of_logits(network),
+            _ => decoder.map(Decoder::new),
+        };
         if matches!(metric, ErrorMetric::Emd | ErrorMetric::Telescope) && kind != EventKind::Module {
             return Err(EvaluatorError::NeedsModules { metric });
         }
-        let found = decoder.as_ref().map_or(output_len, Decoder::output_len);
+        if metric.needs_labels() && !matches!(kind, EventKind::Labeled { .. }) {
+            return Err(EvaluatorError::NeedsLabels { metric });
+        }
+        let found = decoder.as_ref().map_or(output.len, Decoder::output_len);
         let expected = kind.input_len();
-        if metric != ErrorMetric::Deviation && found != expected {
+        if metric != ErrorMetric::Deviation && !metric.needs_labels() && found != expected {
             return Err(EvaluatorError::OutputLength { metric, expected, found, decoder: name });
         }
         let emd = Emd::new(geometry::distances().as_flattened(), CELLS);
         let emd = emd.expect("the distances of the module's cells are finite and enough");
-        Ok(Self { decoder, metric, kind, output_len, emd, fingerprint: fingerprint.finish() })
+        Ok(Self { decoder, metric, kind, output, emd, fingerprint: fingerprint.finish() })
     }
 
     /// Fingerprint of what decides its judgment: metric, kind of events, parameters of the decoder.
@@ -235,7 +346,31 @@ impl Evaluator {
 
     /// Number of values the accelerator gives per event.
     pub const fn output_len(&self) -> usize {
-        self.output_len
+        self.output.len
+    }
+
+    /// Number of classes, where events have labels: values that decoder or accelerator gives.
+    pub fn classes(&self) -> Option<usize> {
+        let is_labeled = matches!(self.kind, EventKind::Labeled { .. });
+        is_labeled.then(|| self.decoder.as_ref().map_or(self.output.len, Decoder::output_len))
+    }
+
+    /// The class that `output`, the integers of its words, decides for.
+    ///
+    /// Without a decoder the integers are compared: two of them may be one `f32`.
+    ///
+    /// # Panics
+    /// When `output` has not [`Evaluator::output_len`] values, or there are none.
+    pub fn class(&self, output: &[i64], scratch: &mut EvaluatorScratch) -> usize {
+        self.assert_fits(output);
+        let EvaluatorScratch { decoder: decoder_scratch, values, .. } = scratch;
+        match &self.decoder {
+            None => class_of(output),
+            Some(decoder) => {
+                self.output.receive(output, values);
+                class_of(decoder.run(values, decoder_scratch))
+            }
+        }
     }
 
     /// What the host reconstructs from an output of the accelerator; the output itself without a decoder.
@@ -243,7 +378,7 @@ impl Evaluator {
     /// # Panics
     /// When `output` has not [`Evaluator::output_len`] values.
     pub fn decoded<'a>(&self, output: &'a [f32], scratch: &'a mut EvaluatorScratch) -> &'a [f32] {
-        self.assert_fits(output);
+        assert_eq!(output.len(), self.output.len, "outputs come from the accelerator this evaluator was made for");
         self.decoder.as_ref().map_or(output, |decoder| decoder.run(output, &mut scratch.decoder))
     }
 
@@ -260,7 +395,8 @@ impl Evaluator {
         }
     }
 
-    /// The error of `output` (what the accelerator sends for `event`), by [`Evaluator::metric`].
+    /// The error of `output` (the integers of the words that the accelerator sends for `event`), by
+    /// [`Evaluator::metric`]; `golden_output` is what it sends without a fault.
     ///
     /// Depends on its arguments alone. For [`ErrorMetric::Emd`] a decoded charge below 0 counts as 0. NaN when decoding
     /// overflows `f32`, which parameters and outputs of ordinary size never do.
@@ -270,23 +406,74 @@ impl Evaluator {
     pub fn error(
         &self,
         event: &EventInput,
-        output: &[f32],
-        golden_output: &[f32],
+        output: &[i64],
+        golden_output: &[i64],
         scratch: &mut EvaluatorScratch,
     ) -> f64 {
         self.assert_fits(output);
-        let EvaluatorScratch { decoder: decoder_scratch, emd } = scratch;
+        if self.metric == ErrorMetric::Misprediction && self.class(golden_output, scratch) != label_of(event) {
+            return 1.0;
+        }
+        if let Some(error) = self.error_of_words(event, output) {
+            return error;
+        }
+        let [mut values, mut golden] = [&mut scratch.values, &mut scratch.golden_values].map(std::mem::take);
+        self.output.receive(output, &mut values);
+        self.output.receive(golden_output, &mut golden);
+        let error = self.error_of_values(event, [&values, &golden], scratch);
+        (scratch.values, scratch.golden_values) = (values, golden);
+        error
+    }
+
+    /// [`Evaluator::error`] of the values that the host receives.
+    fn error_of_values(&self, event: &EventInput, values: [&[f32]; 2], scratch: &mut EvaluatorScratch) -> f64 {
+        let EvaluatorScratch { decoder: decoder_scratch, emd, .. } = scratch;
         let decoded = match self.needed_decoder() {
-            Some(decoder) => decoder.run(output, decoder_scratch),
-            None => output,
+            Some(decoder) => decoder.run(values[0], decoder_scratch),
+            None => values[0],
         };
-        self.error_of(event, decoded, [output, golden_output], |charges, cells| {
+        self.error_of(event, decoded, values, |charges, cells| {
             or_empty(&self.emd.distance(charges.charges(), cells, emd))
         })
     }
 
-    fn assert_fits(&self, output: &[f32]) {
-        assert_eq!(output.len(), self.output_len, "outputs come from the accelerator this evaluator was made for");
+    /// The error of `output` where it follows from the integers of its words: of logits that go through no decoder. For
+    /// [`ErrorMetric::Misprediction`] the fault-free class must be right.
+    fn error_of_words(&self, event: &EventInput, output: &[i64]) -> Option<f64> {
+        if self.decoder.is_some() {
+            return None;
+        }
+        match self.metric {
+            ErrorMetric::Misprediction => Some(if class_of(output) == label_of(event) { 0.0 } else { 1.0 }),
+            ErrorMetric::CrossEntropy => {
+                let logits = output.iter().map(|code| self.output.signal.value(*code));
+                Some(cross_entropy(logits, label_of(event)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The error of an event whose outputs have these real values, taken for logits as they are; `None` where they go
+    /// through a decoder or the metric looks at something else. For [`ErrorMetric::Misprediction`] the fault-free class must
+    /// be right.
+    ///
+    /// # Panics
+    /// As [`Evaluator::error`].
+    pub fn error_of_logits(&self, event: &EventInput, logits: &[f64]) -> Option<f64> {
+        if self.decoder.is_some() || !self.metric.needs_labels() {
+            return None;
+        }
+        assert_eq!(logits.len(), self.output.len, "outputs come from the accelerator this evaluator was made for");
+        let label = label_of(event);
+        Some(match self.metric {
+            ErrorMetric::CrossEntropy => cross_entropy(logits.iter().copied(), label),
+            _ if class_of(logits) == label => 0.0,
+            _ => 1.0,
+        })
+    }
+
+    fn assert_fits(&self, output: &[i64]) {
+        assert_eq!(output.len(), self.output.len, "outputs come from the accelerator this evaluator was made for");
     }
 
     /// The decoder, if the metric looks at what it gives.
@@ -302,12 +489,19 @@ impl Evaluator {
         [output, golden_output]: [&[f32]; 2],
         distance: impl FnOnce(&Charges, &[f64; CELLS]) -> f64,
     ) -> f64 {
-        if self.metric == ErrorMetric::Deviation {
-            return loss::mean_squared_error(output, golden_output);
+        match self.metric {
+            ErrorMetric::Deviation => return loss::mean_squared_error(output, golden_output),
+            ErrorMetric::Misprediction => return if class_of(decoded) == label_of(event) { 0.0 } else { 1.0 },
+            ErrorMetric::CrossEntropy => {
+                return cross_entropy(decoded.iter().copied().map(f64::from), label_of(event));
+            }
+            ErrorMetric::Emd | ErrorMetric::Telescope | ErrorMetric::Mse => {}
         }
         let charges = match event {
             EventInput::Module(charges) => charges,
-            EventInput::Tensor(values) => return loss::mean_squared_error(decoded, values),
+            EventInput::Tensor(values) | EventInput::Labeled { values, .. } => {
+                return loss::mean_squared_error(decoded, values);
+            }
         };
         let image = decoded.try_into().expect("the output's length is checked on construction");
         let cells = geometry::cells_of_image(image).map(f64::from);
@@ -315,22 +509,31 @@ impl Evaluator {
             ErrorMetric::Emd => distance(charges, &cells.map(|cell| if cell < 0.0 { 0.0 } else { cell })),
             ErrorMetric::Telescope => loss::telescope(&charges.normalized(), &cells),
             ErrorMetric::Mse => loss::mean_squared_error_of_cells(&charges.normalized(), &cells),
-            ErrorMetric::Deviation => unreachable!("answered before decoding"),
+            _ => unreachable!("answered before"),
         }
     }
 
-    /// Prepares to judge many outputs of one event.
+    /// Prepares to judge many outputs of one event, whose fault-free output has the integers `golden_output`.
     ///
     /// # Panics
     /// As [`Evaluator::error`].
     pub fn judge<'a>(
         &'a self,
         event: &'a EventInput,
-        golden_output: &'a [f32],
+        golden_output: &[i64],
         scratch: &'a mut EvaluatorScratch,
     ) -> Judge<'a> {
         self.assert_fits(golden_output);
-        let EvaluatorScratch { decoder: decoder_scratch, emd } = scratch;
+        self.output.receive(golden_output, &mut scratch.golden_values);
+        let mut judge = self.judge_near(event, scratch);
+        judge.golden = judge.error(golden_output);
+        judge
+    }
+
+    /// A judge around the fault-free values in `scratch`, whose error is still to be found.
+    fn judge_near<'a>(&'a self, event: &'a EventInput, scratch: &'a mut EvaluatorScratch) -> Judge<'a> {
+        let EvaluatorScratch { decoder: decoder_scratch, emd, golden_values, values } = scratch;
+        let golden_output: &[f32] = golden_values;
         let vicinity = self.needed_decoder().map(|decoder| decoder.at(golden_output, decoder_scratch));
         let from = match event {
             EventInput::Module(charges) if self.metric == ErrorMetric::Emd => {
@@ -339,10 +542,26 @@ impl Evaluator {
             }
             _ => None,
         };
-        let mut judge = Judge { evaluator: self, event, golden_output, golden: 0.0, vicinity, from };
-        judge.golden = judge.error(golden_output);
-        judge
+        Judge { evaluator: self, event, golden_output, golden: 0.0, vicinity, from, values }
     }
+}
+
+/// The label of an event whose kind has one.
+fn label_of(event: &EventInput) -> usize {
+    cast::index(event.label().expect("an event of another kind"))
+}
+
+/// The decoder without the softmax over all its output, if it ends in one: logits decide alike, and say more. `None` when
+/// there is nothing else in it.
+fn decoder_of_logits(network: &FloatNetwork) -> Option<Decoder> {
+    let (last, before) = network.nodes().split_last().expect("a network has nodes");
+    let is_softmax = matches!(last.op, FloatOp::Activation(Activation::Softmax)) && last.shape.len() == 1;
+    if !is_softmax {
+        return Some(Decoder::new(network));
+    }
+    let way = &before[..=last.input];
+    let logits = FloatNetwork::new(network.name(), way.to_vec()).expect("the start of a network is one");
+    (way.len() > 1).then(|| Decoder::new(&logits))
 }
 
 /// A distance to decoded cells, none of which is below 0: empty when they sum up to 0, NaN when not to a number.
@@ -355,151 +574,5 @@ fn or_empty(distance: &Result<f64, EmdError>) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::{Activation, FloatNode, FloatOp};
-
-    /// A decoder that shows its two inputs at the pixels 0 (cell 28) and 4 (cell 0).
-    fn decoder(pixels: usize) -> FloatNetwork {
-        let mut kernel = vec![0.0; 2 * pixels];
-        kernel[0] = 1.0;
-        kernel[pixels + 4] = 1.0;
-        let nodes = vec![
-            FloatNode { name: "latent".to_owned(), op: FloatOp::Input, input: 0, shape: vec![2] },
-            FloatNode {
-                name: "dense".to_owned(),
-                op: FloatOp::Dense { kernel, bias: vec![0.0; pixels] },
-                input: 0,
-                shape: vec![pixels],
-            },
-            FloatNode {
-                name: "linear".to_owned(),
-                op: FloatOp::Activation(Activation::Linear),
-                input: 1,
-                shape: vec![pixels],
-            },
-        ];
-        FloatNetwork::new("decoder", nodes).unwrap()
-    }
-
-    fn module() -> EventInput {
-        let mut charges = [0.0; CELLS];
-        charges[0] = 12.0;
-        EventInput::Module(Charges::new(charges).unwrap())
-    }
-
-    fn error(metric: ErrorMetric, output: [f32; 2]) -> f64 {
-        let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
-        evaluator.error(&module(), &output, &[0.0, 1.0], &mut EvaluatorScratch::default())
-    }
-
-    #[test]
-    fn errors_of_a_module() {
-        let far = geometry::distances()[0][28];
-        assert_eq!(error(ErrorMetric::Emd, [0.0, 0.7]), 0.0);
-        assert!((error(ErrorMetric::Emd, [0.25, 0.75]) - far / 4.0).abs() < 1e-10);
-        assert_eq!(error(ErrorMetric::Emd, [-1.0, 0.7]), 0.0, "negative charges count as none");
-        assert_eq!(error(ErrorMetric::Emd, [0.0, 0.0]), EMPTY_OUTPUT);
-        assert_eq!(error(ErrorMetric::Emd, [-1.0, 0.0]), EMPTY_OUTPUT);
-        assert!(error(ErrorMetric::Emd, [f32::INFINITY, 0.0]).is_nan());
-        // 12 / 2^3 = 1.5 in cell 0.
-        assert_eq!(error(ErrorMetric::Mse, [0.5, 1.0]), 0.5 / 48.0);
-        assert_eq!(error(ErrorMetric::Telescope, [0.0, 1.5]), 0.0);
-        assert!(error(ErrorMetric::Telescope, [0.0, 1.0]) > 0.0);
-        assert_eq!(error(ErrorMetric::Deviation, [1.0, 3.0]), 2.5);
-    }
-
-    #[test]
-    fn a_judge_says_what_the_evaluator_says() {
-        for metric in ErrorMetric::ALL {
-            let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
-            let (mut scratch, mut judges) = (EvaluatorScratch::default(), EvaluatorScratch::default());
-            let golden = [0.25, 0.5];
-            for occupied in 1..CELLS {
-                let mut charges = [0.0; CELLS];
-                charges[..occupied].fill(2.0);
-                let event = EventInput::Module(Charges::new(charges).unwrap());
-                let mut judge = evaluator.judge(&event, &golden, &mut judges);
-                assert_eq!(judge.golden(), evaluator.error(&event, &golden, &golden, &mut scratch));
-                for output in [golden, [1.0, 0.1], [0.0, 0.0], [f32::NAN, 1.0], [-1.0, 3.0], [f32::INFINITY, 1.0]] {
-                    let expected = evaluator.error(&event, &output, &golden, &mut scratch);
-                    let found = judge.error(&output);
-                    assert_eq!(found.to_bits(), expected.to_bits(), "{metric}: {found} instead of {expected}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn errors_of_a_tensor() {
-        let kind = EventKind::Tensor { shape: vec![2, 1, 3] };
-        let evaluator = Evaluator::new(Some(&decoder(6)), ErrorMetric::Mse, kind, 2).unwrap();
-        let mut scratch = EvaluatorScratch::default();
-        assert_eq!(evaluator.decoded(&[1.0, 2.0], &mut scratch), [1.0, 0.0, 0.0, 0.0, 2.0, 0.0]);
-        let event = EventInput::Tensor(vec![1.0, 0.0, 3.0, 0.0, 2.0, 0.0]);
-        assert_eq!(evaluator.error(&event, &[1.0, 2.0], &[0.0; 2], &mut scratch), 1.5);
-        assert_eq!(event.network_input().len(), evaluator.kind().input_len());
-        // An accelerator that reconstructs by itself needs no decoder.
-        let kind = EventKind::Tensor { shape: vec![6] };
-        let evaluator = Evaluator::new(None, ErrorMetric::Mse, kind, 6).unwrap();
-        assert_eq!(evaluator.error(&event, &[1.0, 0.0, 0.0, 0.0, 2.0, 0.0], &[0.0; 6], &mut scratch), 1.5);
-    }
-
-    #[test]
-    fn a_judge_says_the_same_of_one_and_of_many() {
-        let outputs = [
-            [0.0, 0.7],
-            [0.25, 0.75],
-            [0.25, 0.7],
-            [-1.0, 0.0],
-            [0.1, 0.2],
-            [0.2, 0.1],
-            [0.3, 0.7],
-            [f32::INFINITY, 0.0],
-            [0.3, 0.3],
-        ];
-        let metrics = [ErrorMetric::Emd, ErrorMetric::Telescope, ErrorMetric::Mse, ErrorMetric::Deviation];
-        for metric in metrics {
-            let evaluator = Evaluator::new(Some(&decoder(PIXELS)), metric, EventKind::Module, 2).unwrap();
-            let event = module();
-            let (mut plain, mut fast) = (EvaluatorScratch::default(), EvaluatorScratch::default());
-            let mut judge = evaluator.judge(&event, &outputs[0], &mut fast);
-            assert_eq!(judge.golden(), evaluator.error(&event, &outputs[0], &outputs[0], &mut plain));
-            let expected = outputs.map(|output| evaluator.error(&event, &output, &outputs[0], &mut plain).to_bits());
-            assert_eq!(outputs.map(|output| judge.error(&output).to_bits()), expected, "{metric}");
-            let mut found = Vec::new();
-            judge.errors(outputs.as_flattened(), |index, error| {
-                assert_eq!(index, found.len());
-                found.push(error.to_bits());
-            });
-            assert_eq!(found, expected, "{metric}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let refusal = |decoder: Option<&FloatNetwork>, metric, kind, len| {
-            Evaluator::new(decoder, metric, kind, len).unwrap_err().to_string()
-        };
-        let tensor = || EventKind::Tensor { shape: vec![3] };
-        let small = decoder(6);
-        assert_eq!(
-            refusal(Some(&small), ErrorMetric::Deviation, tensor(), 16),
-            "decoder `decoder` takes 2 values, but the accelerator gives 16"
-        );
-        assert_eq!(
-            refusal(Some(&small), ErrorMetric::Emd, tensor(), 2),
-            "metric `emd` needs HGCal modules as events, but events are tensors; choose mse or deviation"
-        );
-        assert_eq!(
-            refusal(Some(&small), ErrorMetric::Mse, tensor(), 2),
-            "metric `mse` compares 3 values with each event, but decoder `decoder` gives 6; choose deviation"
-        );
-        assert_eq!(
-            refusal(None, ErrorMetric::Telescope, EventKind::Module, 16),
-            "metric `telescope` compares 64 values with each event, but the accelerator gives 16; add a decoder or \
-             choose deviation"
-        );
-        assert!(Evaluator::new(None, ErrorMetric::Deviation, tensor(), 16).is_ok());
-    }
-}
+#[path = "evaluator_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the error of an output is. Larger is worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum ErrorMetric {
     /// Earth mover's distance between the charges of a module and the decoded cells, both normalized to sum 1, over the
     /// Euclidean distance of cell centers; unit: half the pitch of a trigger cell. A decoder output that sums up to 0
@@ -22,6 +22,12 @@ pub enum ErrorMetric {
     Mse,
     /// Mean squared difference between the accelerator's output and its fault-free output, for designs without decoder.
     Deviation,
+    /// Whether an event is classified wrongly: 0 where the class of the output ([`super::classes::class_of`]) is the
+    /// event's label, with the fault and without, otherwise 1. So what rises are mispredictions among the events that are
+    /// classified correctly without faults; an event that is wrong without them stays wrong.
+    Misprediction,
+    /// Cross entropy between the softmax of the outputs and the label of an event ([`super::classes::cross_entropy`]).
+    CrossEntropy,
 }
 
 /// Earth mover's distance of a module whose decoder output sums up to 0, as the original ECON-T evaluation counts it
@@ -31,7 +37,7 @@ pub const EMPTY_OUTPUT: f64 = -0.5;
 
 /// No metric has that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no metric `{name}`; choose emd, telescope, mse or deviation")]
+#[error("there is no metric `{name}`; choose emd, telescope, mse, deviation, misprediction or cross-entropy")]
 pub struct UnknownMetric {
     /// The name as given.
     pub name: String,
@@ -39,7 +45,8 @@ pub struct UnknownMetric {
 
 impl ErrorMetric {
     /// All metrics, in the order of this enum.
-    pub const ALL: [Self; 4] = [Self::Emd, Self::Telescope, Self::Mse, Self::Deviation];
+    pub const ALL: [Self; 6] =
+        [Self::Emd, Self::Telescope, Self::Mse, Self::Deviation, Self::Misprediction, Self::CrossEntropy];
 
     /// The name in command lines and files.
     pub const fn name(self) -> &'static str {
@@ -48,7 +55,14 @@ impl ErrorMetric {
             Self::Telescope => "telescope",
             Self::Mse => "mse",
             Self::Deviation => "deviation",
+            Self::Misprediction => "misprediction",
+            Self::CrossEntropy => "cross-entropy",
         }
+    }
+
+    /// Whether it compares outputs with the label of an event.
+    pub const fn needs_labels(self) -> bool {
+        matches!(self, Self::Misprediction | Self::CrossEntropy)
     }
 }
 
@@ -79,6 +93,8 @@ mod tests {
             assert_eq!(serde_json::from_str::<ErrorMetric>(&format!("\"{metric}\"")).unwrap(), metric);
         }
         let error = "EMD".parse::<ErrorMetric>().unwrap_err();
-        assert_eq!(error.to_string(), "there is no metric `EMD`; choose emd, telescope, mse or deviation");
+        let expected =
+            "there is no metric `EMD`; choose emd, telescope, mse, deviation, misprediction or cross-entropy";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod activation;
 mod affine;
+pub mod classes;
 pub mod decoder;
 mod dual_tree;
 pub mod emd;

@@ -54,11 +54,13 @@ pub enum DesignError {
         /// The version it states.
         found: u32,
     },
-    /// An input format that does not exist.
-    #[error("{path}: model.input_format: {source}")]
-    InputFormat {
+    /// A register format that does not exist.
+    #[error("{path}: model.{key}: {source}")]
+    RegisterFormat {
         /// The file.
         path: String,
+        /// The key.
+        key: &'static str,
         /// What is wrong.
         source: FormatError,
     },
@@ -120,6 +122,10 @@ pub struct ModelConfig {
     /// Format of the input register, `ap_ufixed<8,0>` for example, when the model does not quantize its input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_format: Option<String>,
+    /// Format of the scale and shift of batch normalizations that are not folded; `ap_fixed<16,6>`, with as many more
+    /// integer bits as the values take, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batchnorm_format: Option<String>,
 }
 
 /// `[events]`.
@@ -131,6 +137,12 @@ pub struct EventsConfig {
     /// Events used when the command line names none, relative to the design folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// Factor of every value of `file`: 0.00390625 for bytes that stand for fractions; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// Classes of the events of `file`, relative to the design folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
     /// Generator used when there is no file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<GeneratorConfig>,
@@ -286,13 +298,15 @@ impl Design {
         if config.format != DESIGN_VERSION {
             return Err(DesignError::Version { path, found: config.format });
         }
-        let input_format = config
-            .model
-            .input_format
-            .as_deref()
-            .map(str::parse::<Quantizer>)
-            .transpose()
-            .map_err(|source| DesignError::InputFormat { path: path.clone(), source })?;
+        let format = |key, text: &Option<String>| {
+            text.as_deref().map(str::parse::<Quantizer>).transpose().map_err(|source| DesignError::RegisterFormat {
+                path: path.clone(),
+                key,
+                source,
+            })
+        };
+        let input_format = format("input_format", &config.model.input_format)?;
+        let batchnorm_format = format("batchnorm_format", &config.model.batchnorm_format)?;
 
         let parts = &config.model;
         let mut sources = vec![(DESIGN_FILE.to_owned(), Fingerprint::of_bytes(&bytes))];
@@ -312,6 +326,7 @@ impl Design {
                 accelerator: parts.accelerator.as_deref(),
                 decoder: parts.decoder.as_deref(),
                 input_format,
+                batchnorm_format,
             },
         )?;
         Ok(Self {
@@ -343,6 +358,9 @@ pub fn read_model(
         return keras::read_keras(model, weights, options);
     };
     let mut imported = keras::read_keras(model, weights, &KerasOptions { decoder: None, ..*options })?;
+    if imported.is_classifier {
+        return Err(KerasError::SoftmaxInside { decoder: decoder.name.to_owned() });
+    }
     let (network, notes) = keras::read_off_chip(decoder, None, options.decoder, &imported.accelerator)?;
     imported.off_chip = Some(network);
     imported.notes.extend(notes);

@@ -9,6 +9,7 @@ use csv::{ByteRecord, ReaderBuilder, Trim};
 
 use super::lines::line_of;
 use super::npy::{ConversionError, NpyArray, NpyError};
+use crate::num::cast;
 
 /// Trigger cells of a module.
 pub const CELLS: usize = 48;
@@ -232,9 +233,10 @@ pub fn read_events_npy(file: &str, array: &NpyArray, limit: Option<usize>) -> Re
 }
 
 /// Reads the first `limit` events (all without a limit) of a NumPy array `[events, ...shape]`, or flat
-/// `[events, values]`, as tensors of `shape` in C order.
+/// `[events, values]`, as tensors of `shape` in C order; where the last axis of `shape` is 1, it may be left out.
 ///
-/// Values are taken as they are: an image of bytes is not scaled.
+/// Every value is multiplied by `scale` in `f64` and rounded once to `f32`: by 1/256 for an image of bytes that the network
+/// takes as fractions.
 ///
 /// # Errors
 /// When the array has another shape, a value is no finite `f32`, or there is no event.
@@ -242,6 +244,7 @@ pub fn read_tensors_npy(
     file: &str,
     array: &NpyArray,
     shape: &[usize],
+    scale: f64,
     limit: Option<usize>,
 ) -> Result<Vec<Vec<f32>>, EventError> {
     let values = array.data().to_f32().map_err(|source| EventError::Conversion { file: file.to_owned(), source })?;
@@ -250,11 +253,15 @@ pub fn read_tensors_npy(
     let events = values.chunks_exact(shape.iter().product::<usize>().max(1));
     let wanted = events.take(limit.unwrap_or(usize::MAX)).enumerate();
     wanted
-        .map(|(event, values)| match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(values.to_vec()),
-            Some(index) => {
-                let (place, value) = (Place::Event(event), values[index]);
-                Err(EventError::NotFinite { file: file.to_owned(), place, index, value })
+        .map(|(event, values)| {
+            let scaled = |value: &f32| cast::nearest_f32(f64::from(*value) * scale);
+            let values: Vec<f32> = values.iter().map(scaled).collect();
+            match values.iter().position(|value| !value.is_finite()) {
+                None => Ok(values),
+                Some(index) => {
+                    let (place, value) = (Place::Event(event), values[index]);
+                    Err(EventError::NotFinite { file: file.to_owned(), place, index, value })
+                }
             }
         })
         .collect()
@@ -280,7 +287,7 @@ fn columns(file: &str, header: &ByteRecord) -> Result<[usize; CELLS], EventError
 fn check_shape(file: &str, found: &[usize], expected: &[usize]) -> Result<(), EventError> {
     let values = expected.iter().product::<usize>();
     match found.split_first() {
-        Some((events, event)) if event == expected || event == [values] => {
+        Some((events, event)) if event == expected || event == [values] || is_without_channel(event, expected) => {
             if *events == 0 || values == 0 {
                 return Err(EventError::NoEvents { file: file.to_owned() });
             }
@@ -291,6 +298,11 @@ fn check_shape(file: &str, found: &[usize], expected: &[usize]) -> Result<(), Ev
             Err(EventError::Shape { file: file.to_owned(), expected, found })
         }
     }
+}
+
+/// Whether `event` is `expected` but for a last axis of one channel: `[rows, columns]` for `[rows, columns, 1]`.
+fn is_without_channel(event: &[usize], expected: &[usize]) -> bool {
+    expected.split_last() == Some((&1, event)) && event.len() == 2
 }
 
 fn checked(file: &str, place: Place, charges: &[f64; CELLS]) -> Result<[f64; CELLS], EventError> {
@@ -316,7 +328,6 @@ mod tests {
 
     use super::*;
     use crate::import::npy::NpyData;
-    use crate::num::cast;
 
     fn header() -> String {
         (0..CELLS).map(|cell| format!("CALQ_{cell}")).collect::<Vec<_>>().join(",")
@@ -436,17 +447,22 @@ mod tests {
         );
 
         let images = array(&[2, 2, 1, 2], NpyData::U8((0..8).collect()));
-        let tensors = read_tensors_npy("t.npy", &images, &[2, 1, 2], None).unwrap();
+        let tensors = read_tensors_npy("t.npy", &images, &[2, 1, 2], 1.0, None).unwrap();
         assert_eq!(tensors, [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]);
         let flat = array(&[2, 4], NpyData::F64(vec![0.5; 8]));
-        assert_eq!(read_tensors_npy("t.npy", &flat, &[2, 1, 2], Some(1)).unwrap(), [[0.5; 4]]);
-        let error = read_tensors_npy("t.npy", &images, &[2, 2], None).unwrap_err().to_string();
+        assert_eq!(read_tensors_npy("t.npy", &flat, &[2, 1, 2], 1.0, Some(1)).unwrap(), [[0.5; 4]]);
+        let bytes = array(&[1, 2, 2], NpyData::U8(vec![0, 64, 128, 255]));
+        let scaled = read_tensors_npy("t.npy", &bytes, &[2, 2, 1], 0.003_906_25, None).unwrap();
+        assert_eq!(scaled, [[0.0, 0.25, 0.5, 0.996_093_75]], "a map of one channel, in steps of 1/256");
+        let error = read_tensors_npy("t.npy", &bytes, &[2, 2, 1], 1e40, None).unwrap_err().to_string();
+        assert_eq!(error, "t.npy, event 0, value 1: inf is not a finite number");
+        let error = read_tensors_npy("t.npy", &images, &[2, 2], 1.0, None).unwrap_err().to_string();
         assert_eq!(error, "t.npy: an array of shape [2, 2, 1, 2]; [events, 2, 2] is needed");
         let nan = array(&[1, 2], NpyData::F32(vec![1.0, f32::NAN]));
-        let error = read_tensors_npy("t.npy", &nan, &[2], None).unwrap_err().to_string();
+        let error = read_tensors_npy("t.npy", &nan, &[2], 1.0, None).unwrap_err().to_string();
         assert_eq!(error, "t.npy, event 0, value 1: NaN is not a finite number");
         assert!(matches!(
-            read_tensors_npy("t.npy", &array(&[0, 2], NpyData::F32(vec![])), &[2], None),
+            read_tensors_npy("t.npy", &array(&[0, 2], NpyData::F32(vec![])), &[2], 1.0, None),
             Err(EventError::NoEvents { .. })
         ));
     }

@@ -8,6 +8,7 @@ pub mod design;
 pub mod events;
 pub mod fault_list;
 pub mod keras;
+pub mod labels;
 mod lines;
 pub mod npy;
 pub mod oracle;

@@ -54,6 +54,11 @@ impl NetworkBuilder {
         &self.nodes[node.index()].shape
     }
 
+    /// Format and range of the output of a node already added.
+    pub fn signal(&self, node: NodeId) -> Signal {
+        self.nodes[node.index()].signal
+    }
+
     /// Adds a reshape to `shape`.
     ///
     /// # Errors
@@ -225,9 +230,11 @@ impl Inference<'_> {
     /// Checks that no window sees padding alone.
     fn all_see(&self, window: &Window2d, output: &[usize]) -> Result<(), NetError> {
         let [rows, columns, _] = self.map()?;
-        let row = |out: usize| (0..window.kernel[0]).any(|row| window.input_row(out, row, rows).is_some());
-        let column = |out: usize| (0..window.kernel[1]).any(|at| window.input_column(out, at, columns).is_some());
-        if (0..output[0]).all(row) && (0..output[1]).all(column) {
+        let sees = |axis: usize, before: usize, size: usize| {
+            let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
+            (0..output[axis]).all(|out| out * stride < before + size && out * stride + kernel > before)
+        };
+        if sees(0, window.padding.top, rows) && sees(1, window.padding.left, columns) {
             return Ok(());
         }
         Err(self.misfit("some of its windows see padding alone".to_owned()))

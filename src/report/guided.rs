@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::error_unit::ErrorUnit;
 use super::oracle::quoted;
 use super::{Provenance, Side, SiteTable, TextTable, grouped, percent, significant};
 use crate::campaign::{GuidedPlan, GuidedRun, Look, Reason};
@@ -165,7 +166,7 @@ impl GuidedReport<'_> {
         format!(
             "guided by {}: {} of {} candidate bits flipped ({}), {} saved\n\
              {} in the order, {} as a pilot, {} drawn at random\n\
-             {} events, fault-free mean error ({}) {}\n\
+             {} events, {}\n\
              {}\n\
              random order: {} flips until no more than {} is missing on average; {} saved against that\n\n\
              {table}\n\
@@ -180,8 +181,7 @@ impl GuidedReport<'_> {
             grouped(guided.flips_by(Reason::Pilot)),
             grouped(guided.flips_by(Reason::Drawn)),
             grouped(self.events),
-            self.metric,
-            significant(self.golden_mean()),
+            ErrorUnit::new(self.metric, self.events).fault_free(self.golden_mean()),
             self.promise(),
             grouped(random),
             percent(self.plan.missing.get(), 1),

@@ -5,9 +5,13 @@ use std::io::Cursor;
 use serde::Serialize;
 
 use super::npz::{NpzError, NpzWriter, Packing};
-use super::{Provenance, Side, TextTable, grouped, significant};
-use crate::campaign::{ErrorSummary, Inference};
+use super::{Provenance, Side, TextTable, grouped, percent, significant};
+use crate::campaign::{ClassCount, Decision, ErrorSummary, Inference};
 use crate::net::Network;
+use crate::num::cast;
+
+/// Most classes that are shown one by one.
+const MOST_CLASS_ROWS: usize = 20;
 
 /// Inference of some events.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +24,8 @@ pub struct InferReport<'a> {
     pub network: &'a Network,
     /// Name of the error measured.
     pub metric: &'a str,
+    /// How the events are classified, by class, where they have labels.
+    pub classes: Option<&'a [ClassCount]>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +38,15 @@ struct Summary<'a> {
     max_error: f64,
     outputs: usize,
     outputs_never_used: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classification: Option<Classification<'a>>,
+}
+
+#[derive(Serialize)]
+struct Classification<'a> {
+    correct_events: usize,
+    accuracy: f64,
+    classes: &'a [ClassCount],
 }
 
 impl InferReport<'_> {
@@ -46,6 +61,11 @@ impl InferReport<'_> {
             max_error: self.errors.max,
             outputs: self.network.output().len(),
             outputs_never_used: self.errors.unused_outputs,
+            classification: self.classes.map(|classes| Classification {
+                correct_events: correct(classes),
+                accuracy: share(correct(classes), self.inference.len()),
+                classes,
+            }),
         };
         let mut text = serde_json::to_string_pretty(&summary).expect("strings and finite numbers have a JSON form");
         text.push('\n');
@@ -70,11 +90,44 @@ impl InferReport<'_> {
             0 => String::new(),
             unused => format!(", {unused} of them zero in every event"),
         };
-        format!("{} events, {} outputs{unused}\n\n{table}", grouped(self.inference.len()), self.network.output().len())
+        let mut text = format!(
+            "{} events, {} outputs{unused}\n\n{table}",
+            grouped(self.inference.len()),
+            self.network.output().len()
+        );
+        if let Some(classes) = self.classes {
+            text += &self.class_table(classes);
+        }
+        text
+    }
+
+    /// Accuracy, in all and by class.
+    fn class_table(&self, classes: &[ClassCount]) -> String {
+        let (correct, events) = (correct(classes), self.inference.len());
+        let accuracy = percent(share(correct, events), 2);
+        let mut text = format!("\ncorrectly classified: {} of {} ({accuracy})\n", grouped(correct), grouped(events));
+        if classes.len() <= MOST_CLASS_ROWS {
+            let right = |name| (name, Side::Right);
+            let columns = ["class", "events", "correct", "accuracy", "predicted"].map(right);
+            let mut table = TextTable::new(&columns);
+            for (class, count) in classes.iter().enumerate() {
+                let accuracy = percent(share(count.correct, count.events), 1);
+                table.row([
+                    class.to_string(),
+                    grouped(count.events),
+                    grouped(count.correct),
+                    if count.events == 0 { String::new() } else { accuracy },
+                    grouped(count.predicted),
+                ]);
+            }
+            text += &format!("\n{table}");
+        }
+        text
     }
 
     /// Arrays `latent` (f32 values), `codes` (i64 integers), `decoded` (f32) with a row per event, `error` (f64) per
-    /// event, and `provenance` (its JSON as bytes).
+    /// event, and `provenance` (its JSON as bytes). Where events have labels, also `class` and `label` (i64, from 0) and
+    /// `correct` (0 or 1) per event; without a decoder, `latent` are the logits.
     ///
     /// # Errors
     /// When the archive cannot be made.
@@ -90,7 +143,25 @@ impl InferReport<'_> {
         archive.add("codes", &[events, codes.len() / events.max(1)], codes.as_slice())?;
         archive.add("decoded", &[events, decoded.len() / events.max(1)], decoded.as_slice())?;
         archive.add("error", &[events], error.as_slice())?;
+        let decisions: Option<Vec<_>> = self.inference.iter().map(|event| event.decision).collect();
+        if let Some(decisions) = decisions {
+            let numbers = |of: fn(&Decision) -> usize| -> Vec<i64> {
+                decisions.iter().map(|decision| cast::i64_from_len(of(decision))).collect()
+            };
+            let correct: Vec<u8> = decisions.iter().map(|decision| u8::from(decision.is_correct())).collect();
+            archive.add("class", &[events], numbers(|decision| decision.class).as_slice())?;
+            archive.add("label", &[events], numbers(|decision| decision.label).as_slice())?;
+            archive.add("correct", &[events], correct.as_slice())?;
+        }
         archive.add("provenance", &[provenance.len()], provenance.as_slice())?;
         Ok(archive.finish()?.into_inner())
     }
+}
+
+fn correct(classes: &[ClassCount]) -> usize {
+    classes.iter().map(|count| count.correct).sum()
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    cast::f64_from_count(part) / cast::f64_from_count(whole)
 }

@@ -5,10 +5,11 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::error_unit::{Accuracy, ErrorUnit};
 use super::oracle::quoted;
 use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
 use crate::campaign::{
-    Ending, ExactSum, Interval, ProportionEstimate, Sample, SamplePlan, StratumSummary, Trial, addresses,
+    Ending, ExactSum, Interval, ProportionEstimate, Sample, SamplePlan, SiteOutcome, StratumSummary, Trial, addresses,
 };
 use crate::fault::FaultModel;
 use crate::hw::Inventory;
@@ -50,6 +51,8 @@ struct Summary<'a> {
     metric: &'a str,
     events: usize,
     golden_mean_error: f64,
+    #[serde(flatten)]
+    accuracy: Option<Accuracy>,
     model: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster_sizes: Option<Vec<ClusterShare>>,
@@ -131,18 +134,26 @@ struct FlipRow {
 }
 
 impl InjectReport<'_> {
-    /// A row per trial, in the order of drawing: `trial,flips,sites,changed_events,mean_error,error_rise`.
+    /// A row per trial, in the order of drawing: `trial,flips,sites,changed_events,mean_error,error_rise`, and behind them
+    /// `mispredictions` where that is what the metric counts.
     ///
     /// `sites` are addresses of bits, joined by semicolons; the other columns are those of the oracle.
     pub fn csv(&self) -> String {
-        let mut text = String::from("trial,flips,sites,changed_events,mean_error,error_rise\n");
+        let counts = self.unit().counts_mispredictions();
+        let mut text = String::from("trial,flips,sites,changed_events,mean_error,error_rise");
+        text.push_str(if counts { ",mispredictions\n" } else { "\n" });
         let events = cast::f64_from_count(self.events);
         for (number, (trial, rise_sum)) in self.sample.trials.iter().zip(self.rise_sums).enumerate() {
             let sites = quoted(&addresses(self.inventory, &trial.bits));
             let mean_error = (self.golden_sum + *rise_sum).value() / events;
             let Trial { bits, observation } = trial;
             let (flips, changed, rise) = (bits.len(), observation.changed_events, observation.rise);
-            writeln!(text, "{number},{flips},{sites},{changed},{mean_error},{rise}").expect("a string takes any text");
+            write!(text, "{number},{flips},{sites},{changed},{mean_error},{rise}").expect("a string takes any text");
+            if counts {
+                let outcome = SiteOutcome { changed_events: changed, rise_sum: *rise_sum };
+                write!(text, ",{}", outcome.mispredictions()).expect("a string takes any text");
+            }
+            text.push('\n');
         }
         text
     }
@@ -167,6 +178,7 @@ impl InjectReport<'_> {
             metric: self.metric,
             events: self.events,
             golden_mean_error: self.golden_mean(),
+            accuracy: self.unit().accuracy(self.golden_mean()),
             model: self.model.to_string(),
             cluster_sizes: match self.model {
                 FaultModel::Cluster(shares) => Some(shares.shares().iter().map(sizes).collect()),
@@ -216,14 +228,13 @@ impl InjectReport<'_> {
         let trials = sample.trials.len();
         let of_all = sample.population.map_or_else(String::new, |all| format!(" of {} possible", grouped(all)));
         let mut text = format!(
-            "{} trials{of_all}, {}, in {} candidate bits; seed {}\n{} events, fault-free mean error ({}) {}\n\n",
+            "{} trials{of_all}, {}, in {} candidate bits; seed {}\n{} events, {}\n\n",
             grouped(trials),
             self.model_in_words(),
             grouped(self.candidates),
             plan.seed,
             grouped(self.events),
-            self.metric,
-            significant(self.golden_mean()),
+            self.unit().fault_free(self.golden_mean()),
         );
         text += &self.estimates_table().to_string();
         let mut line = |line: String| {
@@ -240,7 +251,8 @@ impl InjectReport<'_> {
             let more = worst.bits.len() - named.len();
             let more = if more > 0 { format!(" and {} more", grouped(more)) } else { String::new() };
             let sites = addresses(self.inventory, named).replace(';', ", ");
-            line(format!("largest rise: {} in trial {number}, by", significant(worst.observation.rise)));
+            let name = self.unit().name("largest rise", "most mispredictions");
+            line(format!("{name}: {} in trial {number}, by", self.unit().rise(worst.observation.rise)));
             line(format!("  {sites}{more}"));
         }
         line(String::new());
@@ -249,8 +261,14 @@ impl InjectReport<'_> {
         } else {
             text += &self.strata_table().to_string();
         }
-        text += "\neffective: changes the output of at least one event; sensitive: raises the mean error.\n";
+        let sensitive = self.unit().sensitive();
+        writeln!(text, "\neffective: changes the output of at least one event; sensitive: {sensitive}.")
+            .expect("a string takes any text");
         text
+    }
+
+    const fn unit(&self) -> ErrorUnit<'_> {
+        ErrorUnit::new(self.metric, self.events)
     }
 
     fn golden_mean(&self) -> f64 {
@@ -334,18 +352,18 @@ impl InjectReport<'_> {
                 by(plan.proportion_method.name()),
             ]);
         }
-        let rise = sample.estimates.rise;
+        let (rise, unit) = (sample.estimates.rise, self.unit());
         let (interval, half_width) = match rise.interval {
             Some(_) if exact => ("exact".to_owned(), "0".to_owned()),
             Some(interval) => (
-                format!("{} to {}", significant(interval.low), significant(interval.high)),
-                significant(interval.half_width()),
+                format!("{} to {}", unit.rise(interval.low), unit.rise(interval.high)),
+                unit.rise(interval.half_width()),
             ),
             None => ("unknown".to_owned(), "-".to_owned()),
         };
         table.row([
-            "mean error rise".to_owned(),
-            significant(rise.mean),
+            unit.name("mean error rise", "mean mispredictions").to_owned(),
+            unit.rise(rise.mean),
             interval,
             half_width,
             by(plan.mean_method.name()),
@@ -377,7 +395,7 @@ impl InjectReport<'_> {
             ("trials", Side::Right),
             ("effective", Side::Right),
             ("sensitive", Side::Right),
-            ("mean rise", Side::Right),
+            (self.unit().name("mean rise", "mispredicted"), Side::Right),
             ("deviation", Side::Right),
         ]);
         for stratum in &self.sample.strata {
@@ -390,8 +408,8 @@ impl InjectReport<'_> {
                 grouped(row.trials),
                 share(row.effective, row.trials),
                 share(row.sensitive, row.trials),
-                significant(row.mean_error_rise),
-                row.standard_deviation.map_or_else(|| "-".to_owned(), significant),
+                self.unit().rise(row.mean_error_rise),
+                row.standard_deviation.map_or_else(|| "-".to_owned(), |deviation| self.unit().rise(deviation)),
             ]);
         }
         table

@@ -8,6 +8,7 @@ pub mod compare;
 mod design_facts;
 mod edge_times;
 mod error;
+mod error_unit;
 mod fault_list;
 pub mod figures;
 pub mod files;

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::bit_table::{BitColumn, BitTable, BitValues};
+use super::error_unit::{Accuracy, ErrorUnit};
 use super::{Provenance, ReportError, Side, SiteTable, TextTable, grouped, percent, significant};
-use crate::campaign::Oracle;
+use crate::campaign::{Oracle, SiteOutcome};
 use crate::net::TensorKind;
 use crate::num::cast;
 
@@ -33,14 +34,20 @@ pub struct Totals {
     pub sensitive: usize,
     /// Sum of the error rises.
     pub rise: f64,
+    /// Sum of the mispredictions, where that is what the metric counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mispredictions: Option<u64>,
 }
 
 impl Totals {
-    fn add(&mut self, changed_events: u32, rise: f64) {
+    fn add(&mut self, changed_events: u32, rise: f64, mispredictions: Option<u32>) {
         self.bits += 1;
         self.effective += usize::from(changed_events > 0);
         self.sensitive += usize::from(rise > 0.0);
         self.rise += rise;
+        if let Some(more) = mispredictions {
+            self.mispredictions = Some(self.mispredictions.unwrap_or(0) + u64::from(more));
+        }
     }
 
     fn row(&self, name: Vec<String>, all: f64) -> Vec<String> {
@@ -50,7 +57,7 @@ impl Totals {
             grouped(self.bits),
             share(self.effective),
             share(self.sensitive),
-            significant(self.rise),
+            self.mispredictions.map_or_else(|| significant(self.rise), |count| grouped(cast::index_of_word(count))),
             percent(self.rise / all, 1),
         ]);
         row
@@ -63,6 +70,8 @@ struct Summary<'a> {
     metric: &'a str,
     events: usize,
     golden_mean_error: f64,
+    #[serde(flatten)]
+    accuracy: Option<Accuracy>,
     total: Totals,
     arrays: Vec<ArrayTotals>,
     bit_positions: Vec<PositionTotals>,
@@ -89,7 +98,9 @@ impl OracleReport<'_> {
     ///
     /// `golden` and `faulty` are the real values of the register without and with the flip; `mean_error` is the mean
     /// over all events with the flip, `error_rise` that minus the fault-free mean (summed event by event, so that it is
-    /// exactly zero where nothing changes). Numbers have as many digits as it takes to read back the same number.
+    /// exactly zero where nothing changes). Numbers have as many digits as it takes to read back the same number. Where the
+    /// error is whether an event is classified wrongly, `mispredictions` stands behind `changed_events`: the events that
+    /// are classified correctly without the flip and wrongly with it.
     pub fn csv(&self) -> String {
         self.table().csv()
     }
@@ -103,6 +114,10 @@ impl OracleReport<'_> {
         self.table().to_bytes(file, provenance)
     }
 
+    const fn unit(&self) -> ErrorUnit<'_> {
+        ErrorUnit::new(self.metric, self.oracle.events())
+    }
+
     fn table(&self) -> BitTable<'_> {
         let sites = &self.sites.sites;
         let reals = |name, values: Vec<f64>| BitColumn {
@@ -110,13 +125,18 @@ impl OracleReport<'_> {
             values: BitValues::Reals(Cow::Owned(values)),
         };
         let changed = self.oracle.outcomes().iter().map(|outcome| outcome.changed_events).collect();
-        let columns = vec![
+        let mut columns = vec![
             reals("golden", sites.iter().map(|site| site.golden).collect()),
             reals("faulty", sites.iter().map(|site| site.faulty).collect()),
             BitColumn { name: Cow::Borrowed("changed_events"), values: BitValues::Counts(changed) },
             reals("mean_error", (0..sites.len()).map(|position| self.oracle.mean_error(position)).collect()),
             reals("error_rise", self.oracle.error_rises()),
         ];
+        if self.unit().counts_mispredictions() {
+            let counts = self.oracle.outcomes().iter().map(SiteOutcome::mispredictions).collect();
+            let column = BitColumn { name: Cow::Borrowed("mispredictions"), values: BitValues::Counts(counts) };
+            columns.insert(3, column);
+        }
         BitTable { sites: self.sites, columns }
     }
 
@@ -128,6 +148,7 @@ impl OracleReport<'_> {
             metric: self.metric,
             events: self.oracle.events(),
             golden_mean_error: self.oracle.golden_mean(),
+            accuracy: self.unit().accuracy(self.oracle.golden_mean()),
             total,
             arrays: arrays.into_iter().map(|(layer, tensor, totals)| ArrayTotals { layer, tensor, totals }).collect(),
             bit_positions: positions.into_iter().map(|(bit, totals)| PositionTotals { bit, totals }).collect(),
@@ -140,7 +161,8 @@ impl OracleReport<'_> {
     /// Totals as tables for people.
     pub fn tables(&self) -> String {
         let (total, arrays, positions) = self.totals();
-        let numbers = ["bits", "effective", "sensitive", "summed rise", "of all"];
+        let unit = self.unit();
+        let numbers = ["bits", "effective", "sensitive", unit.name("summed rise", "mispredictions"), "of all"];
         let columns = |names: &[&'static str]| -> Vec<(&str, Side)> {
             let left = names.iter().map(|name| (*name, Side::Left));
             left.chain(numbers.map(|name| (name, Side::Right))).collect()
@@ -157,11 +179,12 @@ impl OracleReport<'_> {
             by_position.row(totals.row(vec![bit.to_string()], total.rise));
         }
         format!(
-            "{} events, fault-free mean error ({}) {}\n\n{by_array}\n{by_position}\
-             effective: changes the output of at least one event; sensitive: raises the mean error.\n",
+            "{} events, {}\n\n{by_array}\n{by_position}\
+             effective: changes the output of at least one event; sensitive: {}.\n{}",
             grouped(self.oracle.events()),
-            self.metric,
-            significant(self.oracle.golden_mean()),
+            unit.fault_free(self.oracle.golden_mean()),
+            unit.sensitive(),
+            unit.name("", "mispredictions: over all flips, of events that are classified correctly without them.\n"),
         )
     }
 
@@ -172,10 +195,11 @@ impl OracleReport<'_> {
             self.sites.arrays.iter().map(|(layer, tensor)| (layer.clone(), *tensor, Totals::default())).collect();
         let mut positions: Vec<(u8, Totals)> = (0..=u8::MAX).map(|bit| (bit, Totals::default())).collect();
         for (position, site) in self.sites.sites.iter().enumerate() {
-            let (changed, rise) = (self.oracle.outcomes()[position].changed_events, self.oracle.error_rise(position));
-            all.add(changed, rise);
-            arrays[site.array].2.add(changed, rise);
-            positions[usize::from(site.bit)].1.add(changed, rise);
+            let (outcome, rise) = (&self.oracle.outcomes()[position], self.oracle.error_rise(position));
+            let mispredictions = self.unit().counts_mispredictions().then(|| outcome.mispredictions());
+            for totals in [&mut all, &mut arrays[site.array].2, &mut positions[usize::from(site.bit)].1] {
+                totals.add(outcome.changed_events, rise, mispredictions);
+            }
         }
         arrays.retain(|(_, _, totals)| totals.bits > 0);
         positions.retain(|(_, totals)| totals.bits > 0);

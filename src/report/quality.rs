@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::error_unit::ErrorUnit;
 use super::oracle::quoted;
 use super::{Provenance, Side, TextTable, fixed, grouped, percent, significant};
 use crate::analysis::{Estimated, RankingQuality, SampledQuality};
@@ -183,13 +184,14 @@ impl QualityReport<'_> {
         let first = self.qualities.first();
         let recalls = first.map_or(&[][..], |quality| &quality.recalls);
         columns.extend(recalls.iter().map(|recall| (format!("top {}", percent(recall.share, 0)), Side::Right)));
+        let unit = ErrorUnit::new(self.metric, self.events);
         let mut text = format!(
-            "{} bits on {} events, fault-free mean error ({}) {}; summed error rise {}\n\n",
+            "{} bits on {} events, {}; {} {}\n\n",
             grouped(first.map_or(0, |quality| quality.bits)),
             grouped(self.events),
-            self.metric,
-            significant(self.golden_mean),
-            significant(self.rise),
+            unit.fault_free(self.golden_mean),
+            unit.name("summed error rise", "mispredictions of all flips"),
+            unit.rise(self.rise),
         );
         let mut table = table_of(&columns);
         for quality in self.qualities {
@@ -268,13 +270,12 @@ impl SampledQualityReport<'_> {
         }
         let first = self.qualities.first();
         format!(
-            "{} of {} bits flipped, drawn at random, on {} events; fault-free mean error ({}) {}\n\n{table}{LEGEND}\
+            "{} of {} bits flipped, drawn at random, on {} events; {}\n\n{table}{LEGEND}\
              every interval holds by itself\n",
             grouped(first.map_or(0, |quality| quality.sampled)),
             grouped(first.map_or(0, |quality| quality.bits)),
             grouped(self.events),
-            self.metric,
-            significant(self.golden_mean),
+            ErrorUnit::new(self.metric, self.events).fault_free(self.golden_mean),
         )
     }
 }

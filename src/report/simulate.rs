@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::error_unit::ErrorUnit;
 use super::{DesignFacts, Provenance, Side, TextTable, fixed, grouped, percent, significant};
 use crate::campaign::{BINS, Bound, Confidence, Estimate, Interval, Judged, MissionOutcome, MissionSummary, Quantity};
 use crate::num::cast;
@@ -286,10 +287,9 @@ impl SimulateReport<'_> {
             line("the device is struck at one rate, however many flip-flops protection adds".to_owned());
         }
         line(format!(
-            "{} events, fault-free mean error ({}) {}",
+            "{} events, {}",
             grouped(setup.events),
-            setup.metric,
-            significant(setup.fault_free_mean_error),
+            ErrorUnit::new(&setup.metric, setup.events).fault_free(setup.fault_free_mean_error),
         ));
         line(String::new());
         if let [scenario] = self.scenarios {
@@ -424,13 +424,14 @@ impl SimulateReport<'_> {
     /// What that did to outputs, scenario by scenario.
     fn output_rows(&self) -> TextTable {
         let interval = format!("{} % interval", short(self.confidence.get() * 100.0));
+        let error = ErrorUnit::new(&self.setup.metric, self.setup.events);
         let mut table = TextTable::new(&[
             ("style", Side::Name),
             ("scrub", Side::Name),
             ("wrong outputs", Side::Right),
             ("silent", Side::Right),
             ("degraded", Side::Right),
-            ("error rise", Side::Right),
+            (error.name("error rise", "made wrong"), Side::Right),
             (&interval, Side::Right),
             ("first wrong after", Side::Right),
         ]);

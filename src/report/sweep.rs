@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::bit_table::{BitColumn, BitTable, BitValues};
+use super::error_unit::{Accuracy, ErrorUnit};
 use super::oracle::quoted;
 use super::text_plot::{PlotSeries, TextPlot};
 use super::verify::VerifyReport;
-use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, percent, significant, whole};
+use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, percent, whole};
 use crate::campaign::Oracle;
 use crate::hw::AreaUnit;
 use crate::num::cast;
@@ -49,6 +50,8 @@ struct File<'a> {
     metric: &'a str,
     events: usize,
     golden_mean_error: f64,
+    #[serde(flatten)]
+    accuracy: Option<Accuracy>,
     protection: &'a str,
     technology: &'a str,
     area_unit: AreaUnit,
@@ -305,6 +308,7 @@ impl SweepReport<'_> {
             metric: self.metric,
             events: self.events,
             golden_mean_error: self.golden_mean,
+            accuracy: ErrorUnit::new(self.metric, self.events).accuracy(self.golden_mean),
             protection: self.protection,
             technology: &self.prices.technology,
             area_unit: self.prices.unit,
@@ -345,6 +349,7 @@ impl SweepReport<'_> {
     pub fn table(&self) -> String {
         let start = &self.sweep.unprotected;
         let unit = self.prices.unit.cost_name();
+        let error = ErrorUnit::new(self.metric, self.events);
         let mut table = TextTable::new(&[
             ("ranking", Side::Name),
             ("budget", Side::Right),
@@ -352,7 +357,7 @@ impl SweepReport<'_> {
             (&format!("area +{unit}"), Side::Right),
             ("+% reg", Side::Right),
             ("+% acc", Side::Right),
-            ("rise left", Side::Right),
+            (error.name("rise left", "wrong left"), Side::Right),
             ("removed", Side::Right),
             ("price", Side::Right),
             ("sensitive", Side::Right),
@@ -369,11 +374,11 @@ impl SweepReport<'_> {
                 whole(point.area),
                 percent(point.share_of_registers, 1),
                 percent(point.share_of_accelerator, 2),
-                significant(point.rise_remaining),
+                error.rise(point.rise_remaining),
                 percent(point.share_removed, 2),
                 percent(point.price, 2),
                 grouped(point.sensitive_remaining),
-                significant(point.mean_rise_per_upset),
+                error.rise(point.mean_rise_per_upset),
             ]);
         }
         let per_bit = |area: f64| fixed(area, 3);
@@ -383,22 +388,22 @@ impl SweepReport<'_> {
             bits => format!(" ({} other register bits are not looked at)", grouped(bits)),
         };
         format!(
-            "{} events, fault-free mean error ({}) {}\n\
-             {} candidate bits{other}: {} sensitive, summed error rise {}, {} per upset\n\
+            "{} events, {}\n\
+             {} candidate bits{other}: {} sensitive, {} {}, {} per upset\n\
              {} on {}: a protected bit takes {} {unit} instead of {}; full TMR of the candidates +{} {unit}\n\
              without protection: registers {} {unit}, accelerator {} {unit}; all sensitive bits would take {} of full TMR\n\n\
              {table}\n\
-             rise left: summed error rise of the bits left unprotected, each flipped alone (below zero: they lower the error)\n\
-             sensitive: bits left whose flip raises the mean error; +% reg, +% acc: of all registers, of the accelerator\n\
+             {}\n\
+             sensitive: bits left whose flip {}; +% reg, +% acc: of all registers, of the accelerator\n\
              price: share of the rise that this choice leaves and the best choice of bits for the budget does not\n\
-             per upset: mean error rise of one upset in a random cell of the candidates, copies included\n{}\n{}",
+             per upset: {} of one upset in a random cell of the candidates, copies included\n{}\n{}",
             grouped(self.events),
-            self.metric,
-            significant(self.golden_mean),
+            error.fault_free(self.golden_mean),
             grouped(start.bits),
             grouped(start.sensitive),
-            significant(start.rise),
-            significant(start.mean_rise_per_upset),
+            error.name("summed error rise", "mispredictions of all flips"),
+            error.rise(start.rise),
+            error.rise(start.mean_rise_per_upset),
             self.protection,
             self.prices.technology,
             per_bit(self.prices.plain_bit + self.prices.bit),
@@ -407,6 +412,12 @@ impl SweepReport<'_> {
             whole(self.prices.registers),
             whole(self.prices.accelerator),
             percent(sensitive / cast::f64_from_count(start.bits), 1),
+            error.name(
+                "rise left: summed error rise of the bits left unprotected, each flipped alone (below zero: they lower the error)",
+                "wrong left: mispredictions by the bits left unprotected, each flipped alone in all events",
+            ),
+            error.sensitive(),
+            error.name("mean error rise", "mispredictions in all events"),
             self.notes(),
             self.targets_table(),
         )

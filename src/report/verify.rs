@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::error_unit::ErrorUnit;
 use super::oracle::quoted;
 use super::simulate::duration;
 use super::{Side, TextTable, grouped, percent, significant};
@@ -44,6 +45,8 @@ pub struct VerifySetup {
     pub evaluations: u64,
     /// Number of events.
     pub events: usize,
+    /// Name of the error measured.
+    pub metric: String,
     /// Strikes per mission that are expected on the design without protection.
     pub strikes_per_mission: f64,
     /// Time that a flip lasts on average.
@@ -323,12 +326,13 @@ impl VerifyReport {
     }
 
     fn upset_table(&self) -> String {
+        let unit = self.unit();
         let mut table = TextTable::new(&[
             ("ranking", Side::Name),
             ("budget", Side::Right),
             ("cells", Side::Right),
             ("read wrong", Side::Right),
-            ("rise left", Side::Right),
+            (unit.name("rise left", "wrong left"), Side::Right),
             ("removed", Side::Right),
             ("sensitive", Side::Right),
             ("per upset", Side::Right),
@@ -344,11 +348,11 @@ impl VerifyReport {
                 budget.to_owned(),
                 grouped(proof.cells),
                 grouped(proof.read_wrong),
-                significant(proof.rise_remaining),
+                unit.rise(proof.rise_remaining),
                 percent(proof.share_removed, 2),
                 grouped(proof.sensitive_cells),
-                significant(proof.mean_rise_per_upset),
-                significant(proof.max_rise),
+                unit.rise(proof.mean_rise_per_upset),
+                unit.rise(proof.max_rise),
                 if plan.is_equal { "exactly" } else { "NO" }.to_owned(),
             ]);
         }
@@ -363,11 +367,16 @@ impl VerifyReport {
         format!(
             "verified by injection: every cell of the candidates upset alone in the registers of the protected design\n\n\
              {table}\n\
-             cells: flip-flops of the candidates, copies included; read wrong: of these, where the voted word is wrong\n\
+             cells: flip-flops of the candidates, copies included; read wrong: of these, where the voted word is wrong\n{}\
              as predicted: {} of {} points have what the sweep says, to the last bit of every figure{passed_over}\n",
+            unit.name("", "wrong left, per upset, largest: mispredictions in all events\n"),
             grouped(equal),
             grouped(self.points().len()),
         )
+    }
+
+    fn unit(&self) -> ErrorUnit<'_> {
+        ErrorUnit::new(&self.setup.metric, self.setup.events)
     }
 
     /// Sets rankings apart.
@@ -462,7 +471,8 @@ impl VerifyReport {
         let _ = write!(
             text,
             "\n{table}\n\
-             predicted, observed: mean rise of the error over a mission; predicted takes flips as if each were alone\n"
+             predicted, observed: {} over a mission; predicted takes flips as if each were alone\n",
+            self.unit().name("mean rise of the error", "mean share of outputs that upsets make wrong"),
         );
         if has_clusters {
             text.push_str(

@@ -1,7 +1,7 @@
 //! A network with its schedule and events, for what runs on the machine and on the engine.
 
 use trivote::campaign::{Event, MissionInput};
-use trivote::host::evaluator::{Evaluator, EventInput, EventKind};
+use trivote::host::evaluator::{Evaluator, EventInput, EventKind, OutputWords};
 use trivote::host::metric::ErrorMetric;
 use trivote::hw::Inventory;
 use trivote::hw::schedule::{Schedule, ScheduleOptions};
@@ -27,7 +27,7 @@ impl Bench {
         options: &ScheduleOptions,
     ) -> Self {
         let kind = EventKind::Tensor { shape: shape.to_vec() };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         let inventory = Inventory::new(&network).unwrap();
         let schedule = Schedule::new(&network, options).unwrap();
         let events = tensors.map(|values| Event::new(&network, EventInput::Tensor(values)).unwrap()).collect();

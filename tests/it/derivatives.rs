@@ -9,104 +9,13 @@ use trivote::analysis::{
     DerivativeError, DerivativeInput, Derivatives, Loss, SpectrumOptions, SymmetricOperator, eigenpairs,
 };
 use trivote::campaign::Event;
-use trivote::engine::reference;
 use trivote::host::evaluator::{EventInput, EventKind};
 use trivote::hw::Inventory;
-use trivote::net::{Network, NetworkBuilder, Node, Op};
+use trivote::net::{Network, NetworkBuilder, NodeId, Op};
 use trivote::num::{QFormat, qkeras};
 
-use crate::networks::{NetworkSpec, specs};
-
-/// The network behind a straight-through estimator, at the weights `theta`: every quantizer adds what it added at the
-/// stored weights, gates stay as they were. At the stored weights it gives what the hardware gives, and its derivatives
-/// there are those of training.
-fn surrogate(network: &Network, codes: &[i64], theta: &[f64]) -> Vec<f64> {
-    let stored = reference::evaluate(network, codes);
-    let real =
-        |node: usize| -> Vec<f64> { stored[node].iter().map(|raw| network.nodes()[node].signal.value(*raw)).collect() };
-    let mut values: Vec<Vec<f64>> = Vec::new();
-    let mut next = 0;
-    for (at, node) in network.nodes().iter().enumerate() {
-        let source = node.inputs.first().map_or(0, |id| id.index());
-        let mut take = |len: usize| {
-            next += len;
-            &theta[next - len..next]
-        };
-        let result = match &node.op {
-            Op::Input(_) => real(0),
-            Op::Dense(dense) => {
-                let kernel = take(dense.kernel.len());
-                let bias = dense.bias.as_ref().map(|bias| take(bias.len()));
-                let x = &values[source];
-                let sum = |out: usize| -> f64 {
-                    x.iter().enumerate().map(|(i, x)| x * kernel[i * node.len() + out]).sum::<f64>()
-                        + bias.map_or(0.0, |bias| bias[out])
-                };
-                (0..node.len()).map(sum).collect()
-            }
-            Op::Conv2d(conv) => {
-                let kernel = take(conv.kernel.len());
-                let bias = conv.bias.as_ref().map(|bias| take(bias.len()));
-                let from = &network.nodes()[source].shape;
-                convolve(node, from, &values[source], kernel, bias, &conv.window)
-            }
-            Op::Quantize(quantizer) => {
-                let (before, after) = (real(source), real(at));
-                let top = quantizer.format.value(quantizer.range().1);
-                let open = |value: f64| quantizer.range().0 < 0 || (value > 0.0 && value <= top);
-                let now = &values[source];
-                (0..node.len()).map(|i| after[i] + if open(before[i]) { now[i] - before[i] } else { 0.0 }).collect()
-            }
-            Op::Relu => {
-                let before = real(source);
-                values[source].iter().zip(before).map(|(now, before)| if before > 0.0 { *now } else { 0.0 }).collect()
-            }
-            Op::Reshape => values[source].clone(),
-            Op::ZeroPad2d(padding) => {
-                let from = &network.nodes()[source].shape;
-                let mut padded = vec![0.0; node.len()];
-                for (index, value) in values[source].iter().enumerate() {
-                    let (channel, column, row) =
-                        (index % from[2], index / from[2] % from[1], index / from[2] / from[1]);
-                    let place = ((row + padding.top) * node.shape[1] + column + padding.left) * from[2] + channel;
-                    padded[place] = *value;
-                }
-                padded
-            }
-            other => unreachable!("no network here has {other:?}"),
-        };
-        values.push(result);
-    }
-    values.pop().unwrap()
-}
-
-fn convolve(
-    node: &Node,
-    from: &[usize],
-    x: &[f64],
-    kernel: &[f64],
-    bias: Option<&[f64]>,
-    window: &trivote::net::Window2d,
-) -> Vec<f64> {
-    let (channels, outputs) = (from[2], node.shape[2]);
-    let mut result = Vec::new();
-    for at in 0..node.len() {
-        let (out, column, row) = (at % outputs, at / outputs % node.shape[1], at / outputs / node.shape[1]);
-        let mut sum = bias.map_or(0.0, |bias| bias[out]);
-        for tap in 0..window.kernel[0] * window.kernel[1] {
-            let y = window.input_row(row, tap / window.kernel[1], from[0]);
-            let x_at = window.input_column(column, tap % window.kernel[1], from[1]);
-            if let (Some(y), Some(x_at)) = (y, x_at) {
-                for channel in 0..channels {
-                    sum += kernel[(tap * channels + channel) * outputs + out]
-                        * x[(y * from[1] + x_at) * channels + channel];
-                }
-            }
-        }
-        result.push(sum);
-    }
-    result
-}
+use crate::networks::{NetworkSpec, cnn_specs, specs};
+use crate::surrogate::surrogate;
 
 /// Mean squared error of the surrogate against the events' targets, as the network's own output tensor.
 fn loss(network: &Network, events: &[Vec<i64>], targets: &[Vec<f32>], theta: &[f64]) -> f64 {
@@ -132,13 +41,15 @@ fn case(spec: &NetworkSpec) -> Option<Case> {
     let first = spec.build();
     let len = first.input().len();
     let mut net = NetworkBuilder::new("n", "input", &first.input().shape, first.input_quantizer()).unwrap();
-    let mut last = net.input();
+    let mut ids = vec![net.input()];
     for node in &first.nodes()[1..] {
-        last = match &node.op {
-            Op::Reshape => net.reshape(&node.name, last, node.shape.clone()).ok()?,
-            op => net.push(&node.name, op.clone(), &[last]).ok()?,
-        };
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|id| ids[id.index()]).collect();
+        ids.push(match &node.op {
+            Op::Reshape => net.reshape(&node.name, inputs[0], node.shape.clone()).ok()?,
+            op => net.push(&node.name, op.clone(), &inputs).ok()?,
+        });
     }
+    let mut last = *ids.last().unwrap();
     let flat = first.output().len();
     let shape = net.shape(last).to_vec();
     if shape.len() != 1 {
@@ -194,7 +105,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn derivatives_are_differences_of_the_surrogate(spec in specs()) {
+    fn derivatives_are_differences_of_the_surrogate(spec in prop_oneof![specs(), cnn_specs()]) {
         let case = case(&spec);
         prop_assume!(case.is_some());
         let case = case.unwrap();
@@ -223,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn the_hessian_is_symmetric_and_has_its_diagonal(spec in specs()) {
+    fn the_hessian_is_symmetric_and_has_its_diagonal(spec in prop_oneof![specs(), cnn_specs()]) {
         let case = case(&spec);
         prop_assume!(case.is_some());
         let case = case.unwrap();

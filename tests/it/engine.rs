@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use trivote::engine::{Engine, FlipPlan, OutputId, OutputSet, Scratch, Trace, WeightChange, reference};
+use trivote::engine::{Engine, FlipPlan, OutputId, OutputSet, Scratch, Trace, Way, WeightChange, reference};
 use trivote::net::{Dense, Network, NetworkBuilder, NodeId, Op, TensorKind, WeightTensor};
 use trivote::num::{BitIdx, Overflow, QFormat, Quantizer, Rounding, cast};
 
-use super::networks::specs;
+use super::networks::{NetworkSpec, cnn_specs, specs};
 
 /// Every register of the network: layer, tensor, index.
 fn registers(network: &Network) -> Vec<(NodeId, TensorKind, usize)> {
@@ -60,13 +60,22 @@ fn swept(engine: &Engine<'_>, plan: &FlipPlan, trace: &Trace, scratch: &mut Scra
     outputs
 }
 
+/// Chains of dense layers and convolutions, and convolutional networks.
+fn all_specs() -> impl Strategy<Value = NetworkSpec> {
+    prop_oneof![specs(), cnn_specs()]
+}
+
+fn ways() -> impl Strategy<Value = Way> {
+    prop::sample::select(vec![Way::Cheapest, Way::Lists, Way::Sums, Way::Whole])
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn the_trace_equals_the_plain_evaluation(spec in specs()) {
+    fn the_trace_equals_the_plain_evaluation(spec in all_specs()) {
         let network = spec.build();
-        let (engine, wide) = (Engine::new(&network), Engine::wide(&network));
+        let (engine, wide) = (Engine::new(&network), Engine::wide(&network, Way::Cheapest));
         let (mut trace, mut wide_trace) = (engine.empty_trace(), wide.empty_trace());
         for stream in 0..3 {
             let event = spec.event(stream);
@@ -83,9 +92,9 @@ proptest! {
     }
 
     #[test]
-    fn every_single_flip_equals_the_plain_evaluation(spec in specs()) {
+    fn every_single_flip_equals_the_plain_evaluation(spec in all_specs(), way in ways()) {
         let network = spec.build();
-        let (engine, wide) = (Engine::new(&network), Engine::wide(&network));
+        let (engine, wide) = (Engine::by(&network, way), Engine::wide(&network, way));
         let changes = all_flips(&network);
         let (plan, wide_plan) = (engine.flips(&changes), wide.flips(&changes));
         let (mut trace, mut scratch, mut wide_scratch) = (engine.empty_trace(), engine.scratch(), wide.scratch());
@@ -110,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn sites_come_in_any_order_and_any_number(spec in specs(), seed: u64, count in 0..60_usize) {
+    fn sites_come_in_any_order_and_any_number(spec in all_specs(), seed: u64, count in 0..60_usize) {
         let network = spec.build();
         let engine = Engine::new(&network);
         let all = all_flips(&network);
@@ -125,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn distinct_outputs_are_numbered_as_they_come(spec in specs()) {
+    fn distinct_outputs_are_numbered_as_they_come(spec in all_specs()) {
         let network = spec.build();
         let engine = Engine::new(&network);
         let changes = all_flips(&network);
@@ -156,9 +165,11 @@ proptest! {
     }
 
     #[test]
-    fn several_changes_at_once_equal_the_plain_evaluation(spec in specs(), seed: u64, count in 1..6_usize) {
+    fn several_changes_at_once_equal_the_plain_evaluation(
+        spec in all_specs(), way in ways(), seed: u64, count in 1..6_usize
+    ) {
         let network = spec.build();
-        let (engine, wide) = (Engine::new(&network), Engine::wide(&network));
+        let (engine, wide) = (Engine::by(&network, way), Engine::wide(&network, way));
         let (mut trace, mut scratch, mut wide_scratch) = (engine.empty_trace(), engine.scratch(), wide.scratch());
         let all = registers(&network);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -213,7 +224,7 @@ fn words_are_narrow_as_long_as_one_bit_is_spare() {
     for (width, bits) in [(20, 32), (31, 32), (32, 64), (33, 64), (36, 64)] {
         let network = one_product(width);
         let engine = Engine::new(&network);
-        assert_eq!((engine.word_bits(), Engine::wide(&network).word_bits()), (bits, 64), "{width}");
+        assert_eq!((engine.word_bits(), Engine::wide(&network, Way::Cheapest).word_bits()), (bits, 64), "{width}");
         let largest = (1_i64 << (width - 4)) - 1;
         let trace = engine.trace(&[largest]);
         assert_eq!(trace.output(), [-8 * largest, 7 * largest]);

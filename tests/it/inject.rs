@@ -10,7 +10,7 @@ use trivote::campaign::{
 };
 use trivote::engine::{Engine, WeightChange, reference};
 use trivote::fault::{FaultModel, Trials};
-use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind};
+use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind, OutputWords};
 use trivote::host::metric::ErrorMetric;
 use trivote::hw::{BitId, Inventory};
 use trivote::net::Network;
@@ -43,7 +43,7 @@ impl Bench {
         let network = spec.build();
         let inventory = Inventory::new(&network).unwrap();
         let kind = EventKind::Tensor { shape: network.input().shape.clone() };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         let event = |stream| {
             // Rounded to f32, where codes have many bits: another event then.
             let values = output_values(network.input().signal, &spec.event(stream));
@@ -83,17 +83,16 @@ proptest! {
         let found = bench.run(&trials).unwrap();
         let Bench { network, inventory, evaluator, events } = &bench;
         let mut scratch = EvaluatorScratch::default();
-        let signal = network.output().signal;
         for (bits, outcome) in trials.iter().zip(&found.outcomes) {
             let faulty = flipped(network, inventory, bits);
             let (mut changed, mut rise, mut golden_sum) = (0, ExactSum::default(), ExactSum::default());
             for event in events {
                 let words = [network, &faulty].map(|network| reference::output(network, event.codes()));
-                let [golden, output] = [&words[0], &words[1]].map(|words| output_values(signal, words));
-                let mut error = |output: &[f32]| evaluator.error(event.input(), output, &golden, &mut scratch);
+                let [golden, output] = &words;
+                let mut error = |output: &[i64]| evaluator.error(event.input(), output, golden, &mut scratch);
                 changed += u32::from(words[0] != words[1]);
-                rise += ExactSum::of(error(&output) - error(&golden)).unwrap();
-                golden_sum += ExactSum::of(error(&golden)).unwrap();
+                rise += ExactSum::of(error(output) - error(golden)).unwrap();
+                golden_sum += ExactSum::of(error(golden)).unwrap();
             }
             prop_assert_eq!(outcome.rise_sum, rise);
             prop_assert_eq!(outcome.changed_events, changed);

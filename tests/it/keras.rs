@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use trivote::campaign::{Event, infer};
-use trivote::host::evaluator::{Evaluator, EventInput, EventKind};
+use trivote::engine::reference;
+use trivote::host::evaluator::{Evaluator, EventInput, EventKind, OutputWords};
 use trivote::host::metric::ErrorMetric;
 use trivote::import::keras::{Imported, KerasOptions, ModelSource, read_keras};
 
@@ -31,7 +32,7 @@ fn compare(imported: &Imported, golden: &Value) {
     let network = &imported.accelerator;
     let kind = EventKind::Tensor { shape: network.input().shape.clone() };
     let evaluator =
-        Evaluator::new(imported.off_chip.as_ref(), ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        Evaluator::new(imported.off_chip.as_ref(), ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
     let inputs = rows(&golden["events"]);
     let events: Vec<Event> =
         inputs.into_iter().map(|values| Event::new(network, EventInput::Tensor(values)).unwrap()).collect();
@@ -60,4 +61,22 @@ fn outputs_equal_those_of_qkeras() {
     let input_format = Some("ap_fixed<12,6,RND_CONV,SAT>".parse().unwrap());
     let options = KerasOptions { accelerator: Some("blocks"), input_format, ..KerasOptions::default() };
     compare(&read("keras_blocks.h5", None, options), &golden["blocks"]);
+}
+
+#[test]
+fn a_convolutional_network_equals_qkeras() {
+    let golden: Value = serde_json::from_slice(&fs::read(data("keras_golden.json")).unwrap()).unwrap();
+    let options = KerasOptions { accelerator: Some("cnn"), ..KerasOptions::default() };
+    let imported = read("keras_cnn.keras", None, options);
+    assert!(imported.is_classifier);
+    let network = &imported.accelerator;
+    let (events, expected) = (rows(&golden["cnn"]["events"]), rows(&golden["cnn"]["accelerator"]));
+    assert!(!events.is_empty());
+    for (event, expected) in events.iter().zip(&expected) {
+        let input: Vec<i64> =
+            event.iter().map(|value| network.input_quantizer().quantize_f64(f64::from(*value)).unwrap()).collect();
+        let output = reference::output(network, &input);
+        let found: Vec<f32> = output.iter().map(|raw| network.output().signal.value(*raw) as f32).collect();
+        assert_eq!(found, *expected);
+    }
 }

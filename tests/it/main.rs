@@ -9,9 +9,11 @@
 
 mod analyze;
 mod bench;
+mod classify;
 mod cli;
 mod compare;
 mod derivatives;
+mod digits;
 mod engine;
 mod fixed_crate;
 mod inject;
@@ -30,6 +32,7 @@ mod rn07;
 mod schedule;
 mod scores;
 mod simulate;
+mod surrogate;
 mod upsets;
 mod verify;
 mod waves;

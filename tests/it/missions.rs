@@ -7,7 +7,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use proptest::prelude::*;
 use trivote::campaign::{
     BINS, Confidence, FaultFree, FrameEvents, MeanMethod, Mission, MissionOutcome, MissionRun, MissionSummary,
-    Quantity, SummaryPlan, UpsetCounts, output_values, with_threads,
+    Quantity, SummaryPlan, UpsetCounts, with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StateSource, StrikeSource, Upset};
@@ -115,7 +115,6 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
     setup.mission(bench, |mission| {
         let faults = mission.sources.timeline(mission.seed, replica, Cycle(setup.cycles)).into_list();
         let events = FrameEvents::new(mission.seed, replica, bench.events.len());
-        let signal = bench.network.output().signal;
         let golden: Vec<Vec<i64>> =
             bench.events.iter().map(|event| reference::output(&bench.network, event.codes())).collect();
         let protection = |bit: BitId| setup.protection[bit.index()];
@@ -133,10 +132,10 @@ fn plainly(bench: &Bench, setup: &Setup, replica: u32) -> Plain {
                     let event = events.at(frame);
                     plain.frames += 1;
                     if output != golden[event] {
-                        let (output, golden) = (output_values(signal, output), output_values(signal, &golden[event]));
+                        let golden = &golden[event];
                         let input = bench.events[event].input();
-                        let error = bench.evaluator.error(input, &output, &golden, &mut scratch);
-                        let without = bench.evaluator.error(input, &golden, &golden, &mut scratch);
+                        let error = bench.evaluator.error(input, output, golden, &mut scratch);
+                        let without = bench.evaluator.error(input, golden, golden, &mut scratch);
                         plain.wrong.push((frame, error - without));
                         let was_flagged = flags[entry as usize..].contains(&true);
                         plain.silent += u64::from(!was_flagged);

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use trivote::campaign::{
-    CampaignError, Event, ExactSum, Oracle, OracleInput, OracleRun, Shard, SiteOutcome, Tally, output_values,
-    run_oracle, with_threads,
+    CampaignError, Event, ExactSum, Oracle, OracleInput, OracleRun, Shard, SiteOutcome, Tally, run_oracle, with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{Biases, all_sites};
-use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind};
+use trivote::host::evaluator::{Evaluator, EvaluatorScratch, EventInput, EventKind, OutputWords};
 use trivote::host::generator::{Generator, Population};
 use trivote::host::metric::ErrorMetric;
 use trivote::hw::{BitId, Inventory};
@@ -22,16 +21,14 @@ use super::networks::{NetworkSpec, specs};
 
 /// Outcome of every site and the fault-free sum, straight from their definition.
 fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
-    let signal = input.network.output().signal;
     let mut scratch = EvaluatorScratch::default();
-    let golden: Vec<(Vec<i64>, Vec<f32>, f64)> = input
+    let golden: Vec<(Vec<i64>, f64)> = input
         .events
         .iter()
         .map(|event| {
             let words = reference::output(input.network, event.codes());
-            let output = output_values(signal, &words);
-            let error = input.evaluator.error(event.input(), &output, &output, &mut scratch);
-            (words, output, error)
+            let error = input.evaluator.error(event.input(), &words, &words, &mut scratch);
+            (words, error)
         })
         .collect();
     let outcome = |bit: &BitId| {
@@ -41,12 +38,11 @@ fn straightforward(input: &OracleInput<'_>) -> (Vec<SiteOutcome>, ExactSum) {
         let faulty = tensor.format().flip(tensor.raw()[index], place);
         let network = input.network.with_weight(array.node, array.tensor, index, faulty).unwrap();
         let mut outcome = SiteOutcome::default();
-        for (event, (golden_words, golden_output, golden_error)) in input.events.iter().zip(&golden) {
+        for (event, (golden_words, golden_error)) in input.events.iter().zip(&golden) {
             let words = reference::output(&network, event.codes());
             if words != *golden_words {
-                let output = output_values(signal, &words);
                 let error =
-                    input.evaluator.error(event.input(), &output, golden_output, &mut EvaluatorScratch::default());
+                    input.evaluator.error(event.input(), &words, golden_words, &mut EvaluatorScratch::default());
                 outcome.changed_events += 1;
                 outcome.rise_sum += ExactSum::of(error - golden_error).unwrap();
             }
@@ -82,7 +78,7 @@ struct Case {
 impl Case {
     fn new(network: Network, shape: &[usize], tensors: impl Iterator<Item = Vec<f32>>) -> Self {
         let kind = EventKind::Tensor { shape: shape.to_vec() };
-        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, network.output().len()).unwrap();
+        let evaluator = Evaluator::new(None, ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
         let inventory = Inventory::new(&network).unwrap();
         let event = |values| Event::new(&network, EventInput::Tensor(values)).unwrap();
         let (events, sites) = (tensors.map(event).collect(), all_sites(&inventory, Biases::Include));
@@ -182,7 +178,8 @@ fn shipped(name: &str, count: usize, sites: impl Fn(&Inventory) -> Vec<BitId>) {
     let network = &design.accelerator;
     let inventory = Inventory::new(network).unwrap();
     let evaluator =
-        Evaluator::new(design.off_chip.as_ref(), ErrorMetric::Emd, EventKind::Module, network.output().len()).unwrap();
+        Evaluator::new(design.off_chip.as_ref(), ErrorMetric::Emd, EventKind::Module, OutputWords::of(&network))
+            .unwrap();
     let modules = Generator::new(Population::Mixture, 7).events(0, count);
     let events: Vec<Event> =
         modules.into_iter().map(|charges| Event::new(network, EventInput::Module(charges)).unwrap()).collect();

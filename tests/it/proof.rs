@@ -8,8 +8,7 @@ use trivote::campaign::proof::{
     Claim, FlownPlan, FlownPlans, MissionPlan, PlanProgress, ProofInput, fly_plans, mean_lasting_cycles, prove,
 };
 use trivote::campaign::{
-    Confidence, Event, ExactSum, FaultFree, OracleInput, TrialInput, output_values, run_oracle, run_trials,
-    with_threads,
+    Confidence, Event, ExactSum, FaultFree, OracleInput, TrialInput, run_oracle, run_trials, with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{Environment, Preset, Rate};
@@ -48,7 +47,6 @@ struct Plain {
 }
 
 fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
-    let signal = bench.network.output().signal;
     let mut scratch = EvaluatorScratch::default();
     let mut sums = Plain { cells: 0, read_wrong: 0, rise: 0.0, sensitive: 0, largest: 0.0 };
     let mut sum = ExactSum::default();
@@ -76,8 +74,7 @@ fn plainly(bench: &Bench, sites: &[BitId], plan: &[Protection]) -> Plain {
                 .zip(&outputs)
                 .map(|(event, output)| {
                     let golden = reference::output(&bench.network, event.codes());
-                    let (output, golden) = (output_values(signal, output), output_values(signal, &golden));
-                    let error = bench.evaluator.error(event.input(), &output, &golden, &mut scratch);
+                    let error = bench.evaluator.error(event.input(), output, &golden, &mut scratch);
                     let without = bench.evaluator.error(event.input(), &golden, &golden, &mut scratch);
                     ExactSum::of(error - without).unwrap()
                 })

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use super::super::{CampaignError, ExactSum, output_values};
+use super::super::{CampaignError, ExactSum};
 use super::ledger::{Ledger, UpsetCounts};
 use super::outcome::{BINS, BinSums, bin_of};
 use super::{FaultFree, Mission, MissionInput, MissionRun};
@@ -381,9 +381,8 @@ impl Pilot<'_> {
             assert!(cycles <= self.inside, "a frame was inside for {cycles} cycles, not {}", self.inside);
             let golden = &self.fault_free.inference[done.event];
             if output != golden.codes {
-                let output = output_values(self.input.network.output().signal, output);
                 let event = self.input.events[done.event].input();
-                let error = self.input.evaluator.error(event, &output, &golden.latent, &mut self.scratch);
+                let error = self.input.evaluator.error(event, output, &golden.codes, &mut self.scratch);
                 let rise = error - golden.error;
                 if ExactSum::of(rise).is_none() {
                     let site = format!("the registers of frame {} of replica {}", done.frame, self.flight.replica);

@@ -2,7 +2,7 @@
 
 use super::super::{Event, OracleInput, run_oracle};
 use super::*;
-use crate::host::evaluator::{Evaluator, EventInput, EventKind};
+use crate::host::evaluator::{Evaluator, EventInput, EventKind, OutputWords};
 use crate::host::metric::ErrorMetric;
 use crate::hw::{Inventory, TmrStyle};
 use crate::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
@@ -31,7 +31,7 @@ fn bench() -> Bench {
     let event = |number: u8| (0..3).map(|at| f32::from((number % 11 * 5 + at * 9) % 16) / 16.0).collect();
     let events = (0..12).map(|number| Event::new(&network, EventInput::Tensor(event(number))).unwrap()).collect();
     let evaluator =
-        Evaluator::new(None, ErrorMetric::Deviation, EventKind::Tensor { shape: vec![3] }, network.output().len())
+        Evaluator::new(None, ErrorMetric::Deviation, EventKind::Tensor { shape: vec![3] }, OutputWords::of(&network))
             .unwrap();
     Bench { inventory: Inventory::new(&network).unwrap(), network, evaluator, events }
 }

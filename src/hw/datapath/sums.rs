@@ -6,7 +6,8 @@
 
 use multiversion::multiversion;
 
-use super::program::{Head, Layer};
+use super::layer::{Core, Layer};
+use super::program::Head;
 use super::word::{Block, LANES, Word};
 use crate::num::cast;
 
@@ -17,7 +18,7 @@ const GROUP: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wires<W> {
     /// What the taps of a convolution see at one position.
-    window: Vec<W>,
+    pub(crate) window: Vec<W>,
     /// Its sums, `blocks` blocks per position.
     pub(crate) sums: Vec<Block<W>>,
     /// What the tail makes of them.
@@ -28,7 +29,8 @@ impl<W: Word> Wires<W> {
     /// Memory for one layer.
     pub(crate) fn new(layer: &Layer<W>) -> Self {
         let blocks = vec![Block::default(); layer.positions * layer.blocks];
-        let window = vec![W::default(); if layer.is_dense { 0 } else { layer.kernel.len() / layer.blocks }];
+        let is_gathered = matches!(layer.core, Core::Sums) && !layer.is_dense;
+        let window = vec![W::default(); if is_gathered { layer.kernel.len() / layer.blocks } else { 0 }];
         Self { window, sums: blocks.clone(), settled: blocks }
     }
 }
@@ -62,13 +64,47 @@ pub(crate) fn enter<W: Word, V: Copy>(head: &Head<W>, input: &[V], word: impl Fn
     }
 }
 
-/// Sums of `input`, what the tail makes of them, and these values in the order of the next layer's input.
+/// What a layer computes of its sources, what the tail makes of that, and these values in the order in which other layers
+/// read them. `input` gives the values of a source: see [`Layer::sources`].
+pub(crate) fn settle<'b, W: Word>(
+    layer: &Layer<W>,
+    input: impl Fn(usize) -> &'b [W],
+    wires: &mut Wires<W>,
+    next: &mut [W],
+) {
+    let Wires { window, sums, settled } = wires;
+    sum_up(layer, input, window, sums);
+    settled.copy_from_slice(sums);
+    finish(layer, settled, next);
+}
+
+/// The sums alone.
+pub(crate) fn sum_up<'b, W: Word>(
+    layer: &Layer<W>,
+    input: impl Fn(usize) -> &'b [W],
+    window: &mut [W],
+    sums: &mut [Block<W>],
+) {
+    match &layer.core {
+        Core::Sums => add_products(layer, input(layer.sources[0]), window, sums),
+        Core::Channelwise { multiplier } => add_channelwise(layer, input(layer.sources[0]), *multiplier, sums),
+        Core::Average { factors } => average(layer, input(layer.sources[0]), factors, sums),
+        Core::Max => largest(layer, input(layer.sources[0]), sums),
+        Core::Add { shifts } => {
+            sums.fill(Block::default());
+            for (source, shift) in layer.sources.iter().zip(shifts) {
+                add_source(layer, input(*source), *shift, sums);
+            }
+        }
+    }
+}
+
+/// Sums of products and biases.
 #[multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
     "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
 ))]
-pub(crate) fn settle<W: Word>(layer: &Layer<W>, input: &[W], wires: &mut Wires<W>, next: &mut [W]) {
-    let Wires { window, sums, settled } = wires;
+fn add_products<W: Word>(layer: &Layer<W>, input: &[W], window: &mut [W], sums: &mut [Block<W>]) {
     let blocks = layer.blocks;
     for position in 0..layer.positions {
         let seen = if layer.is_dense { input } else { see(layer, input, position, window) };
@@ -92,8 +128,103 @@ pub(crate) fn settle<W: Word>(layer: &Layer<W>, input: &[W], wires: &mut Wires<W
             }
         }
     }
-    settled.copy_from_slice(sums);
-    layer.tail.apply(settled.as_flattened_mut());
+}
+
+/// Sums of products and biases, channel by channel.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn add_channelwise<W: Word>(layer: &Layer<W>, input: &[W], multiplier: usize, sums: &mut [Block<W>]) {
+    let (blocks, channels) = (layer.blocks, layer.in_channels);
+    for (position, own) in sums.chunks_exact_mut(blocks).enumerate() {
+        own.copy_from_slice(&layer.bias);
+        for seen in layer.sees.get(position) {
+            let values = &input[cast::index(seen.pixel) * channels..][..channels];
+            let row = layer.kernel[cast::index(seen.tap) * blocks..][..blocks].as_flattened();
+            let lanes = own.as_flattened_mut().iter_mut().zip(row);
+            if multiplier == 1 {
+                for ((sum, weight), x) in lanes.zip(values) {
+                    *sum = sum.plus(weight.times(*x));
+                }
+            } else {
+                for ((sum, weight), x) in lanes.zip(values.iter().flat_map(|x| std::iter::repeat_n(x, multiplier))) {
+                    *sum = sum.plus(weight.times(*x));
+                }
+            }
+        }
+    }
+}
+
+/// Sums over windows times the factor of each position, channel by channel.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn average<W: Word>(layer: &Layer<W>, input: &[W], factors: &[W], sums: &mut [Block<W>]) {
+    let channels = layer.in_channels;
+    for ((position, own), factor) in sums.chunks_exact_mut(layer.blocks).enumerate().zip(factors) {
+        let own = own.as_flattened_mut();
+        own.fill(W::default());
+        for seen in layer.sees.get(position) {
+            let values = &input[cast::index(seen.pixel) * channels..][..channels];
+            for (sum, x) in own.iter_mut().zip(values) {
+                *sum = sum.plus(*x);
+            }
+        }
+        for sum in own {
+            *sum = sum.times(*factor);
+        }
+    }
+}
+
+/// Largest values of windows, channel by channel.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn largest<W: Word>(layer: &Layer<W>, input: &[W], sums: &mut [Block<W>]) {
+    let channels = layer.in_channels;
+    for (position, own) in sums.chunks_exact_mut(layer.blocks).enumerate() {
+        let (first, rest) = layer.sees.get(position).split_first().expect("no window sees padding alone");
+        let own = own.as_flattened_mut();
+        let at = |pixel: u32| &input[cast::index(pixel) * channels..][..channels];
+        own[..channels].copy_from_slice(at(first.pixel));
+        for seen in rest {
+            for (largest, x) in own.iter_mut().zip(at(seen.pixel)) {
+                *largest = (*largest).max(*x);
+            }
+        }
+    }
+}
+
+/// Adds a source's values, shifted.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn add_source<W: Word>(layer: &Layer<W>, input: &[W], shift: u32, sums: &mut [Block<W>]) {
+    for (own, values) in sums.chunks_exact_mut(layer.blocks).zip(input.chunks_exact(layer.channels)) {
+        for (sum, x) in own.as_flattened_mut().iter_mut().zip(values) {
+            *sum = sum.plus(x.left(shift));
+        }
+    }
+}
+
+/// What the tail makes of sums, in their place, and these values in the order in which other layers read them.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+fma+bmi1+bmi2+popcnt+lzcnt",
+    "x86_64+avx2+fma+bmi1+bmi2+popcnt+lzcnt"
+))]
+fn finish<W: Word>(layer: &Layer<W>, sums: &mut [Block<W>], next: &mut [W]) {
+    layer.tail.apply(sums.as_flattened_mut());
+    spread(layer, sums, next);
+}
+
+/// Puts settled values into the order in which other layers read them.
+#[inline]
+pub(crate) fn spread<W: Word>(layer: &Layer<W>, settled: &[Block<W>], next: &mut [W]) {
+    let blocks = layer.blocks;
     let (targets, _) = layer.target.as_chunks::<LANES>();
     for (at, (values, targets)) in settled.iter().zip(targets).enumerate() {
         // Channels of a position stay side by side wherever they go.

@@ -39,6 +39,9 @@ pub(crate) trait Word: Copy + Default + Ord + Debug + Send + Sync + 'static {
     /// `floor(self / 2^by)`; `by` is below BITS.
     #[must_use]
     fn right(self, by: u32) -> Self;
+    /// The lowest eight bits.
+    #[must_use]
+    fn low_byte(self) -> u8;
     /// The bits set in both.
     #[must_use]
     fn both(self, other: Self) -> Self;
@@ -85,6 +88,11 @@ macro_rules! word {
             }
 
             #[inline(always)]
+            fn low_byte(self) -> u8 {
+                self.to_le_bytes()[0]
+            }
+
+            #[inline(always)]
             fn both(self, other: Self) -> Self {
                 self & other
             }
@@ -118,11 +126,16 @@ pub(crate) fn shifted<W: Word>(raw: i64, by: u32) -> W {
 /// Which lanes differ, lane 0 in the lowest bit.
 #[inline(always)]
 pub(crate) fn differing<W: Word>(a: &Block<W>, b: &Block<W>) -> u32 {
-    let mut lanes = 0;
+    // A byte per lane is a loop that becomes vector instructions; products gather their lowest bits.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (a, b, mut flags) = (*a, *b, [0_u8; LANES]);
     for lane in 0..LANES {
-        lanes |= u32::from(a[lane] != b[lane]) << lane;
+        flags[lane] = u8::from(a[lane] != b[lane]);
     }
-    lanes
+    let (bytes, _) = flags.as_chunks::<8>();
+    let gathered =
+        bytes.iter().rev().fold(0, |lanes, bytes| lanes << 8 | u64::from_le_bytes(*bytes).wrapping_mul(GATHER) >> 56);
+    u32::try_from(gathered).expect("as many bits as lanes")
 }
 
 #[cfg(test)]

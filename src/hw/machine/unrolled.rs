@@ -5,7 +5,8 @@
 
 use super::plain::{self, Registers};
 use super::{Element, ElementArray, StageActivity};
-use crate::hw::datapath::program::{Layer, Program};
+use crate::hw::datapath::layer::Layer;
+use crate::hw::datapath::program::Program;
 use crate::hw::datapath::sums::{self, Wires};
 use crate::hw::datapath::word::Word;
 use crate::hw::schedule::Schedule;
@@ -61,9 +62,9 @@ pub(super) struct Unrolled<W> {
 }
 
 impl<W: Word> Unrolled<W> {
-    /// `None` when the network's values are not proven to fit the words.
+    /// `None` when the network's values are not proven to fit the words, or not every stage is a dense layer or a convolution.
     pub(super) fn new(network: &Network, schedule: &Schedule) -> Option<Self> {
-        let program = Program::<W>::new(network)?;
+        let program = Program::<W>::new(network).filter(Program::is_chain_of_sums)?;
         let mut fronts = vec![Front::new(network.input().len())];
         let mut places = vec![(0..cast::id(network.input().len())).collect()];
         let mut signals = vec![network.input().signal];
@@ -217,7 +218,7 @@ fn settle<W: Word>(program: &Program<W>, at: usize, front: &Front<W>, wires: &mu
     } else {
         &front.values
     };
-    sums::settle(&program.layers[at], input, layer, &mut next.values);
+    sums::settle(&program.layers[at], |_| input, layer, &mut next.values);
 }
 
 /// Where the values of a layer stand behind it, in the order of its sums.

@@ -6,29 +6,41 @@
 use serde_json::Value;
 
 use super::KerasError;
-use super::graph::{Config, Layer};
-use super::quantizer::QuantizerConfig;
+use super::attributes::{Attributes, MAX_AXIS, axis, flag};
+use super::graph::Layer;
+use super::quantizer::{QuantizerConfig, exponent_of};
+use super::weights::Variable;
 use crate::net::Padding2d;
+use crate::num::cast;
 
-/// Largest axis of a feature map or kernel.
-pub(super) const MAX_AXIS: u64 = 1 << 20;
-
-/// Characters of a JSON value shown in a message.
-const SHOWN: usize = 80;
+/// Smallest slope below 0: 2^-30.
+const MAX_SHIFT: i32 = 30;
+/// The data format that hardware works in.
+const CHANNELS_LAST: &str = "channels_last";
 
 /// What one layer computes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum LayerConfig {
     /// `InputLayer`: shape without the batch.
     Input(Vec<usize>),
-    /// `Dense`, `QDense`, `FQDense`.
+    /// `Dense`, `QDense`, `FQDense`, `QDenseBatchnorm`.
     Dense(Weighted),
-    /// `Conv2D`, `QConv2D`, `FQConv2D`.
+    /// `Conv2D`, `QConv2D`, `FQConv2D`, `QConv2DBatchnorm`.
     Conv2d(Weighted, Sliding),
     /// `Conv2DTranspose`.
     Conv2dTranspose(Weighted, Sliding),
-    /// `Activation`, `QActivation`.
+    /// `QDepthwiseConv2D`, `QDepthwiseConv2DBatchnorm`; its units are the outputs per input channel.
+    DepthwiseConv2d(Weighted, Sliding),
+    /// `BatchNormalization`.
+    BatchNormalization(Normalization),
+    /// Pooling over windows or over the whole map.
+    Pool(Pool),
+    /// `Add`.
+    Add,
+    /// `Activation`, `QActivation`, `Softmax`.
     Activation(Function),
+    /// `ReLU`, `LeakyReLU`.
+    Rectifier(Rectifier),
     /// `Flatten`.
     Flatten,
     /// `Reshape`: target shape without the batch, at most one axis `None` (-1).
@@ -42,13 +54,30 @@ pub(super) enum LayerConfig {
 /// What all layers with weights have.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Weighted {
-    /// Output channels.
+    /// Output channels; of a depthwise convolution, per input channel.
     pub units: usize,
+    /// Name of its kernel.
+    pub kernel: Variable,
     pub use_bias: bool,
     pub kernel_quantizer: Option<QuantizerConfig>,
+    /// Also of a layer without bias whose batch normalization makes one.
     pub bias_quantizer: Option<QuantizerConfig>,
+    /// The batch normalization that is folded into kernel and bias before they are quantized.
+    pub normalization: Option<Normalization>,
     /// The `activation` attribute.
     pub activation: Function,
+}
+
+/// A batch normalization at inference: `(x - mean) * gamma / sqrt(variance + epsilon) + beta`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Normalization {
+    /// The axis of the channels, the batch counted; -1 is the last.
+    pub axis: i64,
+    pub epsilon: f32,
+    /// Whether it has a beta.
+    pub center: bool,
+    /// Whether it has a gamma.
+    pub scale: bool,
 }
 
 /// How a kernel slides: `[rows, columns]`.
@@ -57,6 +86,35 @@ pub(super) struct Sliding {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub same: bool,
+}
+
+/// What is taken of the values in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PoolKind {
+    Max,
+    Average,
+}
+
+/// `MaxPooling2D`, `AveragePooling2D`, `QAveragePooling2D`, and their global forms.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pool {
+    pub kind: PoolKind,
+    /// The window; `None` for the whole map.
+    pub slide: Option<Sliding>,
+    /// Whether a pool over the whole map gives `[1, 1, channels]`.
+    pub keep_dims: bool,
+    /// What the reciprocal of the number of values is quantized by.
+    pub average_quantizer: Option<QuantizerConfig>,
+    /// The `activation` attribute.
+    pub activation: Function,
+}
+
+/// `x` above 0, `x * 2^-shift` below (0 without a slope), at most `max`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rectifier {
+    /// Negative binary exponent of the slope below 0.
+    pub shift: Option<u32>,
+    pub max: Option<f64>,
 }
 
 /// An element-wise function.
@@ -69,31 +127,61 @@ pub(super) enum Function {
     Quantizer(QuantizerConfig),
 }
 
+/// What becomes of the weights of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weights {
+    /// They stay as they are.
+    Float,
+    Quantized,
+    /// A batch normalization is folded into them first.
+    Folded,
+}
+
 impl LayerConfig {
     /// Reads a layer; `None` when its class is not known.
     pub fn parse(layer: &Layer) -> Result<Option<Self>, KerasError> {
+        use Weights::{Float, Folded, Quantized};
         let at = Attributes { layer: &layer.name, class: &layer.class, config: &layer.config };
+        let average = PoolKind::Average;
         Ok(Some(match layer.class.as_str() {
             "InputLayer" => Self::Input(at.input_shape()?),
-            "Dense" => Self::Dense(at.weighted("units", false)?),
-            "QDense" | "FQDense" => Self::Dense(at.weighted("units", true)?),
-            "Conv2D" => Self::Conv2d(at.weighted("filters", false)?, at.sliding()?),
-            "QConv2D" | "FQConv2D" => Self::Conv2d(at.weighted("filters", true)?, at.sliding()?),
+            "Dense" => Self::Dense(at.weighted("units", Float)?),
+            "QDense" | "FQDense" => Self::Dense(at.weighted("units", Quantized)?),
+            "QDenseBatchnorm" => Self::Dense(at.weighted("units", Folded)?),
+            "Conv2D" => Self::Conv2d(at.weighted("filters", Float)?, at.sliding()?),
+            "QConv2D" | "FQConv2D" => Self::Conv2d(at.weighted("filters", Quantized)?, at.sliding()?),
+            "QConv2DBatchnorm" => Self::Conv2d(at.weighted("filters", Folded)?, at.sliding()?),
+            "QDepthwiseConv2D" => Self::DepthwiseConv2d(at.weighted("depth_multiplier", Quantized)?, at.sliding()?),
+            "QDepthwiseConv2DBatchnorm" => {
+                Self::DepthwiseConv2d(at.weighted("depth_multiplier", Folded)?, at.sliding()?)
+            }
             "Conv2DTranspose" => {
                 at.only("output_padding", &Value::Null)?;
-                Self::Conv2dTranspose(at.weighted("filters", false)?, at.sliding()?)
+                Self::Conv2dTranspose(at.weighted("filters", Float)?, at.sliding()?)
+            }
+            "BatchNormalization" => Self::BatchNormalization(at.normalization()?),
+            "MaxPooling2D" => Self::Pool(at.pool(PoolKind::Max, false)?),
+            "AveragePooling2D" | "QAveragePooling2D" => Self::Pool(at.pool(average, false)?),
+            "GlobalMaxPooling2D" => Self::Pool(at.pool(PoolKind::Max, true)?),
+            "GlobalAveragePooling2D" | "QGlobalAveragePooling2D" => Self::Pool(at.pool(average, true)?),
+            "Add" => Self::Add,
+            "ReLU" => Self::Rectifier(at.relu()?),
+            "LeakyReLU" => Self::Rectifier(at.leaky_relu()?),
+            "Softmax" => {
+                at.only("axis", &(-1).into())?;
+                Self::Activation(Function::Softmax)
             }
             "Activation" | "QActivation" => match at.config.get("activation") {
                 None | Some(Value::Null) => return Err(at.missing("activation", "a function")),
                 Some(_) => Self::Activation(at.function("activation")?),
             },
             "Flatten" => {
-                at.only("data_format", &"channels_last".into())?;
+                at.only("data_format", &CHANNELS_LAST.into())?;
                 Self::Flatten
             }
             "Reshape" => Self::Reshape(at.target_shape()?),
             "ZeroPadding2D" => {
-                at.only("data_format", &"channels_last".into())?;
+                at.only("data_format", &CHANNELS_LAST.into())?;
                 Self::ZeroPad2d(at.zero_padding()?)
             }
             "Dropout" => Self::Identity,
@@ -102,155 +190,142 @@ impl LayerConfig {
     }
 }
 
-/// A layer's attributes, with errors that name the layer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attributes<'a> {
-    pub layer: &'a str,
-    pub class: &'a str,
-    pub config: &'a Config,
-}
-
 impl Attributes<'_> {
-    /// The error of an attribute whose value cannot be built.
-    pub fn unsupported(&self, attribute: &str, value: &Value, supported: &str) -> KerasError {
-        KerasError::Unsupported {
-            layer: self.layer.to_owned(),
-            class: self.class.to_owned(),
-            attribute: attribute.to_owned(),
-            value: brief(value),
-            supported: supported.to_owned(),
-        }
-    }
-
-    /// The error of an attribute that must be there.
-    pub fn missing(&self, attribute: &str, expected: &str) -> KerasError {
-        KerasError::MissingAttribute {
-            layer: self.layer.to_owned(),
-            class: self.class.to_owned(),
-            attribute: attribute.to_owned(),
-            expected: expected.to_owned(),
-        }
-    }
-
-    /// Refuses any value but `supported`, which also stands for an absent or null attribute.
-    fn only(&self, attribute: &str, supported: &Value) -> Result<(), KerasError> {
-        match self.config.get(attribute) {
-            Some(value) if !value.is_null() && value != supported => {
-                Err(self.unsupported(attribute, value, &brief(supported)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn weighted(&self, units: &str, quantized: bool) -> Result<Weighted, KerasError> {
-        let value = self.config.get(units).ok_or_else(|| self.missing(units, "a number of output channels"))?;
+    fn weighted(&self, units: &str, weights: Weights) -> Result<Weighted, KerasError> {
+        let kernel = if units == "depth_multiplier" { Variable::DepthwiseKernel } else { Variable::Kernel };
+        let one = Value::from(1);
+        let value = match self.config.get(units) {
+            None if kernel == Variable::DepthwiseKernel => &one,
+            None => return Err(self.missing(units, "a number of output channels")),
+            Some(value) => value,
+        };
         let units = axis(value, 1)
             .ok_or_else(|| self.unsupported(units, value, &format!("an integer from 1 to {MAX_AXIS}")))?;
-        let use_bias = match self.config.get("use_bias") {
-            None => true,
-            Some(value) => flag(value).ok_or_else(|| self.unsupported("use_bias", value, "true, false"))?,
-        };
-        let parse = |attribute: &str| match self.config.get(attribute) {
-            Some(value) if quantized => QuantizerConfig::parse(self, attribute, value),
-            _ => Ok(None),
+        let use_bias = self.flag("use_bias", true)?;
+        let parse = |variable: Variable| {
+            let attribute = variable.quantizer();
+            match self.config.get(attribute) {
+                Some(value) if weights != Weights::Float => {
+                    let found = QuantizerConfig::parse(self, attribute, value)?;
+                    found.map(|found| found.for_weights(self, attribute)).transpose()
+                }
+                _ => Ok(None),
+            }
         };
         // QDense and QConv2D make the absent scale of their kernel, not of their bias, one found from the weights.
-        let kernel_quantizer = parse("kernel_quantizer")?.map(|found| found.trained(self, "kernel_quantizer"));
+        let kernel_quantizer = parse(kernel)?.map(|found| found.trained(self, kernel.quantizer()));
+        let normalization = (weights == Weights::Folded).then(|| self.folded()).transpose()?;
         Ok(Weighted {
             units,
+            kernel,
             use_bias,
             kernel_quantizer: kernel_quantizer.transpose()?,
-            bias_quantizer: if use_bias { parse("bias_quantizer")? } else { None },
+            bias_quantizer: if use_bias || normalization.is_some() { parse(Variable::Bias)? } else { None },
+            normalization,
             activation: self.function("activation")?,
         })
     }
 
     fn sliding(&self) -> Result<Sliding, KerasError> {
-        self.only("data_format", &"channels_last".into())?;
+        self.only("data_format", &CHANNELS_LAST.into())?;
         self.only("groups", &1.into())?;
         self.ones("dilation_rate")?;
         let kernel = self.pair("kernel_size")?.ok_or_else(|| self.missing("kernel_size", "[rows, columns]"))?;
         let stride = self.pair("strides")?.unwrap_or([1, 1]);
-        let same = match self.config.get("padding") {
-            None => false,
-            Some(value) => match value.as_str().map(str::to_ascii_lowercase).as_deref() {
-                Some("valid") => false,
-                Some("same") => true,
-                _ => return Err(self.unsupported("padding", value, "\"same\", \"valid\"")),
-            },
-        };
-        Ok(Sliding { kernel, stride, same })
+        Ok(Sliding { kernel, stride, same: self.same()? })
     }
 
-    fn ones(&self, attribute: &str) -> Result<(), KerasError> {
-        match self.pair(attribute)? {
-            None | Some([1, 1]) => Ok(()),
-            Some(_) => Err(self.unsupported(attribute, &self.config[attribute], "[1, 1]")),
+    fn same(&self) -> Result<bool, KerasError> {
+        match self.config.get("padding") {
+            None => Ok(false),
+            Some(value) => match value.as_str().map(str::to_ascii_lowercase).as_deref() {
+                Some("valid") => Ok(false),
+                Some("same") => Ok(true),
+                _ => Err(self.unsupported("padding", value, "\"same\", \"valid\"")),
+            },
         }
     }
 
-    /// One integer for both axes, or `[rows, columns]`; each at least 1.
-    fn pair(&self, attribute: &str) -> Result<Option<[usize; 2]>, KerasError> {
-        let Some(value) = self.config.get(attribute) else {
-            return Ok(None);
-        };
-        let both = || match value {
-            Value::Array(axes) => match &axes[..] {
-                [rows, columns] => Some([axis(rows, 1)?, axis(columns, 1)?]),
-                _ => None,
-            },
-            single => axis(single, 1).map(|size| [size, size]),
-        };
-        let supported = || format!("one or two integers from 1 to {MAX_AXIS}");
-        both().map(Some).ok_or_else(|| self.unsupported(attribute, value, &supported()))
+    /// The batch normalization of a layer that folds it in. Both ways to fold are the same at inference.
+    fn folded(&self) -> Result<Normalization, KerasError> {
+        match self.config.get("folding_mode") {
+            Some(value) if !matches!(value.as_str(), Some("ema_stats_folding" | "batch_stats_folding")) => {
+                Err(self.unsupported("folding_mode", value, "\"ema_stats_folding\", \"batch_stats_folding\""))
+            }
+            _ => self.normalization(),
+        }
     }
 
-    fn input_shape(&self) -> Result<Vec<usize>, KerasError> {
-        let attribute = if self.config.contains_key("batch_shape") { "batch_shape" } else { "batch_input_shape" };
-        let supported = "the input's shape, [null, axis, ...]";
-        let value = self.config.get(attribute).ok_or_else(|| self.missing(attribute, supported))?;
-        value
-            .as_array()
-            .filter(|axes| (2..=4).contains(&axes.len()))
-            .and_then(|axes| axes[1..].iter().map(|size| axis(size, 1)).collect())
-            .ok_or_else(|| self.unsupported(attribute, value, "[null, axis, ...] of 1 to 3 known axes"))
-    }
-
-    fn target_shape(&self) -> Result<Vec<Option<usize>>, KerasError> {
-        let value = self.config.get("target_shape").ok_or_else(|| self.missing("target_shape", "a list of axes"))?;
-        let supported = || self.unsupported("target_shape", value, "1 to 3 axes, one of them -1 at most");
-        let axes = value.as_array().filter(|axes| (1..=3).contains(&axes.len())).ok_or_else(supported)?;
-        let parsed = axes.iter().map(|size| match size.as_i64() {
-            Some(-1) => Ok(None),
-            _ => axis(size, 1).map(Some).ok_or_else(supported),
-        });
-        let parsed: Vec<_> = parsed.collect::<Result<_, _>>()?;
-        if parsed.iter().filter(|size| size.is_none()).count() > 1 { Err(supported()) } else { Ok(parsed) }
-    }
-
-    /// `p`, `[rows, columns]`, or `[[top, bottom], [left, right]]`.
-    fn zero_padding(&self) -> Result<Padding2d, KerasError> {
-        let one = Value::from(1);
-        let value = self.config.get("padding").unwrap_or(&one);
-        let sides = |value: &Value| match value {
-            Value::Array(sides) => match &sides[..] {
-                [before, after] => Some((axis(before, 0)?, axis(after, 0)?)),
-                _ => None,
-            },
-            single => axis(single, 0).map(|size| (size, size)),
+    fn normalization(&self) -> Result<Normalization, KerasError> {
+        let axis = match self.config.get("axis") {
+            None => Some(-1),
+            Some(Value::Array(axes)) if axes.len() == 1 => axes[0].as_i64(),
+            Some(value) => value.as_i64(),
         };
-        let read = || {
-            let ((top, bottom), (left, right)) = match value {
-                Value::Array(axes) => match &axes[..] {
-                    [rows, columns] => (sides(rows)?, sides(columns)?),
-                    _ => return None,
-                },
-                single => (sides(single)?, sides(single)?),
+        let axis =
+            axis.ok_or_else(|| self.unsupported("axis", &self.config["axis"], "-1, or the axis of the channels"));
+        let epsilon = self.number("epsilon", 1e-3)?;
+        if !(0.0..1e30).contains(&epsilon) {
+            return Err(self.unsupported("epsilon", &self.config["epsilon"], "a number of 0 or more"));
+        }
+        Ok(Normalization {
+            axis: axis?,
+            epsilon: cast::nearest_f32(epsilon),
+            center: self.flag("center", true)?,
+            scale: self.flag("scale", true)?,
+        })
+    }
+
+    fn pool(&self, kind: PoolKind, global: bool) -> Result<Pool, KerasError> {
+        self.only("data_format", &CHANNELS_LAST.into())?;
+        let slide = if global {
+            None
+        } else {
+            let kernel = self.pair("pool_size")?.unwrap_or([2, 2]);
+            let stride = match self.config.get("strides") {
+                None | Some(Value::Null) => kernel,
+                Some(_) => self.pair("strides")?.unwrap_or(kernel),
             };
-            Some(Padding2d { top, bottom, left, right })
+            Some(Sliding { kernel, stride, same: self.same()? })
         };
-        let supported = "p, [rows, columns] or [[top, bottom], [left, right]]";
-        read().ok_or_else(|| self.unsupported("padding", value, supported))
+        let average_quantizer = match self.config.get("average_quantizer") {
+            Some(value) => QuantizerConfig::parse(self, "average_quantizer", value)?
+                .map(|found| found.for_weights(self, "average_quantizer"))
+                .transpose()?,
+            None => None,
+        };
+        let keep_dims = self.flag("keepdims", false)?;
+        Ok(Pool { kind, slide, keep_dims, average_quantizer, activation: self.function("activation")? })
+    }
+
+    fn relu(&self) -> Result<Rectifier, KerasError> {
+        if self.number("threshold", 0.0)? != 0.0 {
+            return Err(self.unsupported("threshold", &self.config["threshold"], "0"));
+        }
+        let max = match self.config.get("max_value") {
+            None | Some(Value::Null) => None,
+            Some(value) => {
+                let max = value.as_f64().filter(|max| *max >= 0.0);
+                Some(max.ok_or_else(|| self.unsupported("max_value", value, "null, or a number of 0 or more"))?)
+            }
+        };
+        Ok(Rectifier { shift: self.slope("negative_slope", 0.0)?, max })
+    }
+
+    fn leaky_relu(&self) -> Result<Rectifier, KerasError> {
+        // Keras 3 renamed it.
+        let attribute = if self.config.contains_key("negative_slope") { "negative_slope" } else { "alpha" };
+        Ok(Rectifier { shift: self.slope(attribute, 0.3)?, max: None })
+    }
+
+    /// The negative binary exponent of a slope; `None` for a slope of 0.
+    fn slope(&self, attribute: &str, default: f64) -> Result<Option<u32>, KerasError> {
+        if self.number(attribute, default)? == 0.0 {
+            return Ok(None);
+        }
+        let default = Value::from(default);
+        let value = self.config.get(attribute).unwrap_or(&default);
+        slope_shift(value).map(Some).ok_or_else(|| self.unsupported(attribute, value, SLOPES))
     }
 
     fn function(&self, attribute: &str) -> Result<Function, KerasError> {
@@ -278,65 +353,27 @@ impl Attributes<'_> {
             None => Ok(Function::Linear),
         }
     }
-}
 
-/// An integer from `least` to [`MAX_AXIS`].
-fn axis(value: &Value, least: u64) -> Option<usize> {
-    let size = value.as_u64().filter(|size| (least..=MAX_AXIS).contains(size))?;
-    usize::try_from(size).ok()
-}
-
-/// A JSON boolean, or a number as Python would take it for one.
-pub(super) fn flag(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(flag) => Some(*flag),
-        Value::Number(number) => match number.as_f64() {
-            Some(0.0) => Some(false),
-            Some(1.0) => Some(true),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// A JSON value as text, cut to a readable length.
-pub(super) fn brief(value: &Value) -> String {
-    let mut text = String::new();
-    write_brief(value, &mut text);
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
-}
-
-fn write_brief(value: &Value, text: &mut String) {
-    // What is beyond the length shown need not be written.
-    let full = |text: &String| text.len() > 4 * SHOWN;
-    match value {
-        Value::Array(items) => {
-            text.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if full(text) {
-                    break;
-                }
-                text.push_str(if index == 0 { "" } else { ", " });
-                write_brief(item, text);
-            }
-            text.push(']');
+    fn flag(&self, attribute: &str, default: bool) -> Result<bool, KerasError> {
+        match self.config.get(attribute) {
+            None => Ok(default),
+            Some(value) => flag(value).ok_or_else(|| self.unsupported(attribute, value, "true, false")),
         }
-        Value::Object(object) => {
-            text.push('{');
-            for (index, (key, item)) in object.iter().enumerate() {
-                if full(text) {
-                    break;
-                }
-                text.push_str(if index == 0 { "" } else { ", " });
-                text.push_str(key);
-                text.push_str(": ");
-                write_brief(item, text);
-            }
-            text.push('}');
-        }
-        scalar => text.push_str(&scalar.to_string()),
     }
+
+    fn number(&self, attribute: &str, default: f64) -> Result<f64, KerasError> {
+        match self.config.get(attribute) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => value.as_f64().ok_or_else(|| self.unsupported(attribute, value, "a number")),
+        }
+    }
+}
+
+/// The slopes below 0 that cost a shift alone.
+pub(super) const SLOPES: &str = "0, or a power of two from 2^-30 to 1";
+
+/// `shift` when the value is `2^-shift`, a slope of at most 1.
+pub(super) fn slope_shift(value: &Value) -> Option<u32> {
+    let exponent = exponent_of(value).filter(|exponent| (-MAX_SHIFT..=0).contains(exponent))?;
+    Some(exponent.unsigned_abs())
 }

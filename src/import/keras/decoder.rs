@@ -8,8 +8,8 @@ use super::config::{Function, LayerConfig, Weighted};
 use super::graph::Step;
 use super::quantizer::QuantizerConfig;
 use super::shape::At;
-use super::weights::Weights;
-use crate::net::{Activation, FloatNetwork, FloatNode, FloatOp, TensorKind};
+use super::weights::{Variable, Weights};
+use crate::net::{Activation, FloatNetwork, FloatNode, FloatOp};
 use crate::num::cast;
 
 const SUPPORTED: &str = "InputLayer, Dense, Conv2D, Conv2DTranspose, QDense, QConv2D, FQDense, FQConv2D, Activation, \
@@ -54,6 +54,11 @@ impl Builder<'_> {
             supported: SUPPORTED,
         };
         let config = LayerConfig::parse(step.layer)?.ok_or_else(unsupported)?;
+        if let LayerConfig::Dense(weighted) | LayerConfig::Conv2d(weighted, _) = &config
+            && weighted.normalization.is_some()
+        {
+            return Err(unsupported());
+        }
         let name = step.layer.name.as_str();
         let shape = self.shape().to_vec();
         let at = At { layer: step.layer, shape: &shape };
@@ -83,7 +88,12 @@ impl Builder<'_> {
                 self.push(name, FloatOp::Conv2dTranspose { kernel, bias, window }, out);
                 self.function(step, &format!("{name}.activation"), &weighted.activation)?;
             }
-            LayerConfig::Input(_) => return Err(unsupported()),
+            LayerConfig::Input(_)
+            | LayerConfig::DepthwiseConv2d(..)
+            | LayerConfig::BatchNormalization(_)
+            | LayerConfig::Pool(_)
+            | LayerConfig::Add
+            | LayerConfig::Rectifier(_) => return Err(unsupported()),
         }
         Ok(())
     }
@@ -103,7 +113,9 @@ impl Builder<'_> {
             Function::Relu => FloatOp::Activation(Activation::Relu),
             Function::Sigmoid => FloatOp::Activation(Activation::Sigmoid),
             Function::Softmax => FloatOp::Activation(Activation::Softmax),
-            Function::Quantizer(quantizer) => FloatOp::Quantize(quantizer.activation(&attributes(step), "activation")?),
+            Function::Quantizer(quantizer) => {
+                FloatOp::Quantize(quantizer.plain_activation(&attributes(step), "activation")?)
+            }
         };
         let shape = self.shape().to_vec();
         self.push(name, op, shape);
@@ -118,18 +130,18 @@ impl Builder<'_> {
         shape: &[usize],
     ) -> Result<(Vec<f32>, Vec<f32>), KerasError> {
         let shape = at.sized(shape.to_vec())?;
-        let kernel = self.tensor(step, TensorKind::Kernel, &shape, weighted.kernel_quantizer.as_ref())?;
+        let kernel = self.tensor(step, Variable::Kernel, &shape, weighted.kernel_quantizer.as_ref())?;
         if !weighted.use_bias {
             return Ok((kernel, vec![0.0; weighted.units]));
         }
-        let bias = self.tensor(step, TensorKind::Bias, &[weighted.units], weighted.bias_quantizer.as_ref())?;
+        let bias = self.tensor(step, Variable::Bias, &[weighted.units], weighted.bias_quantizer.as_ref())?;
         Ok((kernel, bias))
     }
 
     fn tensor(
         &mut self,
         step: &Step<'_>,
-        tensor: TensorKind,
+        tensor: Variable,
         shape: &[usize],
         quantizer: Option<&QuantizerConfig>,
     ) -> Result<Vec<f32>, KerasError> {
@@ -139,7 +151,7 @@ impl Builder<'_> {
         };
         let registers = quantizer
             .registers(shape, &values)
-            .map_err(|why| unquantizable(why, step, tensor, self.weights.file(), &values))?;
+            .map_err(|why| unquantizable(why, step, tensor, self.weights, &values))?;
         let layer = &step.layer.name;
         self.notes.extend(registers.remarks.iter().map(|remark| format!("layer `{layer}`: {tensor}: {remark}")));
         let held = registers.tensor;

@@ -1,19 +1,28 @@
 //! `KerasError`: every reason a Keras model is refused, naming file, layer, attribute and value.
 
-use crate::net::{FloatError, NetError, TensorKind};
-use crate::num::FormatError;
+use super::weights::Variable;
+use crate::net::{FloatError, NetError};
+use crate::num::{FormatError, Quantizer};
 
 /// Why a Keras model cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KerasError {
-    /// Neither HDF5 nor JSON.
-    #[error("{file}: neither an HDF5 file nor the JSON of a Keras architecture{hint}")]
+    /// Neither HDF5, ZIP nor JSON.
+    #[error("{file}: neither an HDF5 file, a .keras archive nor the JSON of a Keras architecture")]
     NotAModel {
         /// The file.
         file: String,
-        /// What it seems to be instead, starting with a separator; may be empty.
-        hint: &'static str,
+    },
+    /// An archive that cannot be read, or lacks a part.
+    #[error("{file}: {entry}: {problem}")]
+    Archive {
+        /// The archive.
+        file: String,
+        /// The part.
+        entry: String,
+        /// What is wrong.
+        problem: String,
     },
     /// The HDF5 container cannot be read.
     #[error("{file}: {object}: {problem}")]
@@ -193,17 +202,6 @@ pub enum KerasError {
         /// The input layer.
         layer: String,
     },
-    /// Weights in the layout of Keras 3, which says neither layer nor tensor.
-    #[error(
-        "{file}: its weights have no layer names (`{dataset}`), as in files named *.weights.h5; save the whole model as \
-         .h5, or the weights under a name without `.weights`"
-    )]
-    UnnamedWeights {
-        /// The weights file.
-        file: String,
-        /// The first such dataset.
-        dataset: String,
-    },
     /// The weights file lacks a tensor.
     #[error("{file}: no {tensor} of layer `{layer}` in group `{group}`")]
     MissingWeights {
@@ -212,7 +210,7 @@ pub enum KerasError {
         /// The layer.
         layer: String,
         /// The tensor.
-        tensor: TensorKind,
+        tensor: Variable,
         /// The group searched.
         group: String,
     },
@@ -224,7 +222,7 @@ pub enum KerasError {
         /// The layer.
         layer: String,
         /// The tensor.
-        tensor: TensorKind,
+        tensor: Variable,
         /// The datasets found.
         found: Vec<String>,
     },
@@ -236,7 +234,7 @@ pub enum KerasError {
         /// The layer.
         layer: String,
         /// The tensor.
-        tensor: TensorKind,
+        tensor: Variable,
         /// Shape in the weights file.
         found: Vec<u64>,
         /// Shape by the architecture.
@@ -250,11 +248,37 @@ pub enum KerasError {
         /// The layer.
         layer: String,
         /// The tensor.
-        tensor: TensorKind,
+        tensor: Variable,
         /// C-order index.
         index: usize,
         /// The value.
         value: f32,
+    },
+    /// The scale or shift of a batch normalization is beyond its register.
+    #[error(
+        "layer `{layer}`: the {what} of channel {channel} of the batch normalization is {value}, which does not fit {format}; \
+         give another format (--batchnorm-format, model.batchnorm_format in design.toml), or none to have one chosen"
+    )]
+    NormalizationFormat {
+        /// The layer.
+        layer: String,
+        /// Scale or shift.
+        what: &'static str,
+        /// The channel.
+        channel: usize,
+        /// Its value.
+        value: f64,
+        /// The register.
+        format: Quantizer,
+    },
+    /// A softmax ahead of the part that runs off-chip.
+    #[error(
+        "the accelerator ends in a softmax, which hardware cannot compute exactly, and `{decoder}` takes its output; move \
+         the softmax into `{decoder}`"
+    )]
+    SoftmaxInside {
+        /// The part that runs off-chip.
+        decoder: String,
     },
     /// The layers read do not make a network.
     #[error(transparent)]

@@ -1,13 +1,16 @@
-//! Models, sub-models and the chain of layers through them, from the architecture's JSON.
+//! Models, sub-models and the layers through them in the order of their computation, from the architecture's JSON.
 //!
-//! Only what connects layers; what a layer computes is read by `config`. A network on a chip is a chain here: layers
-//! with several inputs, layers used twice and models with several outputs are refused by name.
+//! Only what connects layers; what a layer computes is read by `config`. Branches may part and meet again in an `Add`;
+//! layers used twice and models with several inputs or outputs are refused by name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::KerasError;
+
+/// Layers that read several others.
+const JOINING: &str = "Add";
 
 /// The configuration of one layer.
 pub(super) type Config = Map<String, Value>;
@@ -40,6 +43,8 @@ pub(super) struct Step<'m> {
     pub layer: &'m Layer,
     /// Names of the sub-models around the layer, outermost first, the root excluded.
     pub path: Vec<&'m str>,
+    /// The steps whose outputs it reads, all before it; none for the input layer.
+    pub inputs: Vec<usize>,
 }
 
 /// A sub-model and where it stands.
@@ -118,11 +123,12 @@ impl Model {
         Ok(Self { name, layers, outputs })
     }
 
-    /// The layers from the input layer to the output layer.
-    pub fn chain(&self) -> Result<Vec<&Layer>, KerasError> {
+    /// The layers that the output depends on, each behind all that it reads, otherwise in the file's order: the input layer
+    /// is the first, the output layer the last.
+    fn ordered(&self) -> Result<Vec<&Layer>, KerasError> {
         let mut by_name = HashMap::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            if by_name.insert(layer.name.as_str(), layer).is_some() {
+        for (index, layer) in self.layers.iter().enumerate() {
+            if by_name.insert(layer.name.as_str(), index).is_some() {
                 return Err(self.topology(&layer.name, "there are two layers of this name".to_owned()));
             }
         }
@@ -135,35 +141,91 @@ impl Model {
         let find = |name: &str, reader: &str| {
             by_name.get(name).copied().ok_or_else(|| self.topology(reader, format!("there is no layer `{name}`")))
         };
-        let mut chain = vec![find(output, "(output)")?];
-        while let Some(layer) = chain.last()
-            && layer.class != "InputLayer"
-        {
-            let source = find(self.input_of(layer)?, &layer.name)?;
-            if chain.len() > self.layers.len() {
-                return Err(self.topology(&layer.name, "the layers form a cycle".to_owned()));
+        let mut sources: HashMap<usize, HashSet<usize>> = HashMap::new();
+        let mut pending = vec![find(output, "(output)")?];
+        while let Some(index) = pending.pop() {
+            if sources.contains_key(&index) {
+                continue;
             }
-            chain.push(source);
+            let layer = &self.layers[index];
+            let read = self.inputs_of(layer)?.iter().map(|name| find(name, &layer.name));
+            let read = read.collect::<Result<HashSet<_>, _>>()?;
+            pending.extend(&read);
+            sources.insert(index, read);
         }
-        chain.reverse();
-        Ok(chain)
+        self.one_input(sources.keys().map(|index| &self.layers[*index]))?;
+        self.sorted(&sources)
     }
 
-    /// The layers from input to output with sub-models replaced by their layers; the input layer comes first.
+    /// The layers of `sources`, each behind its sources; of those that may come next, the first in the file does.
+    fn sorted(&self, sources: &HashMap<usize, HashSet<usize>>) -> Result<Vec<&Layer>, KerasError> {
+        let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, read) in sources {
+            for source in read {
+                readers.entry(*source).or_default().push(*index);
+            }
+        }
+        let mut missing: HashMap<usize, usize> = sources.iter().map(|(index, read)| (*index, read.len())).collect();
+        let mut ready: BTreeSet<usize> = missing.iter().filter(|(_, count)| **count == 0).map(|(at, _)| *at).collect();
+        let mut ordered = Vec::with_capacity(sources.len());
+        while let Some(index) = ready.pop_first() {
+            ordered.push(&self.layers[index]);
+            for reader in readers.remove(&index).unwrap_or_default() {
+                let count = missing.get_mut(&reader).expect("every reader has a count");
+                *count -= 1;
+                if *count == 0 {
+                    ready.insert(reader);
+                }
+            }
+        }
+        if ordered.len() < sources.len() {
+            let left = missing.iter().filter(|(_, count)| **count > 0).map(|(index, _)| *index).min();
+            let layer = left.map_or("", |index| &self.layers[index].name);
+            return Err(self.topology(layer, "the layers form a cycle".to_owned()));
+        }
+        Ok(ordered)
+    }
+
+    fn one_input<'m>(&self, layers: impl Iterator<Item = &'m Layer>) -> Result<(), KerasError> {
+        let mut inputs: Vec<&str> = layers.filter(|at| at.class == "InputLayer").map(|at| at.name.as_str()).collect();
+        inputs.sort_unstable();
+        if inputs.len() > 1 {
+            let problem = format!("the model has {} inputs ({}); one is supported", inputs.len(), inputs.join(", "));
+            return Err(self.topology(inputs[0], problem));
+        }
+        Ok(())
+    }
+
+    /// The layers from input to output with sub-models replaced by their layers, each behind all that it reads; the input
+    /// layer comes first, the output layer last.
     ///
     /// `path` names the sub-models around this model's layers.
     pub fn steps<'m>(&'m self, path: &[&'m str]) -> Result<Vec<Step<'m>>, KerasError> {
-        let mut steps = Vec::new();
-        for layer in self.chain()? {
+        let mut steps: Vec<Step<'m>> = Vec::new();
+        // The step that gives a layer's output.
+        let mut giver: HashMap<&str, usize> = HashMap::new();
+        for layer in self.ordered()? {
+            let inputs: Vec<usize> = self.inputs_of(layer)?.iter().map(|name| giver[name.as_str()]).collect();
             match &layer.model {
-                None => steps.push(Step { layer, path: path.to_vec() }),
+                None => steps.push(Step { layer, path: path.to_vec(), inputs }),
                 Some(inner) => {
                     let mut path = path.to_vec();
                     path.push(&layer.name);
                     // The input layer of an inner model only renames what the outer model feeds it.
-                    steps.extend(inner.steps(&path)?.into_iter().skip(1));
+                    let [outside] = inputs[..] else { unreachable!("a model reads one layer: checked by inputs_of") };
+                    let before = steps.len();
+                    let place = |step: usize| if step == 0 { outside } else { before + step - 1 };
+                    let mut inner = inner.steps(&path)?;
+                    for step in &mut inner {
+                        step.inputs.iter_mut().for_each(|input| *input = place(*input));
+                    }
+                    let last = place(inner.len() - 1);
+                    steps.extend(inner.into_iter().skip(1));
+                    giver.insert(&layer.name, last);
+                    continue;
                 }
             }
+            giver.insert(&layer.name, steps.len() - 1);
         }
         Ok(steps)
     }
@@ -191,12 +253,21 @@ impl Model {
         self.layers.iter().filter(move |layer| layer.inbound.iter().flatten().any(|input| input == name))
     }
 
-    /// The layer whose output `layer` reads.
-    pub fn input_of<'m>(&self, layer: &'m Layer) -> Result<&'m str, KerasError> {
+    /// The layers whose outputs `layer` reads: none for an input layer, one for any other but `Add`.
+    pub fn inputs_of<'m>(&self, layer: &'m Layer) -> Result<&'m [String], KerasError> {
+        if layer.class == "InputLayer" {
+            return Ok(&[]);
+        }
         let problem = match &layer.inbound[..] {
             [inputs] => match &inputs[..] {
-                [input] => return Ok(input),
-                _ => format!("it reads {} layers ({}); one is supported", inputs.len(), inputs.join(", ")),
+                [] => "it reads no layer".to_owned(),
+                [_] => return Ok(inputs),
+                _ if layer.class == JOINING => return Ok(inputs),
+                _ => format!(
+                    "it reads {} layers ({}); one is supported, and several by {JOINING}",
+                    inputs.len(),
+                    inputs.join(", ")
+                ),
             },
             [] => "it reads no layer".to_owned(),
             uses => format!("it is used {} times; a layer in hardware stands in one place", uses.len()),
@@ -228,7 +299,7 @@ impl Layer {
         let inbound = match entry.remove("inbound_nodes") {
             None => Vec::new(),
             Some(nodes) => inbound(&nodes).ok_or_else(|| {
-                let expected = "Keras 2's [[[layer, node, tensor, {}]]]";
+                let expected = "Keras 2's [[[layer, node, tensor, {}]]], or the arguments that Keras 3 writes,";
                 malformed(file, model, &format!("{name}.inbound_nodes"), &nodes, expected)
             })?,
         };
@@ -240,9 +311,29 @@ impl Layer {
     }
 }
 
-/// `[[["a", 0, 0, {}], ...], ...]`, one inner list per use; older files leave out one level for a single input.
+/// One entry per use: `[["a", 0, 0, {}], ...]` of Keras 2, where older files leave out one level for a single input, or
+/// `{"args": [...], "kwargs": {...}}` of Keras 3.
 fn inbound(nodes: &Value) -> Option<Vec<Vec<String>>> {
-    nodes.as_array()?.iter().map(tensors).collect()
+    nodes.as_array()?.iter().map(|node| if node.is_object() { arguments(node) } else { tensors(node) }).collect()
+}
+
+/// The layers whose outputs a call of Keras 3 takes: every `{"class_name": "__keras_tensor__", "config":
+/// {"keras_history": ["a", 0, 0], ...}}` in its arguments.
+fn arguments(node: &Value) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    let mut pending = vec![node];
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::Object(object) if object.get("class_name").is_some_and(|class| class == "__keras_tensor__") => {
+                found.push(value.pointer("/config/keras_history/0")?.as_str()?.to_owned());
+            }
+            // The last pushed is the next looked at, so arguments are met in their order.
+            Value::Object(object) => pending.extend(object.values().rev()),
+            Value::Array(items) => pending.extend(items.iter().rev()),
+            _ => {}
+        }
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 /// `[["a", 0, 0], ...]` or the bare `["a", 0, 0]`.
@@ -266,7 +357,7 @@ fn malformed(file: &str, model: &str, field: &str, found: &Value, expected: &'st
         file: file.to_owned(),
         model: model.to_owned(),
         field: field.to_owned(),
-        found: super::config::brief(found),
+        found: super::attributes::brief(found),
         expected,
     }
 }

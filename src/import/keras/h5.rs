@@ -40,16 +40,21 @@ impl<'a> H5<'a> {
 
     /// Opens a file held in memory.
     pub fn open(source: ModelSource<'a>) -> Result<Self, KerasError> {
-        let found = u64::try_from(source.bytes.len()).unwrap_or(u64::MAX);
-        if let Some(expected) = stated_len(source.bytes).filter(|expected| *expected > found) {
-            return Err(KerasError::Truncated { file: source.name.to_owned(), expected, found });
+        Self::of(source.name, source.bytes.to_vec())
+    }
+
+    /// Opens a file, or a part of one, of that name for messages.
+    pub fn of(name: &'a str, bytes: Vec<u8>) -> Result<Self, KerasError> {
+        let found = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if let Some(expected) = stated_len(&bytes).filter(|expected| *expected > found) {
+            return Err(KerasError::Truncated { file: name.to_owned(), expected, found });
         }
-        let file = File::from_bytes(source.bytes.to_vec()).map_err(|problem| KerasError::Hdf5 {
-            file: source.name.to_owned(),
+        let file = File::from_bytes(bytes).map_err(|problem| KerasError::Hdf5 {
+            file: name.to_owned(),
             object: "the file".to_owned(),
             problem: problem.to_string(),
         })?;
-        Ok(Self { name: source.name, bytes: found, file })
+        Ok(Self { name, bytes: found, file })
     }
 
     /// Name of the file for messages.

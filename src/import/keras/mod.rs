@@ -1,16 +1,24 @@
-//! Keras and QKeras models (Keras 2, HDF5 files) to a hardware [`Network`] and an off-chip [`FloatNetwork`].
+//! Keras and QKeras models to a hardware [`Network`] and an off-chip [`FloatNetwork`].
 //!
-//! Reads a whole-model file (`model.save("m.h5")`), or the architecture (`model.to_json()`) with a weights file
-//! (`model.save_weights("w.h5")`). One sub-model, or the whole model, is the accelerator; its weights are quantized as
-//! QKeras 0.9.0 quantizes them and become registers. Nothing is trained or approximated: what fixed-point hardware
-//! cannot follow exactly is refused by name. Folded batch normalization and the `.keras` archive are not read.
+//! Reads a whole-model file (`model.save("m.h5")`, `model.save("m.keras")`), or the architecture (`model.to_json()`) with a
+//! weights file (`model.save_weights("w.h5")`). One sub-model, or the whole model, is the accelerator; its weights are
+//! quantized as QKeras 0.9.0 quantizes them and become registers. Nothing is trained: what fixed-point hardware cannot
+//! follow is refused by name, and the two things that it follows in a stated precision, means over numbers that are no
+//! powers of two and batch normalizations that are not folded, are noted with what they are off by.
 
 mod accelerator;
+mod archive;
+mod attributes;
+#[cfg(test)]
+mod cnns;
 mod config;
 mod decoder;
 mod error;
 mod graph;
 mod h5;
+mod normalization;
+mod pooling;
+mod positions;
 mod quantizer;
 #[cfg(test)]
 mod refusals;
@@ -23,9 +31,12 @@ mod weights;
 use serde_json::Value;
 
 pub use error::KerasError;
+pub use weights::Variable;
 
 use crate::net::{FloatNetwork, Network};
 use crate::num::Quantizer;
+use accelerator::{Built, Formats};
+use archive::Archive;
 use graph::{Located, Model};
 use h5::H5;
 use weights::Weights;
@@ -51,6 +62,9 @@ pub struct KerasOptions<'a> {
     pub decoder: Option<&'a str>,
     /// Format of the input register; without it that of the `QActivation` after the input.
     pub input_format: Option<Quantizer>,
+    /// Format of the scales and shifts of batch normalizations that are not folded; without it `ap_fixed<16,6>`, as hls4ml
+    /// has it, or as many more integer bits as the values take.
+    pub batchnorm_format: Option<Quantizer>,
 }
 
 /// What a model file holds.
@@ -60,6 +74,8 @@ pub struct Imported {
     pub accelerator: Network,
     /// Whether the part in hardware is a sub-model, to be named when the file is read again.
     pub is_sub_model: bool,
+    /// Whether the accelerator ended in a softmax, which is left out: its output is the logits of a classifier.
+    pub is_classifier: bool,
     /// The part that takes its output.
     pub off_chip: Option<FloatNetwork>,
     /// Choices made and oddities met, one sentence each, for the user.
@@ -81,21 +97,26 @@ pub fn read_keras(
     options: &KerasOptions<'_>,
 ) -> Result<Imported, KerasError> {
     let (root, tensors) = open_model(model, weights)?;
-    let weights = Weights::open(&tensors)?;
+    let weights = Weights::open(&tensors, &root)?;
     let mut notes = Vec::new();
     let models = root.located();
     let chosen = choose_accelerator(&root, &models, options.accelerator, &mut notes)?;
     let steps = chosen.model.steps(&chosen.path)?;
-    let accelerator = accelerator::build(&chosen.model.name, &steps, &weights, options.input_format, &mut notes)?;
+    let formats = Formats { input: options.input_format, normalization: options.batchnorm_format };
+    let Built { network: accelerator, is_classifier } =
+        accelerator::build(&chosen.model.name, &steps, &weights, formats, &mut notes)?;
     let off_chip = match choose_decoder(chosen, &models, options.decoder, &mut notes)? {
         None => None,
+        Some(decoder) if is_classifier => {
+            return Err(KerasError::SoftmaxInside { decoder: decoder.model.name.clone() });
+        }
         Some(decoder) => {
             let steps = decoder.model.steps(&decoder.path)?;
             let shape = &accelerator.output().shape;
             Some(decoder::build(&decoder.model.name, &steps, &weights, shape, &mut notes)?)
         }
     };
-    Ok(Imported { accelerator, is_sub_model: chosen.parent.is_some(), off_chip, notes })
+    Ok(Imported { accelerator, is_sub_model: chosen.parent.is_some(), is_classifier, off_chip, notes })
 }
 
 /// Reads the off-chip part alone, from a model file of its own.
@@ -112,7 +133,7 @@ pub fn read_off_chip(
     accelerator: &Network,
 ) -> Result<(FloatNetwork, Vec<String>), KerasError> {
     let (root, tensors) = open_model(model, weights)?;
-    let weights = Weights::open(&tensors)?;
+    let weights = Weights::open(&tensors, &root)?;
     let mut notes = Vec::new();
     let models = root.located();
     let chosen = match name {
@@ -126,31 +147,34 @@ pub fn read_off_chip(
 
 /// The architecture, and the file that holds its weights.
 fn open_model<'a>(model: ModelSource<'a>, weights: Option<ModelSource<'a>>) -> Result<(Model, H5<'a>), KerasError> {
-    let container = if H5::is_hdf5(model.bytes) { Some(H5::open(model)?) } else { None };
-    let root = Model::parse(model.name, architecture(model, container.as_ref())?)?;
+    let (text, own) = if H5::is_hdf5(model.bytes) {
+        let h5 = H5::open(model)?;
+        let text = h5.text("", "model_config")?;
+        (text.ok_or_else(|| KerasError::NoArchitecture { file: model.name.to_owned() })?.into_bytes(), Some(h5))
+    } else if Archive::is_zip(model.bytes) {
+        let mut archive = Archive::open(model)?;
+        let own = if weights.is_none() { Some(H5::of(model.name, archive.weights()?)?) } else { None };
+        (archive.architecture()?, own)
+    } else {
+        let start = model.bytes.iter().position(|byte| !byte.is_ascii_whitespace()).map(|start| &model.bytes[start..]);
+        match start {
+            Some([b'{' | b'"', ..]) => (model.bytes.to_vec(), None),
+            _ => return Err(KerasError::NotAModel { file: model.name.to_owned() }),
+        }
+    };
+    let root = Model::parse(model.name, architecture(model.name, &text)?)?;
     let tensors = match weights {
         Some(weights) => open_weights(weights)?,
-        None => container.ok_or_else(|| KerasError::NoWeights { file: model.name.to_owned() })?,
+        None => own.ok_or_else(|| KerasError::NoWeights { file: model.name.to_owned() })?,
     };
     Ok((root, tensors))
 }
 
-/// The architecture's JSON, from a whole-model file or as such.
-fn architecture(model: ModelSource<'_>, container: Option<&H5<'_>>) -> Result<Value, KerasError> {
-    let json = |text: &[u8]| {
-        serde_json::from_slice(text).map_err(|source| KerasError::Json { file: model.name.to_owned(), source })
-    };
-    let parsed = if let Some(h5) = container {
-        let text = h5.text("", "model_config")?;
-        json(text.ok_or_else(|| KerasError::NoArchitecture { file: model.name.to_owned() })?.as_bytes())?
-    } else {
-        let start = model.bytes.iter().position(|byte| !byte.is_ascii_whitespace()).map(|start| &model.bytes[start..]);
-        match start {
-            Some([b'{' | b'"', ..]) => json(model.bytes)?,
-            other => return Err(not_a_model(model.name, other.unwrap_or_default())),
-        }
-    };
-    match parsed {
+/// The architecture's JSON.
+fn architecture(file: &str, text: &[u8]) -> Result<Value, KerasError> {
+    let json =
+        |text: &[u8]| serde_json::from_slice(text).map_err(|source| KerasError::Json { file: file.to_owned(), source });
+    match json(text)? {
         // `json.dump(model.to_json(), file)` wraps the text once more.
         Value::String(text) => json(text.as_bytes()),
         other => Ok(other),
@@ -158,12 +182,13 @@ fn architecture(model: ModelSource<'_>, container: Option<&H5<'_>>) -> Result<Va
 }
 
 fn open_weights(source: ModelSource<'_>) -> Result<H5<'_>, KerasError> {
-    if H5::is_hdf5(source.bytes) { H5::open(source) } else { Err(not_a_model(source.name, source.bytes)) }
-}
-
-fn not_a_model(file: &str, start: &[u8]) -> KerasError {
-    let hint = if start.starts_with(b"PK") { " (a .keras archive? Save it as .h5)" } else { "" };
-    KerasError::NotAModel { file: file.to_owned(), hint }
+    if H5::is_hdf5(source.bytes) {
+        H5::open(source)
+    } else if Archive::is_zip(source.bytes) {
+        H5::of(source.name, Archive::open(source)?.weights()?)
+    } else {
+        Err(KerasError::NotAModel { file: source.name.to_owned() })
+    }
 }
 
 fn names(models: &[Located<'_>]) -> Vec<String> {
@@ -233,7 +258,7 @@ fn choose_decoder<'a, 'm>(
     };
     if let Some(found) = decoder {
         let layer = readers.iter().find(|reader| reader.model.as_ref().is_some_and(|m| std::ptr::eq(m, found.model)));
-        parent.input_of(layer.expect("the decoder is one of the readers"))?;
+        parent.inputs_of(layer.expect("the decoder is one of the readers"))?;
     }
     let used = |name: &str| name == layer || decoder.is_some_and(|found| found.path.last() == Some(&name));
     let others: Vec<_> =

@@ -7,7 +7,8 @@
 use serde_json::Value;
 
 use super::KerasError;
-use super::config::{Attributes, flag};
+use super::attributes::{Attributes, flag};
+use super::config::{SLOPES, slope_shift};
 use super::graph::Config;
 use crate::num::qkeras::{Sign, Symmetry};
 use crate::num::{FormatError, MAX_WIDTH, Quantizer, cast, qkeras};
@@ -26,6 +27,23 @@ pub(super) struct QuantizerConfig {
     pub symmetric: Symmetry,
     pub sign: Sign,
     pub alpha: Alpha,
+    /// Negative binary exponent of the slope below 0, if there is one: `negative_slope` of `quantized_relu`.
+    pub slope: Option<u32>,
+    /// What it gives at most, where that is less than its format can hold: `relu_upper_bound` without
+    /// `is_quantized_clip`.
+    pub bound: Option<f64>,
+    /// A `relu_upper_bound` that has no effect, since the quantizer clips at its own maximum (`is_quantized_clip`).
+    pub idle_bound: Option<f64>,
+}
+
+/// What an activation does to every value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Activated {
+    /// Negative binary exponent of the slope below 0, applied first.
+    pub leak: Option<u32>,
+    pub quantizer: Quantizer,
+    /// Smallest and largest raw value, where that is less than the format can hold.
+    pub clip: Option<(i64, i64)>,
 }
 
 /// The scale of a `quantized_bits`.
@@ -125,24 +143,54 @@ impl QuantizerConfig {
         if bits == 1 && sign == Sign::Keep {
             return Err(fields.refused("bits", "2 to 32 with keep_negative (QKeras makes 1 bit -1 or +1)"));
         }
-        Self { bits, integer: fields.integer()?, symmetric, sign, alpha }.checked(fields.at, fields.attribute)
+        let integer = fields.integer()?;
+        Self { bits, integer, symmetric, sign, alpha, slope: None, bound: None, idle_bound: None }
+            .checked(fields.at, fields.attribute)
     }
 
     fn relu(fields: &Fields<'_>) -> Result<Self, KerasError> {
         fields.known(&RELU_ARGUMENTS)?;
-        for argument in ["use_sigmoid", "negative_slope", "use_stochastic_rounding"] {
-            fields.only(argument, 0.0)?;
-        }
+        fields.only("use_stochastic_rounding", 0.0)?;
         fields.only("qnoise_factor", 1.0)?;
-        fields.only("is_quantized_clip", 1.0)?;
-        fields.null("relu_upper_bound")?;
+        if fields.config.get("use_sigmoid").is_some_and(|value| number(value) != Some(0.0) && !value.is_null()) {
+            let why = "0 (which sigmoid is meant is a setting of the program that trained, not of its file)";
+            return Err(fields.refused("use_sigmoid", why));
+        }
         let bits = fields.bits()?;
         if i64::from(bits) > MAX_INTEGER {
             return Err(fields.refused("bits", &format!("1 to {MAX_INTEGER} for quantized_relu")));
         }
-        let (symmetric, sign, alpha) = (Symmetry::Full, Sign::Drop, Alpha::PowersOfTwo(vec![0]));
-        let config = Self { bits, integer: fields.integer()?, symmetric, sign, alpha };
-        config.checked(fields.at, fields.attribute)
+        let slope = match fields.config.get("negative_slope") {
+            None | Some(Value::Null) => None,
+            Some(value) if number(value) == Some(0.0) => None,
+            // A slope takes one bit for the sign; what it leads to at least must be a whole number of steps.
+            Some(value) => match slope_shift(value) {
+                Some(shift) if shift < u32::from(bits) => Some(shift),
+                Some(_) => {
+                    let least = format!("0, or a power of two from 2^-{} to 1 with {bits} bits", bits - 1);
+                    return Err(fields.refused("negative_slope", &least));
+                }
+                None => return Err(fields.refused("negative_slope", SLOPES)),
+            },
+        };
+        let bound = match fields.config.get("relu_upper_bound") {
+            None | Some(Value::Null) => None,
+            // QKeras takes a bound of 0 for none.
+            Some(value) => match value.as_f64() {
+                Some(0.0) => None,
+                Some(bound) if bound > 0.0 => Some(bound),
+                _ => return Err(fields.refused("relu_upper_bound", "null, or a number of 0 or more")),
+            },
+        };
+        let (bound, idle_bound) = if fields.flag("is_quantized_clip", true)? { (None, bound) } else { (bound, None) };
+        let (symmetric, alpha) = (Symmetry::Full, Alpha::PowersOfTwo(vec![0]));
+        let sign = if slope.is_some() { Sign::Keep } else { Sign::Drop };
+        let config = Self { bits, integer: fields.integer()?, symmetric, sign, alpha, slope, bound, idle_bound };
+        let config = config.checked(fields.at, fields.attribute)?;
+        config.clip().map_err(|step| {
+            fields.refused("relu_upper_bound", &format!("a multiple of the quantizer's step, {step}"))
+        })?;
+        Ok(config)
     }
 
     /// The quantizer of a kernel, whose absent scale `QDense` and `QConv2D` turn into `auto_po2`
@@ -164,8 +212,29 @@ impl QuantizerConfig {
         Ok(self)
     }
 
-    /// The quantizer of an activation: one register format, without a scale.
-    pub fn activation(&self, at: &Attributes<'_>, attribute: &str) -> Result<Quantizer, KerasError> {
+    /// The quantizer of weights: without a slope or a bound.
+    pub fn for_weights(self, at: &Attributes<'_>, attribute: &str) -> Result<Self, KerasError> {
+        self.plain(at, attribute)?;
+        Ok(self)
+    }
+
+    /// Refuses a slope and a bound.
+    fn plain(&self, at: &Attributes<'_>, attribute: &str) -> Result<(), KerasError> {
+        if self.slope.is_none() && self.bound.is_none() {
+            return Ok(());
+        }
+        let value = at.config.get(attribute).unwrap_or(&Value::Null);
+        Err(at.unsupported(attribute, value, "a quantizer without negative_slope and relu_upper_bound here"))
+    }
+
+    /// The quantizer of an activation that needs nothing but one: one register format, without a scale.
+    pub fn plain_activation(&self, at: &Attributes<'_>, attribute: &str) -> Result<Quantizer, KerasError> {
+        self.plain(at, attribute)?;
+        Ok(self.activation(at, attribute)?.quantizer)
+    }
+
+    /// What an activation does: one register format, without a scale.
+    pub fn activation(&self, at: &Attributes<'_>, attribute: &str) -> Result<Activated, KerasError> {
         match &self.alpha {
             Alpha::Absent => {}
             Alpha::PowersOfTwo(exponents) if exponents.iter().all(|exponent| *exponent == 0) => {}
@@ -175,7 +244,39 @@ impl QuantizerConfig {
                 return Err(at.unsupported(&format!("{attribute}.alpha"), alpha, "1 or null for an activation"));
             }
         }
-        self.format().map_err(|source| format_error(at, attribute, source))
+        let quantizer = self.format().map_err(|source| format_error(at, attribute, source))?;
+        let clip = self.clip().expect("the bound was checked when the quantizer was read");
+        // A slope of 1 is none: the format has a sign.
+        Ok(Activated { leak: self.slope.filter(|shift| *shift > 0), quantizer, clip })
+    }
+
+    /// Smallest and largest raw value, where the format could hold more; the step when the bound is no multiple of it.
+    ///
+    /// QKeras: `2^integer * negative_slope * clip(.., -1, 0)` below 0, `min(.., relu_upper_bound)` above.
+    fn clip(&self) -> Result<Option<(i64, i64)>, f64> {
+        let Ok(format) = self.format().map(|quantizer| quantizer.format) else {
+            return Ok(None);
+        };
+        let low = match self.slope {
+            Some(shift) => format.min_raw() >> shift,
+            None => format.min_raw(),
+        };
+        let high = match self.bound {
+            Some(bound) if bound < format.value(format.max_raw()) => {
+                let steps = bound / format.value(1);
+                if steps.fract() != 0.0 {
+                    return Err(format.value(1));
+                }
+                cast::floor_i64(steps)
+            }
+            _ => format.max_raw(),
+        };
+        Ok((low > format.min_raw() || high < format.max_raw()).then_some((low, high)))
+    }
+
+    /// Whether its scale is found from the weights.
+    pub fn has_found_scale(&self) -> bool {
+        self.alpha == Alpha::AutoPo2
     }
 
     /// The register, its rounding and overflow, the scale apart.
@@ -298,7 +399,7 @@ fn channel_scales(value: &Value) -> Vec<&Value> {
 }
 
 /// `e` when the value is `2^e`.
-fn exponent_of(value: &Value) -> Option<i32> {
+pub(super) fn exponent_of(value: &Value) -> Option<i32> {
     let alpha = value.as_f64().filter(|alpha| alpha.is_normal() && *alpha > 0.0)?;
     let power_of_two = alpha.to_bits() & ((1 << 52) - 1) == 0;
     power_of_two.then(|| i32::try_from(alpha.to_bits() >> 52).expect("11 bits fit") - 1023)

@@ -164,8 +164,16 @@ mod tests {
     use super::*;
     use crate::num::qkeras::Symmetry;
 
-    const EIGHT_BITS: QuantizerConfig =
-        QuantizerConfig { bits: 8, integer: 0, symmetric: Symmetry::Full, sign: Sign::Keep, alpha: Alpha::AutoPo2 };
+    const EIGHT_BITS: QuantizerConfig = QuantizerConfig {
+        bits: 8,
+        integer: 0,
+        symmetric: Symmetry::Full,
+        sign: Sign::Keep,
+        alpha: Alpha::AutoPo2,
+        slope: None,
+        bound: None,
+        idle_bound: None,
+    };
 
     #[test]
     fn logarithms_are_rounded_exactly() {

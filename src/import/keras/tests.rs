@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::config::Attributes;
+use super::attributes::Attributes;
 use super::graph::Config;
 use super::quantizer::QuantizerConfig;
 use super::{Imported, KerasOptions, ModelSource, read_keras};
@@ -16,6 +16,7 @@ pub(super) const FLAT: &[u8] = include_bytes!("../../../tests/data/keras_flat.h5
 pub(super) const FLAT_JSON: &[u8] = include_bytes!("../../../tests/data/keras_flat.json");
 pub(super) const FLAT_WEIGHTS: &[u8] = include_bytes!("../../../tests/data/keras_flat_weights.h5");
 pub(super) const BLOCKS: &[u8] = include_bytes!("../../../tests/data/keras_blocks.h5");
+pub(super) const CNN: &[u8] = include_bytes!("../../../tests/data/keras_cnn.keras");
 const GOLDEN: &str = include_str!("../../../tests/data/keras_golden.json");
 
 /// QKeras' decoder runs in `f32`; sums of at most 36 products of magnitude below 4.
@@ -37,7 +38,7 @@ pub(super) fn read(name: &str, bytes: &[u8], options: &KerasOptions<'_>) -> Impo
     read_keras(source(name, bytes), None, options).unwrap()
 }
 
-fn golden(model: &str) -> Value {
+pub(super) fn golden(model: &str) -> Value {
     serde_json::from_str::<Value>(GOLDEN).unwrap()[model].take()
 }
 
@@ -269,10 +270,28 @@ fn scales_found_from_the_weights_equal_qkeras() {
     }
 }
 
+#[test]
+fn activations_with_slopes_and_bounds_equal_qkeras() {
+    let frac_bits = 5;
+    for case in golden("activations").as_array().unwrap() {
+        let at = Attributes { layer: "l", class: "QActivation", config: &Config::new() };
+        let quantizer = QuantizerConfig::parse(&at, "activation", &case["activation"]).unwrap().unwrap();
+        let activated = quantizer.activation(&at, "activation").unwrap();
+        let found = (-160..=160_i64).map(|x| {
+            let leak = activated.leak.unwrap_or(0);
+            let leaky = if x > 0 || activated.leak.is_none() { x << leak } else { x };
+            let raw = activated.quantizer.quantize(leaky, frac_bits + i32::try_from(leak).unwrap());
+            let (low, high) = activated.clip.unwrap_or((i64::MIN, i64::MAX));
+            activated.quantizer.format.value(raw.clamp(low, high))
+        });
+        assert_eq!(found.collect::<Vec<_>>(), numbers(&case["result"]), "{}", case["activation"]);
+    }
+}
+
 proptest! {
     #[test]
     fn damaged_files_never_panic(cut in 0..NESTED.len(), flips in prop::collection::vec((0..NESTED.len(), 0_u8..8), 0..6)) {
-        for file in [NESTED, FLAT_WEIGHTS] {
+        for file in [NESTED, FLAT_WEIGHTS, CNN] {
             let mut bytes = file.to_vec();
             for (at, bit) in &flips {
                 let at = at % bytes.len();

@@ -1,21 +1,31 @@
 //! A comparison for those who stay in the shell.
 
 use super::labels::{MissionSet, mission_labels, mission_sets};
-use super::{Comparison, MeanEntry, SweepEntry, SweepRow, System};
+use super::{Comparison, ErrorFacts, MeanEntry, SweepEntry, SweepRow, System};
 use crate::num::cast;
 use crate::protect::{Tradeoff, least_area};
+use crate::report::error_unit::ErrorUnit;
 use crate::report::sweep::share_text;
 use crate::report::text_plot::{PlotSeries, TextPlot};
 use crate::report::{Side, TextTable, fixed, grouped, percent, significant, whole};
 
 const NONE: &str = "-";
 
+/// What there is without faults: the error's name and mean, or the accuracy.
+fn fault_free(error: &ErrorFacts) -> String {
+    match ErrorUnit::new(&error.metric, error.events).accuracy(error.golden_mean) {
+        Some(known) => format!("accuracy {}", percent(known.accuracy, 2)),
+        None => format!("{} {}", error.metric, significant(error.golden_mean)),
+    }
+}
+
 impl Comparison {
     /// Tables and plots for people.
     pub fn tables(&self) -> String {
         let mut text = self.systems_table().to_string();
         text.push_str(
-            "error: fault-free mean; flipped: bits, each alone; sensitive: those that raise the error; rise: sum over all of them\n",
+            "error: fault-free mean, or accuracy; flipped: bits, each alone; sensitive: those that raise the error; rise: sum over all of them, \
+             in events where errors are mispredictions\n",
         );
         for system in &self.systems {
             for sweep in &system.sweeps {
@@ -52,7 +62,7 @@ impl Comparison {
             let (facts, error, bits) = (system.facts.as_ref(), system.error.as_ref(), system.bits.as_ref());
             table.row([
                 system.label.clone(),
-                error.map_or_else(none, |error| format!("{} {}", error.metric, significant(error.golden_mean))),
+                error.map_or_else(none, fault_free),
                 error.map_or_else(none, |error| grouped(error.events)),
                 facts.map_or_else(none, |facts| grouped(facts.register_bits)),
                 system.area.as_ref().map_or_else(none, |area| format!("{} {}", whole(area.accelerator), area.unit)),
@@ -64,7 +74,10 @@ impl Comparison {
                 bits.map_or_else(none, |bits| {
                     percent(cast::f64_from_count(bits.sensitive) / cast::f64_from_count(bits.candidates), 1)
                 }),
-                bits.map_or_else(none, |bits| significant(bits.rise)),
+                bits.map_or_else(none, |bits| match error {
+                    Some(error) => ErrorUnit::new(&error.metric, error.events).rise(bits.rise),
+                    None => significant(bits.rise),
+                }),
             ]);
         }
         table

@@ -19,8 +19,9 @@ use std::path::Path;
 
 pub use error::FigureError;
 
+use super::error_unit::ErrorUnit;
 use super::files::ResultFolder;
-use super::{SiteTable, grouped, significant};
+use super::{SiteTable, grouped, percent, significant};
 use crate::analysis::BitRanking;
 use canvas::Picture;
 
@@ -149,12 +150,19 @@ impl FigureInput<'_> {
     /// The line below a figure's title: of what it is.
     fn subtitle(&self) -> String {
         format!(
-            "{} bits flipped one at a time, {} events; error: {}, {} without a flip",
+            "{} bits flipped one at a time, {} events; error: {}, {}",
             grouped(self.rises.len()),
             grouped(self.events),
             self.metric,
-            significant(self.golden_mean)
+            match self.unit().accuracy(self.golden_mean) {
+                Some(known) => format!("{} correct without a flip", percent(known.accuracy, 2)),
+                None => format!("{} without a flip", significant(self.golden_mean)),
+            }
         )
+    }
+
+    const fn unit(&self) -> ErrorUnit<'_> {
+        ErrorUnit::new(self.metric, self.events)
     }
 
     /// What people call an array of registers.

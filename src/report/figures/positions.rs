@@ -69,9 +69,10 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
 
     let all = table.rows.iter().map(|row| total(row).sensitive).sum::<usize>();
     let description = format!(
-        "Bars by bit position of {}. {all} bits are sensitive: flipping them raises the mean error. \
+        "Bars by bit position of {}. {all} bits are sensitive: flipping one of them {}. \
          Most significant bits: {} of those flipped are sensitive, {} of the summed rise.",
         input.subtitle(),
+        input.unit().sensitive(),
         percent(total(&table.rows[0]).sensitive_share(), 1),
         percent(total(&table.rows[0]).rise / table.rise, 1),
     );

@@ -8,9 +8,10 @@ use super::sections::sensitive_share;
 use super::table::{NONE, Table, hundredths, interval, number};
 use crate::import::oracle::short;
 use crate::num::cast;
+use crate::report::error_unit::ErrorUnit;
 use crate::report::simulate::duration;
 use crate::report::sweep::share_text;
-use crate::report::{fixed, grouped, significant, whole};
+use crate::report::{fixed, grouped, percent, significant, whole};
 
 /// Shares of the bits that the page says the rise of.
 const FIRST_BITS: [f64; 5] = [0.01, 0.05, 0.1, 0.2, 0.5];
@@ -41,6 +42,11 @@ pub(super) fn summary(comparison: &Comparison) -> Option<Table> {
     row("Error metric", &|system| Some(system.error.as_ref()?.metric.clone()));
     row("Events", &|system| Some(grouped(system.error.as_ref()?.events)));
     row("Mean error without a fault", &|system| Some(significant(system.error.as_ref()?.golden_mean)));
+    row("Accuracy without a fault", &|system| {
+        let error = system.error.as_ref()?;
+        let known = ErrorUnit::new(&error.metric, error.events).accuracy(error.golden_mean)?;
+        Some(format!("{} ({} events)", percent(known.accuracy, 2), grouped(known.correct_events)))
+    });
     row("Weight and bias registers", &|system| Some(grouped(system.facts.as_ref()?.registers)));
     row("Their bits", &|system| Some(grouped(system.facts.as_ref()?.register_bits)));
     row("Candidate bits, each flipped", &|system| Some(grouped(system.bits.as_ref()?.candidates)));
@@ -53,6 +59,11 @@ pub(super) fn summary(comparison: &Comparison) -> Option<Table> {
         Some(sensitive_share(bits.sensitive, bits.candidates))
     });
     row("Summed error rise", &|system| Some(significant(system.bits.as_ref()?.rise)));
+    row("Mispredictions of all flips", &|system| {
+        let (error, bits) = (system.error.as_ref()?, system.bits.as_ref()?);
+        let unit = ErrorUnit::new(&error.metric, error.events);
+        unit.counts_mispredictions().then(|| unit.rise(bits.rise))
+    });
     row("Technology", &|system| Some(system.area.as_ref()?.technology.clone()));
     row("Area of the registers", &|system| {
         let area = system.area.as_ref()?;
