@@ -17,7 +17,7 @@ use crate::import::design::{DESIGN_FILE, HardwareConfig};
 pub struct ScheduleArguments {
     /// How values come in: econ_t (everything unrolled, a frame in each cycle), parallel (a frame at once) or stream
     /// (pixel by pixel) [default: the design's; parallel where a reuse factor given here needs it; stream where neither
-    /// says and the network has pooling or branches]
+    /// says and the network has branches]
     #[arg(long, value_name = "IO")]
     io: Option<Io>,
     /// Clock frequency in MHz [default: the design's]

@@ -157,7 +157,7 @@ fn latched_nodes(network: &Network) -> Vec<bool> {
         }
         id
     };
-    for (_, node) in network.iter().filter(|(_, node)| matches!(node.op, Op::Dense(_) | Op::Conv2d(_))) {
+    for node in network.nodes().iter().filter(|node| node.fan_in() > 0) {
         for input in &node.inputs {
             latched[origin(*input).index()] = true;
         }

@@ -12,11 +12,11 @@ use trivote::campaign::{
 use trivote::engine::reference;
 use trivote::fault::{ClusterSizes, FaultSources, LineSource, LineTable, StateSource, StrikeSource, Upset};
 use trivote::host::evaluator::EvaluatorScratch;
-use trivote::hw::schedule::{Io, ScheduleOptions};
+use trivote::hw::schedule::{Io, ScheduleOptions, not_unrolled};
 use trivote::hw::{BitId, Cycle, Element, ElementArray, ElementBit, Load, Machine, Placement, Protection, TmrStyle};
 
 use super::bench::Bench;
-use super::networks::specs;
+use super::networks::{cnn_specs, specs};
 
 /// Enough for all states on all events.
 const EXACT: u64 = 1 << 40;
@@ -206,7 +206,7 @@ proptest! {
 
     #[test]
     fn a_mission_is_its_frames(
-        spec in specs(),
+        spec in prop_oneof![specs(), cnn_specs()],
         io in prop::sample::select(Io::ALL.to_vec()),
         reuse in 1..7_u64,
         styles in prop::collection::vec((0..4_usize, prop::bool::weighted(0.3)), 7),
@@ -217,6 +217,7 @@ proptest! {
         frames in prop_oneof![1..30_u64, 200..2000_u64],
         seed: u64,
     ) {
+        let io = if not_unrolled(&spec.build()).is_some() && io == Io::EconT { Io::Stream } else { io };
         let reuse_factor = NonZeroU64::new(if io == Io::EconT { 1 } else { reuse }).unwrap();
         let bench = Bench::random(&spec, 1, &ScheduleOptions { io, reuse_factor, ..ScheduleOptions::econ_t() });
         // Up to 24 frames, each has a part of the mission of its own.

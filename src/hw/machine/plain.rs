@@ -5,7 +5,10 @@
 //! hardware gives them, so any content of any register has its result.
 
 use super::kernel::NarrowKernel;
-use crate::net::{Network, Node, NodeId, Op, Padding2d, Signal, TensorKind, WeightTensor, Window2d};
+use super::pool::Pooling;
+use crate::net::{
+    Conv2d, DepthwiseConv2d, Network, Node, NodeId, Op, Padding2d, Signal, TensorKind, WeightTensor, Window2d,
+};
 
 /// What the weight and bias registers show in this cycle, by node.
 #[derive(Debug, Clone)]
@@ -81,17 +84,23 @@ pub(super) fn frame(network: &Network, nodes: &[NodeId], registers: &Registers, 
                 add_share(node, registers.of(*id), Share::ALL, &values, &mut sums);
                 values = sums;
             }
-            Op::Conv2d(conv) => {
-                let channels = node.shape[2];
+            Op::Conv2d(Conv2d { window, .. }) | Op::DepthwiseConv2d(DepthwiseConv2d { window, .. }) => {
                 let mut sums = vec![0; node.len()];
-                let mut window = vec![0; node.fan_in()];
-                for (position, sums) in sums.chunks_exact_mut(channels).enumerate() {
-                    see(node, from, &conv.window, position, &values, &mut window);
-                    add_share(node, registers.of(*id), Share::ALL, &window, sums);
+                let mut seen = vec![0; window.kernel[0] * window.kernel[1] * from.shape[2]];
+                for (position, sums) in sums.chunks_exact_mut(node.shape[2]).enumerate() {
+                    see(node, from, window, position, &values, &mut seen);
+                    add_share(node, registers.of(*id), Share::ALL, &seen, sums);
                 }
                 values = sums;
             }
             Op::ZeroPad2d(padding) => values = padded(node, from, *padding, &values),
+            Op::MaxPool2d(_) | Op::AveragePool2d(_) => {
+                let mut results = vec![0; node.len()];
+                if let Some(pooling) = Pooling::of(node, from) {
+                    pooling.frame(&values, &mut vec![0; node.shape[2]], &mut results);
+                }
+                values = results;
+            }
             _ => {
                 for value in &mut values {
                     *value = held(&node.signal, elementwise(node, from, *value));

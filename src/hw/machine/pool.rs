@@ -55,6 +55,15 @@ impl Pooling {
         }
     }
 
+    /// All output positions of a frame; `kept` has room for the channels of a pixel.
+    pub(super) fn frame(&self, values: &[i64], kept: &mut [i64], results: &mut [i64]) {
+        let channels = kept.len();
+        let pixel = |_, pixel: usize| &values[pixel * channels..][..channels];
+        for (position, results) in results.chunks_exact_mut(channels).enumerate() {
+            self.position(position, pixel, kept, results);
+        }
+    }
+
     /// One output position; `pixel` gives the values that a tap sees, by its number in the window and by its pixel in the
     /// map. Padding is left out.
     pub(super) fn position<'v>(

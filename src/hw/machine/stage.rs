@@ -415,11 +415,7 @@ impl StageUnit {
                 pooling.position(position, tap, &mut self.seen, entry);
             }
         } else {
-            let channels = self.seen.len();
-            let pixel = |_, pixel: usize| &front[pixel * channels..][..channels];
-            for (position, results) in entry.chunks_exact_mut(channels).enumerate() {
-                pooling.position(position, pixel, &mut self.seen, results);
-            }
+            pooling.frame(front, &mut self.seen, entry);
         }
     }
 

@@ -63,13 +63,11 @@ pub enum ScheduleError {
     },
     /// What cannot be unrolled.
     #[error(
-        "layer `{layer}`: io econ_t builds dense layers and convolutions in a row, not {what}; choose io stream or parallel (--io)"
+        "layer `{layer}`: io econ_t builds layers in a row, not branches that meet; choose io stream or parallel (--io)"
     )]
     NotUnrolled {
-        /// The layer.
+        /// The layer in which branches meet.
         layer: String,
-        /// What it is.
-        what: &'static str,
     },
 }
 
@@ -322,19 +320,11 @@ impl Stage {
     }
 }
 
-/// Why `io econ_t` cannot build a network, if it cannot.
+/// Why `io econ_t` cannot build a network, if it cannot: values that go past a layer would need registers to wait in.
 pub fn not_unrolled(network: &Network) -> Option<ScheduleError> {
-    let what = |op: &Op| match op {
-        Op::DepthwiseConv2d(_) => Some("a convolution of single channels or a scale and shift"),
-        Op::MaxPool2d(_) | Op::AveragePool2d(_) => Some("pooling"),
-        Op::Add => Some("branches"),
-        _ => None,
-    };
-    let (node, what) = build::live_nodes(network).into_iter().find_map(|id| {
-        let node = network.node(id);
-        Some((node, what(&node.op)?))
-    })?;
-    Some(ScheduleError::NotUnrolled { layer: node.name.clone(), what })
+    let live = build::live_nodes(network).into_iter().map(|id| network.node(id));
+    let sum = live.into_iter().find(|node| node.op == Op::Add)?;
+    Some(ScheduleError::NotUnrolled { layer: sum.name.clone() })
 }
 
 /// What is asked of a node, and the legal reuse factor for it.
