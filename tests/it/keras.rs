@@ -32,7 +32,7 @@ fn compare(imported: &Imported, golden: &Value) {
     let network = &imported.accelerator;
     let kind = EventKind::Tensor { shape: network.input().shape.clone() };
     let evaluator =
-        Evaluator::new(imported.off_chip.as_ref(), ErrorMetric::Deviation, kind, OutputWords::of(&network)).unwrap();
+        Evaluator::new(imported.off_chip.as_ref(), ErrorMetric::Deviation, kind, OutputWords::of(network)).unwrap();
     let inputs = rows(&golden["events"]);
     let events: Vec<Event> =
         inputs.into_iter().map(|values| Event::new(network, EventInput::Tensor(values)).unwrap()).collect();

@@ -178,7 +178,7 @@ fn shipped(name: &str, count: usize, sites: impl Fn(&Inventory) -> Vec<BitId>) {
     let network = &design.accelerator;
     let inventory = Inventory::new(network).unwrap();
     let evaluator =
-        Evaluator::new(design.off_chip.as_ref(), ErrorMetric::Emd, EventKind::Module, OutputWords::of(&network))
+        Evaluator::new(design.off_chip.as_ref(), ErrorMetric::Emd, EventKind::Module, OutputWords::of(network))
             .unwrap();
     let modules = Generator::new(Population::Mixture, 7).events(0, count);
     let events: Vec<Event> =
