@@ -11,7 +11,7 @@ use super::Global;
 use crate::host::evaluator::{self, Evaluator, OutputWords};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
-use crate::hw::schedule::not_unrolled;
+use crate::hw::schedule::{Io, not_unrolled};
 use crate::import::design::{
     DESIGN_FILE, DESIGN_VERSION, DesignConfig, EventKind, EventsConfig, GeneratorConfig, HardwareConfig, MetricConfig,
     ModelConfig, read_model,

@@ -488,7 +488,7 @@ fn a_stage_that_begins_early_and_ends_late_sets_the_interval() {
     // 36 windows of nine cycles and 28 other pixels of the 8x8; the pipeline is two cycles.
     assert_eq!(schedule.reported_interval_cycles, 36 * 9 + 28 + 2 + 1);
     assert!(schedule.interval_cycles > schedule.reported_interval_cycles);
-    let frame = |number: u64| (0..36).map(|at| (at * 7 + number as i64 * 5) % 64 - 32).collect();
+    let frame = |number: u64| (0..36).map(|at| (at * 7 + number.cast_signed() * 5) % 64 - 32).collect();
     let frames: Vec<_> = (0..6).map(|number| (number * schedule.interval_cycles, frame(number))).collect();
     let mut machine = Machine::new(&network, &inventory, &schedule, |_| Protection::NONE);
     let (taken, found) = run(&mut machine, &inventory, &frames, &[]);

@@ -2,7 +2,6 @@
 //!
 //! Blocks of `LANES` words stand side by side so that loops over them become vector instructions. Nothing here knows
 //! what the words mean.
-#![expect(clippy::inline_always, reason = "small parts of the vectorized loops must become part of them")]
 
 use std::fmt::Debug;
 
