@@ -18,11 +18,18 @@ use super::workspace::Workspace;
 use crate::engine::{Engine, FlipPlan, WeightChange};
 use crate::host::evaluator::Evaluator;
 use crate::hw::{BitId, Inventory};
-use crate::net::{Fingerprint, FingerprintBuilder, Network, Signal};
+use crate::net::{Fingerprint, FingerprintBuilder, Network, Signal, TensorKind};
 use crate::num::cast;
 
 /// Most sites of a tile: a large network then has work for many threads even with few events.
-const SITES_PER_TILE: usize = 65_536;
+const MOST_SITES: usize = 65_536;
+
+/// Fewest sites of a tile where there are more: the fault-free values of the event are found once for all of them.
+const FEWEST_SITES: usize = 4_096;
+
+/// Products that all flips of a tile would take if each ran the whole network: some tenths of a second at most, so that
+/// threads that wait for each other do not wait long.
+const PRODUCTS_PER_TILE: usize = 1 << 34;
 
 /// Why a campaign cannot be completed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -118,7 +125,8 @@ pub fn run_oracle(input: &OracleInput<'_>, progress: &(impl Fn(u64) + Sync)) -> 
 pub struct OracleRun<'a> {
     input: OracleInput<'a>,
     engine: Engine<'a>,
-    /// A plan for each run of [`SITES_PER_TILE`] sites.
+    sites_per_tile: usize,
+    /// A plan for each run of so many sites.
     plans: Vec<FlipPlan>,
     events: Vec<DistinctEvent>,
     shard: Shard,
@@ -135,11 +143,14 @@ impl<'a> OracleRun<'a> {
         let workers = (0..rayon::current_num_threads()).map(|_| Worker {
             tally: Tally::new(input.sites.len()),
             workspace: Workspace::new(&engine),
+            event: None,
             failure: None,
         });
         let workers = workers.collect();
+        let sites_per_tile = sites_per_tile(input.network);
         Self {
-            plans: changes.chunks(SITES_PER_TILE).map(|changes| engine.flips(changes)).collect(),
+            sites_per_tile,
+            plans: changes.chunks(sites_per_tile).map(|changes| engine.flips(changes)).collect(),
             engine,
             events: distinct_events(input.events),
             tally: Tally::new(input.sites.len()),
@@ -236,17 +247,22 @@ impl<'a> OracleRun<'a> {
 
     fn pairs_of(&self, tile: u64) -> u64 {
         let (event, plan) = self.tile(tile);
-        let first = plan * SITES_PER_TILE;
-        let sites = self.input.sites.len().min(first + SITES_PER_TILE) - first;
+        let first = plan * self.sites_per_tile;
+        let sites = self.input.sites.len().min(first + self.sites_per_tile) - first;
         cast::u64_from_len(sites) * u64::from(event.count)
     }
 
     fn run_tile(&self, tile: u64, worker: &mut Worker) -> Result<(), CampaignError> {
         let (DistinctEvent { first: event, count }, plan) = self.tile(tile);
-        let first_site = plan * SITES_PER_TILE;
+        let first_site = plan * self.sites_per_tile;
         let data = &self.input.events[event];
-        let Worker { tally, workspace, .. } = worker;
-        workspace.begin(&self.engine, data);
+        let Worker { tally, workspace, event: current, .. } = worker;
+        if *current == Some(event) {
+            workspace.begin_again();
+        } else {
+            workspace.begin(&self.engine, data);
+            *current = Some(event);
+        }
         workspace.sweep(&self.engine, &self.plans[plan]);
         let golden = workspace.judge(self.input.evaluator, data).map_err(|unusable| {
             unusable.error(event, |position| {
@@ -263,11 +279,20 @@ impl<'a> OracleRun<'a> {
     }
 }
 
+/// Sites of a tile: the fewer, the larger the network.
+fn sites_per_tile(network: &Network) -> usize {
+    let weighted = network.nodes().iter().filter_map(|node| Some((node, node.op.tensor(TensorKind::Kernel)?)));
+    let products: usize = weighted.map(|(node, kernel)| node.len() / kernel.channels() * kernel.len()).sum();
+    (PRODUCTS_PER_TILE / products.max(1)).clamp(FEWEST_SITES, MOST_SITES)
+}
+
 /// What one thread works with, tile after tile.
 #[derive(Debug)]
 struct Worker {
     tally: Tally,
     workspace: Workspace,
+    /// The event whose fault-free values the workspace has.
+    event: Option<usize>,
     failure: Option<(u64, CampaignError)>,
 }
 

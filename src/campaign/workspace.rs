@@ -65,6 +65,11 @@ impl Workspace {
     /// Starts an event, without faults yet.
     pub(super) fn begin(&mut self, engine: &Engine<'_>, event: &Event) {
         engine.trace_into(event.codes(), &mut self.trace);
+        self.begin_again();
+    }
+
+    /// Starts the same event again, without faults.
+    pub(super) fn begin_again(&mut self) {
         self.outputs.clear();
         self.changed.clear();
     }
