@@ -41,11 +41,14 @@ pub(super) fn add_rows<const N: usize, const TILE: usize>(
             sums.copy_from_slice(&out[from..from + TILE]);
         }
         for (unit, factors) in steps.clone() {
-            let row = rows[cast::index(unit) * len + from..].first_chunk::<TILE>().expect("rows are whole");
-            for (sums, factor) in sums.iter_mut().zip(factors) {
-                for (sum, value) in sums.iter_mut().zip(row) {
-                    *sum += factor * value;
+            // By value and by index: whether iterators become vector instructions depends on what else is compiled.
+            let row = *rows[cast::index(unit) * len + from..].first_chunk::<TILE>().expect("rows are whole");
+            for out in 0..N {
+                let (mut tile, factor) = (sums[out], factors[out]);
+                for lane in 0..TILE {
+                    tile[lane] += factor * row[lane];
                 }
+                sums[out] = tile;
             }
         }
         for (sums, out) in sums.iter().zip(&mut outs) {
