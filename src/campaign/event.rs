@@ -52,8 +52,9 @@ impl Event {
         &self.codes
     }
 
-    /// All that network and host see of the event, bit for bit: the same image with another label is another event. The charges of a module count in the scale in which
-    /// they reach the network: a factor of a power of two changes neither that nor any metric.
+    /// All that network and host see of the event, bit for bit: the same image with another label is another event. The
+    /// charges of a module count in the scale in which they reach the network: a factor of a power of two changes neither
+    /// that nor any metric.
     fn identity(&self) -> Vec<u64> {
         let bits = |value: &f32| u64::from(value.to_bits());
         match &self.input {
