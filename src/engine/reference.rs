@@ -2,7 +2,7 @@
 //!
 //! Deliberately simple and slow. It is the twin that every faster path is tested against.
 
-use crate::net::{AveragePool2d, Conv2d, Dense, DepthwiseConv2d, Network, Node, Op, Window2d};
+use crate::net::{AveragePool2d, Conv2d, Dense, DepthwiseConv2d, Network, Node, Op, WeightTensor, Window2d};
 
 /// Raw values of every node, by node, for one input.
 ///
@@ -27,9 +27,7 @@ pub fn evaluate(network: &Network, input: &[i64]) -> Vec<Vec<i64>> {
             (Op::LeakyRelu { shift }, Some((_, x))) => x.iter().map(|v| if *v > 0 { v << shift } else { *v }).collect(),
             (Op::Clip { low, high }, Some((_, x))) => x.iter().map(|v| (*v).clamp(*low, *high)).collect(),
             (Op::DepthwiseConv2d(layer), Some((from, x))) => depthwise_conv2d(node, layer, from, x),
-            (Op::MaxPool2d(window), Some((from, x))) => pooled(node, window, from, |seen| {
-                seen.iter().map(|index| x[*index]).max().expect("never padding alone")
-            }),
+            (Op::MaxPool2d(window), Some((from, x))) => largest(node, window, from, x),
             (Op::AveragePool2d(pool), Some((from, x))) => average(node, pool, from, x),
             (Op::Add, Some(_)) => add(network, node, &values),
             (Op::Reshape, Some((_, x))) => x.clone(),
@@ -63,102 +61,80 @@ fn dense(node: &Node, layer: &Dense, x: &[i64]) -> Vec<i64> {
     (0..outputs)
         .map(|out| {
             let sum: i64 = x.iter().enumerate().map(|(i, v)| layer.kernel.raw()[i * outputs + out] * v).sum();
-            let bias = layer.bias.as_ref().map_or(0, |bias| bias.raw()[out]);
-            (sum << node.align[out].product) + (bias << node.align[out].bias)
+            accumulated(node, layer.bias.as_ref(), out, sum)
         })
         .collect()
 }
 
-fn conv2d(node: &Node, layer: &Conv2d, from: &Node, x: &[i64]) -> Vec<i64> {
-    let [rows, columns, channels] = [from.shape[0], from.shape[1], from.shape[2]];
-    let [kernel_rows, kernel_columns] = layer.window.kernel;
-    let outputs = node.shape[2];
-    let mut values = Vec::with_capacity(node.len());
-    for out_row in 0..node.shape[0] {
-        for out_column in 0..node.shape[1] {
-            for out in 0..outputs {
-                let mut sum = 0;
-                for kernel_row in 0..kernel_rows {
-                    for kernel_column in 0..kernel_columns {
-                        let (Some(row), Some(column)) = (
-                            layer.window.input_row(out_row, kernel_row, rows),
-                            layer.window.input_column(out_column, kernel_column, columns),
-                        ) else {
-                            continue;
-                        };
-                        for channel in 0..channels {
-                            let weight =
-                                ((kernel_row * kernel_columns + kernel_column) * channels + channel) * outputs + out;
-                            sum += layer.kernel.raw()[weight] * x[(row * columns + column) * channels + channel];
-                        }
-                    }
-                }
-                let bias = layer.bias.as_ref().map_or(0, |bias| bias.raw()[out]);
-                values.push((sum << node.align[out].product) + (bias << node.align[out].bias));
+/// The taps of a window at an output position that see no padding, and the input pixel that each sees.
+fn seen(window: &Window2d, from: &Node, [out_row, out_column]: [usize; 2]) -> Vec<(usize, usize)> {
+    let [kernel_rows, kernel_columns] = window.kernel;
+    let mut seen = Vec::new();
+    for kernel_row in 0..kernel_rows {
+        for kernel_column in 0..kernel_columns {
+            if let (Some(row), Some(column)) = (
+                window.input_row(out_row, kernel_row, from.shape[0]),
+                window.input_column(out_column, kernel_column, from.shape[1]),
+            ) {
+                seen.push((kernel_row * kernel_columns + kernel_column, row * from.shape[1] + column));
             }
         }
     }
+    seen
+}
+
+/// What `value` makes of every output position and channel, given what its window sees.
+fn slid(node: &Node, window: &Window2d, from: &Node, value: impl Fn(&[(usize, usize)], usize) -> i64) -> Vec<i64> {
+    let mut values = Vec::with_capacity(node.len());
+    for out_row in 0..node.shape[0] {
+        for out_column in 0..node.shape[1] {
+            let seen = seen(window, from, [out_row, out_column]);
+            values.extend((0..node.shape[2]).map(|out| value(&seen, out)));
+        }
+    }
     values
+}
+
+/// An exact sum of products of output channel `out` on the accumulator's binary point, with its bias.
+fn accumulated(node: &Node, bias: Option<&WeightTensor>, out: usize, sum: i64) -> i64 {
+    let bias = bias.map_or(0, |bias| bias.raw()[out]);
+    (sum << node.align[out].product) + (bias << node.align[out].bias)
+}
+
+fn conv2d(node: &Node, layer: &Conv2d, from: &Node, x: &[i64]) -> Vec<i64> {
+    let (channels, outputs) = (from.shape[2], node.shape[2]);
+    slid(node, &layer.window, from, |seen, out| {
+        let mut sum = 0;
+        for (tap, pixel) in seen {
+            for channel in 0..channels {
+                sum += layer.kernel.raw()[(tap * channels + channel) * outputs + out] * x[pixel * channels + channel];
+            }
+        }
+        accumulated(node, layer.bias.as_ref(), out, sum)
+    })
 }
 
 fn depthwise_conv2d(node: &Node, layer: &DepthwiseConv2d, from: &Node, x: &[i64]) -> Vec<i64> {
-    let [rows, columns, channels] = [from.shape[0], from.shape[1], from.shape[2]];
-    let [kernel_rows, kernel_columns] = layer.window.kernel;
-    let outputs = node.shape[2];
-    let mut values = Vec::with_capacity(node.len());
-    for out_row in 0..node.shape[0] {
-        for out_column in 0..node.shape[1] {
-            for out in 0..outputs {
-                let channel = out / (outputs / channels);
-                let mut sum = 0;
-                for kernel_row in 0..kernel_rows {
-                    for kernel_column in 0..kernel_columns {
-                        let (Some(row), Some(column)) = (
-                            layer.window.input_row(out_row, kernel_row, rows),
-                            layer.window.input_column(out_column, kernel_column, columns),
-                        ) else {
-                            continue;
-                        };
-                        let weight = (kernel_row * kernel_columns + kernel_column) * outputs + out;
-                        sum += layer.kernel.raw()[weight] * x[(row * columns + column) * channels + channel];
-                    }
-                }
-                let bias = layer.bias.as_ref().map_or(0, |bias| bias.raw()[out]);
-                values.push((sum << node.align[out].product) + (bias << node.align[out].bias));
-            }
-        }
-    }
-    values
+    let (channels, outputs) = (from.shape[2], node.shape[2]);
+    slid(node, &layer.window, from, |seen, out| {
+        let channel = out / (outputs / channels);
+        let product =
+            |(tap, pixel): &(usize, usize)| layer.kernel.raw()[tap * outputs + out] * x[pixel * channels + channel];
+        accumulated(node, layer.bias.as_ref(), out, seen.iter().map(product).sum())
+    })
 }
 
-/// What `value` makes of the input values (C-order indices) that each window sees, channel by channel.
-fn pooled(node: &Node, window: &Window2d, from: &Node, value: impl Fn(&[usize]) -> i64) -> Vec<i64> {
-    let [rows, columns, channels] = [from.shape[0], from.shape[1], from.shape[2]];
-    let mut values = Vec::with_capacity(node.len());
-    for out_row in 0..node.shape[0] {
-        for out_column in 0..node.shape[1] {
-            for channel in 0..channels {
-                let mut seen = Vec::new();
-                for kernel_row in 0..window.kernel[0] {
-                    for kernel_column in 0..window.kernel[1] {
-                        if let (Some(row), Some(column)) = (
-                            window.input_row(out_row, kernel_row, rows),
-                            window.input_column(out_column, kernel_column, columns),
-                        ) {
-                            seen.push((row * columns + column) * channels + channel);
-                        }
-                    }
-                }
-                values.push(value(&seen));
-            }
-        }
-    }
-    values
+fn largest(node: &Node, window: &Window2d, from: &Node, x: &[i64]) -> Vec<i64> {
+    slid(node, window, from, |seen, channel| {
+        let values = seen.iter().map(|(_, pixel)| x[pixel * from.shape[2] + channel]);
+        values.max().expect("no window sees padding alone")
+    })
 }
 
 fn average(node: &Node, pool: &AveragePool2d, from: &Node, x: &[i64]) -> Vec<i64> {
-    pooled(node, &pool.window, from, |seen| {
-        seen.iter().map(|index| x[*index]).sum::<i64>() * pool.reciprocal(seen.len())
+    slid(node, &pool.window, from, |seen, channel| {
+        let sum: i64 = seen.iter().map(|(_, pixel)| x[pixel * from.shape[2] + channel]).sum();
+        sum * pool.reciprocal(seen.len())
     })
 }
 
@@ -176,7 +152,7 @@ fn add(network: &Network, node: &Node, values: &[Vec<i64>]) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{NetworkBuilder, NodeId, Padding2d, WeightTensor};
+    use crate::net::{NetworkBuilder, NodeId, Padding2d};
     use crate::num::{QFormat, Quantizer};
 
     /// A network whose input takes `format` and shape, with a layer behind that has weights, so that it may be built.
