@@ -175,7 +175,7 @@ impl<'a> Derivatives<'a> {
     }
 
     /// Values the registers hold, in their order.
-    pub fn parameters(&self) -> &[f64] {
+    pub fn register_values(&self) -> &[f64] {
         self.accelerator.parameters()
     }
 

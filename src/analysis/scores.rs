@@ -15,8 +15,9 @@ use crate::hw::{BitId, Inventory};
 use crate::net::Network;
 use crate::num::cast;
 
-/// A way to score bits. `g` is the gradient of the mean loss, `w` the values of the registers, `H` the Hessian, `dw` the
-/// change of the register's value when the bit is flipped (two's complement, so a sign bit counts with its weight).
+/// A way to score bits. `g` is the gradient of the mean loss, `w` the weights as trained (what FKeras calls parameters,
+/// before they are quantized), `H` the Hessian, `dw` the change of the register's value when the bit is flipped (two's
+/// complement, so a sign bit counts with its weight).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Score {
     /// A random order.
@@ -133,8 +134,8 @@ pub struct ScoreInput<'a> {
     pub sites: &'a [BitId],
     /// Seed of the random score.
     pub seed: u64,
-    /// Values of the registers.
-    pub parameters: &'a [f64],
+    /// The weights as trained, in the order of the registers; their values where nothing else is known.
+    pub trained: &'a [f64],
     /// Gradient of the mean loss.
     pub gradient: &'a [f64],
     /// Leading eigenpairs of the Hessian.
@@ -173,11 +174,11 @@ impl ScoreInput<'_> {
             }
             Score::Gradient => self.columns(&by_register(&|register| self.gradient[register].abs())),
             Score::Taylor => {
-                self.columns(&by_register(&|register| (self.gradient[register] * self.parameters[register]).powi(2)))
+                self.columns(&by_register(&|register| (self.gradient[register] * self.trained[register]).powi(2)))
             }
             Score::Hessian | Score::FkerasHessian => {
                 let pairs = eigenpairs();
-                let parts: Vec<f64> = pairs.vectors.iter().map(|vector| dot(vector, self.parameters)).collect();
+                let parts: Vec<f64> = pairs.vectors.iter().map(|vector| dot(vector, self.trained)).collect();
                 let terms = || pairs.values.iter().zip(&pairs.vectors).zip(&parts);
                 self.columns(&by_register(&|register| {
                     if score == Score::Hessian {
@@ -268,7 +269,7 @@ mod tests {
             inventory: &inventory,
             sites: &sites,
             seed: 1,
-            parameters: &[-1.5, 1.0, 0.5],
+            trained: &[-1.5, 1.0, 0.5],
             gradient: &[0.5, -1.0, 0.25],
             eigenpairs: Some(&pairs),
             diagonals: Some(&diagonals),

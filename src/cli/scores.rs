@@ -176,7 +176,7 @@ impl Measured<'_> {
             inventory: &opened.inventory,
             sites,
             seed,
-            parameters: self.derivatives.as_ref().map_or(&[], Derivatives::parameters),
+            trained: &opened.design.trained,
             gradient: self.derivatives.as_ref().map_or(&[], Derivatives::gradient),
             eigenpairs: self.eigenpairs.as_ref(),
             diagonals: self.diagonals.as_ref(),

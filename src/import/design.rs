@@ -263,6 +263,8 @@ pub struct Design {
     pub files: DesignFiles,
     /// What stands in hardware.
     pub accelerator: Network,
+    /// The weights as trained, in the order of its registers ([`Imported::trained`]).
+    pub trained: Vec<f64>,
     /// What runs off-chip behind it.
     pub off_chip: Option<FloatNetwork>,
     /// What the reader had to decide.
@@ -333,6 +335,7 @@ impl Design {
             config,
             files,
             accelerator: imported.accelerator,
+            trained: imported.trained,
             off_chip: imported.off_chip,
             notes: imported.notes,
             sources,

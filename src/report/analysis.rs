@@ -21,8 +21,10 @@ pub struct AnalysisReport<'a> {
     pub events: usize,
     /// Its mean.
     pub mean_loss: f64,
-    /// Values of the registers.
-    pub parameters: &'a [f64],
+    /// The weights as trained.
+    pub trained: &'a [f64],
+    /// Values the registers hold.
+    pub register_values: &'a [f64],
     /// Gradient.
     pub gradient: &'a [f64],
     /// Leading eigenpairs of the Hessian.
@@ -93,7 +95,7 @@ fn norm(values: &[f64]) -> f64 {
 }
 
 impl AnalysisReport<'_> {
-    /// Arrays `params`, `gradient` `[registers]`; `eigenvalues`, `residuals` `[k]`, `eigenvectors` `[registers, k]`;
+    /// Arrays `params` (weights as trained), `register_values`, `gradient` `[registers]`; `eigenvalues`, `residuals` `[k]`, `eigenvectors` `[registers, k]`;
     /// `trace_per_tensor` (exact where the diagonal is), `trace_per_tensor_estimate` and `trace_per_tensor_standard_error`
     /// `[tensors]`; `loss`; where asked for `hessian_diagonal` and `gauss_newton_diagonal`, `hessian_diagonal_estimate` and
     /// `hessian_diagonal_standard_error` `[registers]`; `provenance` (its JSON as bytes). All reals are f64.
@@ -101,7 +103,7 @@ impl AnalysisReport<'_> {
     /// # Errors
     /// When the archive cannot be made.
     pub fn npz(&self, provenance: &Provenance) -> Result<Vec<u8>, NpzError> {
-        let (registers, tensors) = (self.parameters.len(), self.inventory.arrays().len());
+        let (registers, tensors) = (self.register_values.len(), self.inventory.arrays().len());
         let pairs = &self.eigenpairs;
         let k = pairs.values.len();
         let vectors: Vec<f64> =
@@ -112,7 +114,8 @@ impl AnalysisReport<'_> {
         let exact: Option<Vec<f64>> = (0..tensors).map(|group| self.exact_trace(group)).collect();
         let provenance = serde_json::to_vec(provenance).expect("strings and numbers have a JSON form");
         let mut archive = NpzWriter::new(Cursor::new(Vec::new()), Packing::Deflated);
-        archive.add("params", &[registers], self.parameters)?;
+        archive.add("params", &[registers], self.trained)?;
+        archive.add("register_values", &[registers], self.register_values)?;
         archive.add("gradient", &[registers], self.gradient)?;
         archive.add("eigenvalues", &[k], pairs.values.as_slice())?;
         archive.add("residuals", &[k], pairs.residuals.as_slice())?;
@@ -148,7 +151,7 @@ impl AnalysisReport<'_> {
             loss: self.loss.name(),
             events: self.events,
             mean_loss: self.mean_loss,
-            registers: self.parameters.len(),
+            registers: self.register_values.len(),
             gradient_norm: norm(self.gradient),
             eigenvalues: &self.eigenpairs.values,
             residuals: &self.eigenpairs.residuals,
@@ -204,7 +207,7 @@ impl AnalysisReport<'_> {
             standard_error: self.traces.total.standard_error,
             exact: self.diagonals.map(|diagonals| diagonals.hessian.iter().sum()),
         };
-        row("all", self.parameters.len(), norm(self.gradient), &total);
+        row("all", self.register_values.len(), norm(self.gradient), &total);
         format!(
             "mean {} loss of {} events: {}\n\n\
              Hessian, eigenpairs of largest magnitude ({} products{})\n{spectrum}\n\

@@ -37,7 +37,14 @@ fn arrays_are_in_the_order_of_the_registers() {
     let out = folder.path("a.npz");
     let text = run(&with(&["--diagonal", "--diagonal-estimate", "--eigenpairs", "3", "--probes", "40", "-o", &out]));
     assert!(text.starts_with("econ_t_small: mean energy loss of 60 events: "), "{text}");
-    for name in ["params", "gradient", "hessian_diagonal", "gauss_newton_diagonal", "hessian_diagonal_estimate"] {
+    for name in [
+        "params",
+        "register_values",
+        "gradient",
+        "hessian_diagonal",
+        "gauss_newton_diagonal",
+        "hessian_diagonal_estimate",
+    ] {
         assert_eq!(reals(&out, name).0, [1312], "{name}");
     }
     let (shape, vectors) = reals(&out, "eigenvectors");

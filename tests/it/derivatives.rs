@@ -110,7 +110,7 @@ proptest! {
         prop_assume!(case.is_some());
         let case = case.unwrap();
         let derivatives = case.derivatives(Loss::Mse);
-        let theta = derivatives.parameters().to_vec();
+        let theta = derivatives.register_values().to_vec();
         let dim = derivatives.dim();
         let at = |theta: &[f64]| loss(&case.network, &case.codes, &case.targets, theta);
         let here = at(&theta);

@@ -33,7 +33,7 @@ use quality::{KnownRises, Quality};
 pub struct Arguments {
     #[command(flatten)]
     design: DesignArgument,
-    /// Arrays to write (.npz): params, gradient, eigenvalues, eigenvectors, trace_per_tensor and, with --diagonal,
+    /// Arrays to write (.npz): params, register_values, gradient, eigenvalues, eigenvectors, trace_per_tensor and, with --diagonal,
     /// hessian_diagonal; a summary goes beside it, to FILE.json
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -419,7 +419,8 @@ impl Arguments {
             loss: self.measure.loss(prepared.evaluator.metric()),
             events: prepared.events.len(),
             mean_loss: derivatives.loss(),
-            parameters: derivatives.parameters(),
+            trained: &opened.design.trained,
+            register_values: derivatives.register_values(),
             gradient: derivatives.gradient(),
             eigenpairs: measured.eigenpairs.as_ref().expect("measured where they are told"),
             traces: &traces,

@@ -6,7 +6,7 @@ use super::KerasError;
 use super::attributes::Attributes;
 use super::config::{Function, LayerConfig, Normalization, Pool, Rectifier, Weighted};
 use super::graph::Step;
-use super::normalization::Folded;
+use super::normalization::{Folded, ScaleAndShift};
 use super::pooling;
 use super::quantizer::QuantizerConfig;
 use super::registers::{Registers, Unquantizable};
@@ -32,9 +32,10 @@ pub(super) struct Formats {
     pub normalization: Option<Quantizer>,
 }
 
-/// The accelerator, and whether a softmax at its end was left to the host.
+/// The accelerator, what its registers were rounded from, and whether a softmax at its end was left to the host.
 pub(super) struct Built {
     pub network: Network,
+    pub trained: Vec<f64>,
     pub is_classifier: bool,
 }
 
@@ -64,7 +65,16 @@ pub(super) fn build(
     };
     let network = NetworkBuilder::new(name, &steps[register].layer.name, &shape, format)?;
     let input = network.input();
-    let mut builder = Builder { last: input, network, weights, notes, formats, is_end: false, is_classifier: false };
+    let mut builder = Builder {
+        last: input,
+        network,
+        trained: Vec::new(),
+        weights,
+        notes,
+        formats,
+        is_end: false,
+        is_classifier: false,
+    };
     let mut outputs = vec![input; register + 1];
     for (index, (step, config)) in steps.iter().zip(&configs).enumerate().skip(register + 1) {
         let inputs: Vec<NodeId> = step.inputs.iter().map(|source| outputs[*source]).collect();
@@ -73,7 +83,8 @@ pub(super) fn build(
         builder.step(step, config, &inputs)?;
         outputs.push(builder.last);
     }
-    Ok(Built { network: builder.network.finish()?, is_classifier: builder.is_classifier })
+    let Builder { network, trained, is_classifier, .. } = builder;
+    Ok(Built { network: network.finish()?, trained, is_classifier })
 }
 
 /// The configuration of a layer that can stand in hardware.
@@ -89,6 +100,8 @@ struct Builder<'a> {
     network: NetworkBuilder,
     /// The node that the layer at work goes on from.
     last: NodeId,
+    /// What registers were rounded from, tensor by tensor as they are built.
+    trained: Vec<f64>,
     weights: &'a Weights<'a>,
     notes: &'a mut Vec<String>,
     formats: Formats,
@@ -245,7 +258,9 @@ impl Builder<'_> {
             );
         }
         let statistics = normalization.read(self.weights, step, shape)?;
-        let (kernel, bias, note) = statistics.scale_and_shift(name, self.formats.normalization)?;
+        let ScaleAndShift { scale: kernel, shift: bias, trained, note } =
+            statistics.scale_and_shift(name, self.formats.normalization)?;
+        self.trained.extend(trained);
         self.notes.push(note);
         let channels = kernel.channels();
         if shape.len() == 1 {
@@ -340,6 +355,7 @@ impl Builder<'_> {
         Ok(registers.tensor)
     }
 
+    /// The registers of one tensor. Kernels come before biases, layer by layer.
     fn registers(
         &mut self,
         step: &Step<'_>,
@@ -350,6 +366,7 @@ impl Builder<'_> {
     ) -> Result<Registers, KerasError> {
         let registers =
             quantizer.registers(shape, values).map_err(|why| self.unquantizable(why, step, variable, values))?;
+        self.trained.extend(values.iter().map(|value| f64::from(*value)));
         let layer = &step.layer.name;
         self.notes.extend(registers.remarks.iter().map(|remark| format!("layer `{layer}`: {variable}: {remark}")));
         Ok(registers)

@@ -72,6 +72,9 @@ pub struct KerasOptions<'a> {
 pub struct Imported {
     /// The part in hardware.
     pub accelerator: Network,
+    /// The weights as trained, which its registers are roundings of (batch normalizations folded in where they are), in
+    /// the order of the registers: kernel before bias, layer by layer, in C order.
+    pub trained: Vec<f64>,
     /// Whether the part in hardware is a sub-model, to be named when the file is read again.
     pub is_sub_model: bool,
     /// Whether the accelerator ended in a softmax, which is left out: its output is the logits of a classifier.
@@ -103,7 +106,7 @@ pub fn read_keras(
     let chosen = choose_accelerator(&root, &models, options.accelerator, &mut notes)?;
     let steps = chosen.model.steps(&chosen.path)?;
     let formats = Formats { input: options.input_format, normalization: options.batchnorm_format };
-    let Built { network: accelerator, is_classifier } =
+    let Built { network: accelerator, trained, is_classifier } =
         accelerator::build(&chosen.model.name, &steps, &weights, formats, &mut notes)?;
     let off_chip = match choose_decoder(chosen, &models, options.decoder, &mut notes)? {
         None => None,
@@ -116,7 +119,7 @@ pub fn read_keras(
             Some(decoder::build(&decoder.model.name, &steps, &weights, shape, &mut notes)?)
         }
     };
-    Ok(Imported { accelerator, is_sub_model: chosen.parent.is_some(), is_classifier, off_chip, notes })
+    Ok(Imported { accelerator, trained, is_sub_model: chosen.parent.is_some(), is_classifier, off_chip, notes })
 }
 
 /// Reads the off-chip part alone, from a model file of its own.

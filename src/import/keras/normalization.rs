@@ -90,14 +90,10 @@ impl Statistics {
         })
     }
 
-    /// Registers of a scale `[1, 1, channels]` and a shift `[channels]`, and a note on their format and what it loses.
+    /// Registers of a scale and a shift.
     ///
     /// Scale and shift are `gamma / sqrt(variance + epsilon)` and `beta - mean * scale`, computed in `f64`.
-    pub fn scale_and_shift(
-        &self,
-        layer: &str,
-        format: Option<Quantizer>,
-    ) -> Result<(WeightTensor, WeightTensor, String), KerasError> {
+    pub fn scale_and_shift(&self, layer: &str, format: Option<Quantizer>) -> Result<ScaleAndShift, KerasError> {
         let channels = self.mean.len();
         let gamma = |channel: usize| self.gamma.as_ref().map_or(1.0, |gamma| f64::from(gamma[channel]));
         let beta = |channel: usize| self.beta.as_ref().map_or(0.0, |beta| f64::from(beta[channel]));
@@ -122,10 +118,28 @@ impl Statistics {
         let fault = |tensor: Variable| {
             move |source| crate::net::NetError::Tensor { layer: layer.to_owned(), tensor: tensor.registers(), source }
         };
-        let kernel = WeightTensor::new(vec![1, 1, channels], scales.raw, scales.quantizer.format);
-        let bias = WeightTensor::new(vec![channels], shifts.raw, shifts.quantizer.format);
-        Ok((kernel.map_err(fault(Variable::Kernel))?, bias.map_err(fault(Variable::Bias))?, note))
+        let registers = WeightTensor::new(vec![1, 1, channels], scales.raw, scales.quantizer.format);
+        let shift_registers = WeightTensor::new(vec![channels], shifts.raw, shifts.quantizer.format);
+        Ok(ScaleAndShift {
+            scale: registers.map_err(fault(Variable::Kernel))?,
+            shift: shift_registers.map_err(fault(Variable::Bias))?,
+            trained: [scale, shift].concat(),
+            note,
+        })
     }
+}
+
+/// A batch normalization in registers of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ScaleAndShift {
+    /// `[1, 1, channels]`.
+    pub scale: WeightTensor,
+    /// `[channels]`.
+    pub shift: WeightTensor,
+    /// What they were rounded from: all scales, then all shifts.
+    pub trained: Vec<f64>,
+    /// Their formats and what these lose.
+    pub note: String,
 }
 
 /// Weights with a batch normalization folded in.
@@ -273,14 +287,16 @@ mod tests {
     #[test]
     fn scales_and_shifts_in_registers() {
         let norm = statistics(&[0.7, -1.5], &[0.25, -3.0]);
-        let (scale, shift, note) = norm.scale_and_shift("bn", None).unwrap();
+        let ScaleAndShift { scale, shift, trained, note } = norm.scale_and_shift("bn", None).unwrap();
         // 0.7 * 1024 = 716.8: truncated, as ap_fixed does unless told otherwise.
         assert_eq!((scale.raw(), scale.shape()), (&[716, -1536][..], &[1, 1, 2][..]));
         assert_eq!((shift.raw(), shift.format().to_string().as_str()), (&[256, -3072][..], "ap_fixed<16,6>"));
+        // gamma / sqrt(1) and beta - mean * that, not yet rounded.
+        assert_eq!(trained, [f64::from(0.7_f32), -1.5, 0.25, -3.0]);
         assert!(note.contains("scale 7.81e-4 (0.11 % of its value), shift 0.00e0"), "{note}");
 
         let wide = statistics(&[100.0, 0.5], &[-32.5, 0.0]);
-        let (scale, shift, note) = wide.scale_and_shift("bn", None).unwrap();
+        let ScaleAndShift { scale, shift, note, .. } = wide.scale_and_shift("bn", None).unwrap();
         assert_eq!((scale.format().to_string(), scale.raw()[0]), ("ap_fixed<16,8>".to_owned(), 25600));
         assert_eq!((shift.format().to_string(), shift.raw()[0]), ("ap_fixed<16,7>".to_owned(), -16640));
         assert!(note.contains("the default, does not hold them all"), "{note}");
@@ -297,9 +313,9 @@ mod tests {
                 .contains("the scale of channel 1 of the batch normalization is 100, which does not fit ap_fixed<16,6"),
             "{refused}"
         );
-        let (scale, ..) = given("ap_fixed<16,6,RND_CONV,SAT>").unwrap();
+        let ScaleAndShift { scale, .. } = given("ap_fixed<16,6,RND_CONV,SAT>").unwrap();
         assert_eq!(scale.raw(), [512, 32767]);
-        let (scale, shift, _) = given("ap_fixed<12,8,RND_CONV>").unwrap();
+        let ScaleAndShift { scale, shift, .. } = given("ap_fixed<12,8,RND_CONV>").unwrap();
         assert_eq!((scale.raw(), shift.raw()), (&[8, 1600][..], &[-520, 0][..]));
         assert!(given("ap_ufixed<16,8>").unwrap_err().to_string().contains("shift of channel 0"));
     }

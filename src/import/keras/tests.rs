@@ -270,6 +270,37 @@ fn scales_found_from_the_weights_equal_qkeras() {
     }
 }
 
+/// Every register is the rounding of its trained weight: kernel before bias, layer by layer, also where batch
+/// normalizations are folded in or stand alone, and where depthwise kernels are laid out anew.
+#[test]
+fn registers_are_roundings_of_the_trained_weights() {
+    let blocks = KerasOptions { accelerator: Some("blocks"), ..blocks_options() };
+    let cnn = KerasOptions { accelerator: Some("cnn"), ..options() };
+    for (file, options) in [(NESTED, options()), (FLAT, options()), (BLOCKS, blocks), (CNN, cnn)] {
+        let Imported { accelerator, trained, .. } = read("m", file, &options);
+        let mut rest = trained.as_slice();
+        for node in accelerator.nodes() {
+            for tensor in [TensorKind::Kernel, TensorKind::Bias].iter().filter_map(|kind| node.op.tensor(*kind)) {
+                let trained = rest.split_off(..tensor.len()).unwrap();
+                // A symmetric quantizer leaves the smallest integer out. A batch normalization that stands alone is
+                // truncated, so within a step.
+                let (high, is_signed) = (tensor.format().max_raw(), tensor.format().is_signed());
+                let low = if is_signed { -high } else { 0 };
+                let near = |value: &dyn Fn(usize, i64) -> f64| {
+                    trained.iter().enumerate().all(|(index, weight)| {
+                        let at = |raw| value(index, raw);
+                        (at(tensor.raw()[index]) - weight.clamp(at(low), at(high))).abs() <= at(1) - at(0)
+                    })
+                };
+                // What a fixed `alpha` multiplies is the rounded weight.
+                let is_near = near(&|index, raw| tensor.value_of(index, raw));
+                assert!(is_near || near(&|_, raw| tensor.format().value(raw)), "{}: {trained:?}", node.name);
+            }
+        }
+        assert!(rest.is_empty() && !trained.is_empty());
+    }
+}
+
 #[test]
 fn activations_with_slopes_and_bounds_equal_qkeras() {
     let frac_bits = 5;
