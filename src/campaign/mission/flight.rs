@@ -117,6 +117,7 @@ pub(super) fn fly(run: &MissionRun<'_>, replica: u32) -> Result<Flight, Campaign
         ledger: Ledger::new(input.inventory, mission.protection),
         events: FrameEvents::new(mission.seed, replica, input.events.len()),
         next_frame: 0,
+        seen: 0,
         flagged: false,
         needs_scrub: false,
         wrong: BTreeMap::new(),
@@ -153,6 +154,8 @@ struct Pilot<'a> {
     events: FrameEvents,
     /// The first frame that is neither in a piece nor has run on the machine.
     next_frame: u64,
+    /// Frames that the machine took or passed.
+    seen: u64,
     /// Whether an error flag is up between changes.
     flagged: bool,
     /// Whether the next scrub can change anything.
@@ -314,6 +317,7 @@ impl Pilot<'_> {
         let mut offered = self.next_frame;
         let start = at.min(first.saturating_mul(self.interval));
         self.rest_until(start);
+        self.machine.pass(offered - self.seen);
         let mut inside: VecDeque<Inside> = VecDeque::new();
         let mut touched: Vec<RegisterId> = Vec::new();
         loop {
@@ -351,6 +355,7 @@ impl Pilot<'_> {
         }
         self.ledger.at_rest(self.machine.bank());
         self.next_frame = offered;
+        self.seen = offered;
         self.new_state(touched);
         Ok(())
     }

@@ -19,6 +19,11 @@ impl Fifo {
         Self { words: vec![0; len * capacity], len, capacity, head: 0, level: 0 }
     }
 
+    /// Packets that find room.
+    pub(super) const fn slots(&self) -> u64 {
+        cast::u64_from_len(self.capacity)
+    }
+
     /// Packets waiting.
     pub(super) const fn level(&self) -> usize {
         self.level
@@ -45,6 +50,13 @@ impl Fifo {
         let slot = (self.head + self.level) % self.capacity;
         self.words[slot * self.len..][..self.len].copy_from_slice(packet);
         self.level += usize::from(self.level < self.capacity);
+    }
+
+    /// Turns the empty ring on, as packets do that come and go.
+    pub(super) fn pass(&mut self, packets: u64) {
+        assert_eq!(self.level, 0, "packets waiting");
+        let on = usize::try_from(packets % self.slots()).expect("below the number of slots");
+        self.head = (self.head + on) % self.capacity;
     }
 
     /// Number of words in all slots.
@@ -104,6 +116,11 @@ mod tests {
             })
             .collect();
         assert_eq!((left, fifo.level()), (vec![3, 5, 7], 0));
+        // Four packets have gone; two more leave the ring as at the beginning.
+        fifo.pass(2);
+        assert_eq!(fifo.control(), Fifo::new(2, 3).control());
+        fifo.pass(1 << 40);
+        assert_eq!(fifo.control(), [1, 0]);
     }
 
     #[test]

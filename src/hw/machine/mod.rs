@@ -228,6 +228,17 @@ impl<'n> Machine<'n> {
         self.cycle.0 += cycles;
     }
 
+    /// As if so many frames had gone through while it rested: only where in its ring a FIFO is read tells of them.
+    ///
+    /// # Panics
+    /// When a FIFO holds packets.
+    pub fn pass(&mut self, frames: u64) {
+        match &mut self.fabric {
+            Fabric::Narrow(_) | Fabric::Wide(_) => {}
+            Fabric::Staged(staged) => staged.pass(self.schedule, frames),
+        }
+    }
+
     /// State other than weight registers, in the order of the stages; counters of TMR errors last.
     pub fn elements(&self) -> Vec<ElementArray> {
         let mut arrays = match &self.fabric {

@@ -127,6 +127,16 @@ impl Staged {
             && self.stages.iter().all(StageUnit::is_idle)
     }
 
+    /// Turns the empty FIFOs on, as so many frames do that go through.
+    pub(super) fn pass(&mut self, schedule: &Schedule, frames: u64) {
+        for (stage, fifos) in schedule.stages.iter().zip(&mut self.fifos) {
+            for fifo in fifos {
+                let slots = fifo.slots();
+                fifo.pass((frames % slots) * (stage.packets_in % slots));
+            }
+        }
+    }
+
     pub(super) fn output(&self) -> Option<&[i64]> {
         self.output.is_whole.then_some(&self.output.values)
     }
