@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::samples::{
-    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, provenance, scores, sweep, totals, write, write_sweep,
+    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, provenance, scores, sweep, sweep_of, totals, write, write_sweep,
 };
 use super::*;
 
@@ -280,7 +280,7 @@ fn a_sweep_and_an_oracle_of_different_runs_are_refused() {
     }
     let folder = folder();
     write_sweep(folder.path());
-    write(folder.path(), "sweep.json", edited(sweep(), "/unprotected/rise", json!(6.25)));
+    write(folder.path(), "sweep.json", sweep_of(6.25));
     assert!(refusal(&folder, folder.path()).contains("their summed error rises differ"));
     write(folder.path(), "oracle.json", missions());
     assert!(refusal(&folder, folder.path()).contains("their kinds differ"));

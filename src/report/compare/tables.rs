@@ -43,7 +43,7 @@ impl Comparison {
         }
         for system in &self.systems {
             if let Some(file) = system.bits.as_ref().and_then(|bits| bits.listed_in.as_deref()) {
-                text.push_str(&format!("{}: only the bits that {file} lists were flipped\n", system.label));
+                text.extend([system.label.as_str(), ": only the bits that ", file, " lists were flipped\n"]);
             }
         }
         for system in &self.systems {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::import::results::read_results;
 use crate::import::results::samples::{
-    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, scores, sweep, totals, write, write_sweep,
+    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, scores, sweep, sweep_of, totals, write, write_sweep,
 };
 
 fn named(label: Option<&str>, path: &Path) -> Vec<NamedResult> {
@@ -260,7 +260,7 @@ fn what_cannot_stand_together_is_refused_by_name() {
         (edited(sweep(), "/metric", json!("mse")), "other.json has the metric mse, but sweep.json the metric emd"),
         (edited(sweep(), "/golden_mean_error", json!(1.5)), "a fault-free mean error of 1.5"),
         (edited(sweep(), "/unprotected/candidate_bits", json!(4)), "other.json has 4 bits, 3 sensitive"),
-        (edited(sweep(), "/unprotected/rise", json!(6.5)), "summed rise 6.500"),
+        (sweep_of(6.5), "summed rise 6.500"),
         (edited(missions(), "/design/io", json!("stream")), "other.json has an accelerator with io stream at 40 MHz"),
         (edited(sweep(), "/accelerator_area", json!(120.0)), "other.json"),
         (edited(sweep(), "/area_per_bit", json!(11.0)), "other.json"),
