@@ -175,16 +175,10 @@ impl Linear {
 
 /// The uses of a convolution from `input` to `output`, each made by `make(output position, tap, input pixel)`.
 fn uses(input: [usize; 3], output: [usize; 3], window: &Window2d, make: impl Fn(u32, u32, u32) -> Use) -> Vec<Use> {
-    let [kernel_rows, kernel_columns] = window.kernel;
     let mut uses = Vec::new();
     for position in 0..output[0] * output[1] {
-        for tap in 0..kernel_rows * kernel_columns {
-            let row = window.input_row(position / output[1], tap / kernel_columns, input[0]);
-            let column = window.input_column(position % output[1], tap % kernel_columns, input[1]);
-            if let (Some(row), Some(column)) = (row, column) {
-                uses.push(make(cast::id(position), cast::id(tap), cast::id(row * input[1] + column)));
-            }
-        }
+        let taps = window.taps([position / output[1], position % output[1]], [input[0], input[1]]);
+        uses.extend(taps.map(|tap| make(cast::id(position), cast::id(tap.place), cast::id(tap.pixel))));
     }
     uses
 }

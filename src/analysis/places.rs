@@ -27,21 +27,18 @@ pub(super) fn padded(node: &Node, from: &[usize], padding: &Padding2d) -> Vec<Op
 }
 
 /// The inputs of value `index` of a pooled map, row by row.
-fn pooled(node: &Node, from: &[usize], window: Window2d, index: usize) -> impl Iterator<Item = usize> {
-    let (channels, columns, from) = (node.shape[2], node.shape[1], [from[0], from[1]]);
-    let (channel, column, row) = (index % channels, index / channels % columns, index / channels / columns);
-    (0..window.kernel[0] * window.kernel[1]).filter_map(move |tap| {
-        let row = window.input_row(row, tap / window.kernel[1], from[0])?;
-        let column = window.input_column(column, tap % window.kernel[1], from[1])?;
-        Some((row * from[1] + column) * channels + channel)
-    })
+fn pooled(node: &Node, from: &[usize], window: &Window2d, index: usize) -> impl Iterator<Item = usize> {
+    let (channels, columns) = (node.shape[2], node.shape[1]);
+    let (channel, position) = (index % channels, index / channels);
+    let taps = window.taps([position / columns, position % columns], [from[0], from[1]]);
+    taps.map(move |tap| tap.pixel * channels + channel)
 }
 
 /// What the inputs of an average contribute: the mean of what the hardware multiplies by, a fixed-point reciprocal.
 pub(super) fn shares(node: &Node, from: &[usize], pool: &AveragePool2d) -> Vec<Share> {
     let scale = (-f64::from(pool.reciprocal_bits)).exp2();
     let of_output = |output: usize| {
-        let inputs: Vec<usize> = pooled(node, from, pool.window, output).collect();
+        let inputs: Vec<usize> = pooled(node, from, &pool.window, output).collect();
         let factor = cast::f64_from_i64(pool.reciprocal(inputs.len())) * scale;
         inputs.into_iter().map(move |input| Share { input: cast::id(input), output: cast::id(output), factor })
     };
@@ -50,7 +47,7 @@ pub(super) fn shares(node: &Node, from: &[usize], pool: &AveragePool2d) -> Vec<S
 
 /// For every output of a maximum, the first of its largest inputs: where TensorFlow sends the gradient.
 pub(super) fn largest(node: &Node, from: &[usize], raw: &[i64]) -> Vec<u32> {
-    let Op::MaxPool2d(window) = node.op else { unreachable!("only maxima choose") };
+    let Op::MaxPool2d(window) = &node.op else { unreachable!("only maxima choose") };
     let choice = |output: usize| {
         let inputs = pooled(node, from, window, output);
         let largest = inputs.reduce(|best, next| if raw[next] > raw[best] { next } else { best });

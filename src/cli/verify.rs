@@ -345,16 +345,11 @@ pub fn check(report: &VerifyReport, inventory: &Inventory) -> anyhow::Result<()>
 mod tests {
     use super::*;
     use crate::campaign::proof::{FlownPlan, Lapse, LapseAt, Observed};
+    use crate::hw::test_networks::one_dense;
     use crate::hw::{CopyIdx, FlipFlop};
-    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
-    use crate::num::{QFormat, qkeras};
 
     fn inventory() -> Inventory {
-        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
-        let kernel = WeightTensor::new(vec![2, 2], vec![0; 4], QFormat::signed(4, 1).unwrap()).unwrap();
-        let source = net.input();
-        net.push("d", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
-        Inventory::new(&net.finish().unwrap()).unwrap()
+        Inventory::new(&one_dense(2, 4)).unwrap()
     }
 
     fn plan(point: Option<&str>, is_equal: bool, first_lapse: Option<LapseAt>) -> VerifiedPlan {

@@ -75,11 +75,11 @@ struct Entry<W> {
 }
 
 impl<W: Word> Plan<W> {
-    /// Groups `changes`; those that cannot reach the output are left out.
+    /// Groups `changes`.
     pub(super) fn new(prepared: &Prepared<W>, changes: &[WeightChange]) -> Self {
         let mut entries: Vec<Vec<Entry<W>>> = vec![Vec::new(); prepared.program.layers.len()];
         for (site, change) in changes.iter().enumerate() {
-            let Some(at) = prepared.layer_of(change.node) else { continue };
+            let at = prepared.program.layer_of(change.node);
             let layer = &prepared.program.layers[at];
             let (row, lane) = (change.index / layer.channels, change.index % layer.channels);
             let source = match change.tensor {

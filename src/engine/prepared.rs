@@ -4,7 +4,7 @@ use super::bytes::ByteSums;
 use crate::hw::datapath::layer::{Core, Layer};
 use crate::hw::datapath::program::Program;
 use crate::hw::datapath::word::Word;
-use crate::net::{Network, NodeId, Signal};
+use crate::net::{Network, Signal};
 
 /// How changes are carried through a layer. All ways give the same answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,11 +63,6 @@ impl<W: Word> Prepared<W> {
             }
         }
         Some(Self { program, bytes, costs, last_reader, whole_from })
-    }
-
-    /// The layer a node's registers belong to; `None` when the output does not depend on the node.
-    pub(super) fn layer_of(&self, node: NodeId) -> Option<usize> {
-        self.program.layer_of(node)
     }
 }
 

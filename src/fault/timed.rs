@@ -233,20 +233,13 @@ fn upset(design: Nameable<'_>, row: &FaultRow) -> Result<Upset, TimedFaultReason
 mod tests {
     use super::*;
     use crate::hw::schedule::{Schedule, ScheduleOptions};
+    use crate::hw::test_networks::one_dense;
     use crate::hw::{Element, TmrStyle};
     use crate::import::fault_list::read_fault_list;
-    use crate::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
-    use crate::num::{BitIdx, QFormat, qkeras};
+    use crate::net::Network;
+    use crate::num::BitIdx;
 
-    /// One dense layer `d` of four 4-bit weights; bit 0 is plain, bit 1 `unvoted`, all others `feedback`.
-    fn network() -> Network {
-        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
-        let kernel = WeightTensor::new(vec![2, 2], vec![0; 4], QFormat::signed(4, 1).unwrap()).unwrap();
-        let source = net.input();
-        net.push("d", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
-        net.finish().unwrap()
-    }
-
+    /// Bit 0 is plain, bit 1 `unvoted`, all others `feedback`.
     fn protection(bit: BitId) -> Protection {
         Protection::from(match bit.0 {
             0 => TmrStyle::None,
@@ -262,7 +255,7 @@ mod tests {
 
     fn faults(rows: &str) -> Result<Vec<TimedFault>, TimedFaultError> {
         let text = format!("cycle,address,kind\n{rows}");
-        let network = network();
+        let network = one_dense(2, 4);
         let inventory = Inventory::new(&network).unwrap();
         let elements = elements(&network, &inventory);
         let design = Nameable { inventory: &inventory, elements: &elements, protection: &protection };
@@ -295,7 +288,7 @@ mod tests {
             "9,d.kernel[0].bit[1].copy[2],stuck1",
             "9,d.kernel[0].bit[1].copy[0],stuck0",
         ];
-        let network = network();
+        let network = one_dense(2, 4);
         let inventory = Inventory::new(&network).unwrap();
         let elements = elements(&network, &inventory);
         let row = |fault: TimedFault| {

@@ -226,17 +226,13 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
+    use crate::hw::test_networks::one_dense;
     use crate::hw::{CopyIdx, Element, FlipFlop, TmrStyle};
-    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
-    use crate::num::{BitIdx, QFormat, qkeras};
+    use crate::num::BitIdx;
 
     /// One dense layer of four 4-bit weights.
     fn inventory() -> Inventory {
-        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
-        let kernel = WeightTensor::new(vec![2, 2], vec![0; 4], QFormat::signed(4, 1).unwrap()).unwrap();
-        let source = net.input();
-        net.push("d", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
-        Inventory::new(&net.finish().unwrap()).unwrap()
+        Inventory::new(&one_dense(2, 4)).unwrap()
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod tmr;
 mod value_parts;
 
 #[cfg(test)]
-mod test_networks;
+pub(crate) mod test_networks;
 
 pub use address::{BitAddress, CopyIdx, RegisterAddress};
 pub use area::{Area, AreaUnit};

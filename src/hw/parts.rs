@@ -71,7 +71,7 @@ pub(super) fn count_parts(network: &Network, schedule: &Schedule) -> Vec<LayerPa
             let stage = schedule.stages.iter().find(|stage| stage.nodes.contains(&id));
             let mut layer = LayerParts::default();
             match (node.inputs.first(), stage) {
-                (Some(input), stage) if node.fan_in() > 0 => {
+                (Some(input), Some(stage)) if node.fan_in() > 0 => {
                     let source = &network.node(*input).signal;
                     let products = Products::of(network, node, &live[input.index()]);
                     layer.counts = Datapath { node, source, products }.parts(schedule.io, stage);
@@ -207,9 +207,9 @@ impl Products {
         let mut sums = Vec::with_capacity(rows * columns * groups);
         for index in 0..rows * columns {
             let mut taps = vec![Taps { products: 0, outputs: fan_out }; groups];
-            for tap in live_taps(window, input, [index / columns, index % columns], live) {
-                uses[tap] += 1;
-                taps[tap % groups].products += 1;
+            for input in live_inputs(window, input, [index / columns, index % columns], live) {
+                uses[input] += 1;
+                taps[input % groups].products += 1;
             }
             sums.extend(taps);
         }
@@ -227,15 +227,12 @@ impl Products {
 }
 
 /// Inputs of one output position, counted as the window is, that can differ from zero.
-fn live_taps(window: &Window2d, input: [usize; 3], at: [usize; 2], live: &[bool]) -> impl Iterator<Item = usize> {
+fn live_inputs(window: &Window2d, input: [usize; 3], at: [usize; 2], live: &[bool]) -> impl Iterator<Item = usize> {
     let [rows, columns, channels] = input;
-    let [kernel_rows, kernel_columns] = window.kernel;
-    (0..kernel_rows * kernel_columns * channels).filter(move |tap| {
-        let (pixel, channel) = (tap / channels, tap % channels);
-        let row = window.input_row(at[0], pixel / kernel_columns, rows);
-        let column = window.input_column(at[1], pixel % kernel_columns, columns);
-        row.zip(column).is_some_and(|(row, column)| live[(row * columns + column) * channels + channel])
-    })
+    let values = window.taps(at, [rows, columns]).flat_map(move |tap| {
+        (0..channels).map(move |channel| (tap.place * channels + channel, tap.pixel * channels + channel))
+    });
+    values.filter(|(_, value)| live[*value]).map(|(input, _)| input)
 }
 
 /// What multiplies and adds in a weighted layer.
@@ -246,16 +243,13 @@ struct Datapath<'a> {
 }
 
 impl Datapath<'_> {
-    /// A layer that nothing reads has no stage, and nothing but its registers.
-    fn parts(&self, io: Io, stage: Option<&Stage>) -> PartCounts {
+    fn parts(&self, io: Io, stage: &Stage) -> PartCounts {
         let bits = |tensor: &WeightTensor| cast::u64_from_len(tensor.len()) * u64::from(tensor.format().width());
         let parts = PartCounts {
             register_bits: self.node.op.tensors().map(|(_, tensor)| bits(tensor)).sum(),
+            macs: self.products.sums.iter().map(|taps| taps.products * taps.outputs).sum(),
             ..PartCounts::default()
         };
-        let Some(stage) = stage else { return parts };
-        let macs = self.products.sums.iter().map(|taps| taps.products * taps.outputs).sum();
-        let parts = PartCounts { macs, ..parts };
         match io {
             Io::EconT => self.unrolled(parts),
             Io::Parallel | Io::Stream => self.in_partitions(parts, io, stage),

@@ -1,4 +1,5 @@
-//! Networks of known shape for the tests of this layer: the three ECON-T encoders with all weights zero.
+//! Networks of known shape, all weights zero, for the tests of this layer and of those above: the three ECON-T encoders, and
+//! a single small layer.
 
 use std::num::NonZeroU64;
 
@@ -20,6 +21,14 @@ pub fn quantizer(format: &str) -> Quantizer {
 fn zeros(shape: Vec<usize>, width: u8) -> WeightTensor {
     let count = shape.iter().product();
     WeightTensor::new(shape, vec![0; count], QFormat::signed(width, 1).unwrap()).unwrap()
+}
+
+/// One dense layer `d` of two inputs, without a bias.
+pub fn one_dense(outputs: usize, width: u8) -> Network {
+    let mut net = NetworkBuilder::new("n", "x", &[2], quantizer("ap_ufixed<4,1>")).unwrap();
+    let op = Op::Dense(Dense { kernel: zeros(vec![2, outputs], width), bias: None });
+    net.push("d", op, &[net.input()]).unwrap();
+    net.finish().unwrap()
 }
 
 /// Adds a dense layer with a bias; flattens what is not flat.

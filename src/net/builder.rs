@@ -1,6 +1,6 @@
 //! `NetworkBuilder`: makes a network node by node and proves the range of every value.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::graph::{Align, NetError, Network, Node, NodeId, Signal};
 use super::op::{AveragePool2d, Op, Window2d};
@@ -98,8 +98,14 @@ impl NetworkBuilder {
     /// Ends the network; the last node added is its output.
     ///
     /// # Errors
-    /// When no layer has weights.
+    /// When the output does not depend on some layer, or no layer has weights.
     pub fn finish(self) -> Result<Network, NetError> {
+        // All read nodes stand before their readers, so where every node has one, all lead to the last.
+        let read: HashSet<NodeId> = self.nodes.iter().flat_map(|node| &node.inputs).copied().collect();
+        let (_, rest) = self.nodes.split_last().expect("a network begins with its input");
+        if let Some((_, node)) = (0..).map(NodeId).zip(rest).find(|(id, _)| !read.contains(id)) {
+            return Err(NetError::Unread { layer: node.name.clone() });
+        }
         if self.nodes.iter().all(|node| node.op.tensors().next().is_none()) {
             return Err(NetError::NoWeights);
         }
@@ -358,4 +364,45 @@ fn accumulate(
         high = high.max(scaled(term_high * terms, *product)?.saturating_add(scaled(bias_high, *bias)?));
     }
     Ok((signal(frac_bits, low, high).map_err(too_wide)?, align))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::op::Dense;
+    use super::*;
+    use crate::num::{Overflow, QFormat, Rounding};
+
+    fn started() -> (NetworkBuilder, Op) {
+        let format = QFormat::signed(4, 1).unwrap();
+        let quantizer = Quantizer { format, rounding: Rounding::Truncate, overflow: Overflow::Saturate };
+        let kernel = WeightTensor::new(vec![1, 1], vec![3], format).unwrap();
+        let net = NetworkBuilder::new("net", "input", &[1], quantizer).unwrap();
+        (net, Op::Dense(Dense { kernel, bias: None }))
+    }
+
+    #[test]
+    fn the_output_depends_on_every_layer() {
+        let (mut net, dense) = started();
+        let first = net.push("first", dense.clone(), &[net.input()]).unwrap();
+        net.push("branch", dense.clone(), &[first]).unwrap();
+        net.push("last", dense, &[first]).unwrap();
+        assert_eq!(net.finish(), Err(NetError::Unread { layer: "branch".to_owned() }));
+    }
+
+    #[test]
+    fn a_branch_is_refused_by_the_layer_that_leads_nowhere() {
+        let (mut net, dense) = started();
+        let first = net.push("first", dense.clone(), &[net.input()]).unwrap();
+        let branch = net.push("branch", dense, &[net.input()]).unwrap();
+        net.push("end", Op::Relu, &[branch]).unwrap();
+        net.push("last", Op::Relu, &[first]).unwrap();
+        assert_eq!(net.finish(), Err(NetError::Unread { layer: "end".to_owned() }));
+    }
+
+    #[test]
+    fn a_network_has_weights() {
+        let (mut net, _) = started();
+        net.push("relu", Op::Relu, &[net.input()]).unwrap();
+        assert_eq!(net.finish(), Err(NetError::NoWeights));
+    }
 }

@@ -150,12 +150,19 @@ pub enum NetError {
         /// Width needed, in bits.
         bits: u32,
     },
+    /// A layer that leads nowhere.
+    #[error("layer `{layer}`: the output does not depend on it; leave it out, or add the layers that read it")]
+    Unread {
+        /// The layer.
+        layer: String,
+    },
     /// Nothing between input and output.
     #[error("the network has no layer with weights")]
     NoWeights,
 }
 
-/// A validated graph of integer operations in topological order: node 0 is the input, the last node is the output.
+/// A validated graph of integer operations in topological order: node 0 is the input, the last node is the output, and
+/// the output depends on every node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     pub(super) name: String,

@@ -15,5 +15,5 @@ pub use builder::NetworkBuilder;
 pub use digest::{Fingerprint, FingerprintBuilder};
 pub use float::{Activation, FloatError, FloatNetwork, FloatNode, FloatOp};
 pub use graph::{Align, NetError, Network, Node, NodeId, Signal};
-pub use op::{AveragePool2d, Conv2d, Dense, DepthwiseConv2d, Op, Padding2d, Window2d};
+pub use op::{AveragePool2d, Conv2d, Dense, DepthwiseConv2d, Op, Padding2d, Tap, Window2d};
 pub use tensor::{TensorError, TensorKind, WeightTensor};

@@ -29,6 +29,15 @@ impl Padding2d {
     }
 }
 
+/// A tap of a window and the pixel of the map that it sees, each as they lie row by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tap {
+    /// Place in the window.
+    pub place: usize,
+    /// Input pixel.
+    pub pixel: usize,
+}
+
 /// Geometry of a window that slides over a zero-padded feature map: `[rows, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window2d {
@@ -50,6 +59,22 @@ impl Window2d {
             Some(free.checked_div(self.stride[a])? + 1)
         };
         Some([axis(0)?, axis(1)?])
+    }
+
+    /// What the window sees at an output position of an input of `[rows, columns]`, in the order of its places; taps that
+    /// see padding are left out.
+    #[inline]
+    pub fn taps(&self, [out_row, out_column]: [usize; 2], [rows, columns]: [usize; 2]) -> impl Iterator<Item = Tap> {
+        let window = *self;
+        let [kernel_rows, kernel_columns] = self.kernel;
+        (0..kernel_rows)
+            .filter_map(move |kernel_row| Some((kernel_row, window.input_row(out_row, kernel_row, rows)?)))
+            .flat_map(move |(kernel_row, row)| {
+                (0..kernel_columns).filter_map(move |kernel_column| {
+                    let column = window.input_column(out_column, kernel_column, columns)?;
+                    Some(Tap { place: kernel_row * kernel_columns + kernel_column, pixel: row * columns + column })
+                })
+            })
     }
 
     /// Number of input pixels that the window sees at an output position, padding left out.
@@ -225,5 +250,26 @@ impl Op {
             _ => {}
         }
         op
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_see_the_map_and_leave_padding_out() {
+        // Over a map of two rows and three columns with a row of zeros above and a column to the right.
+        let padding = Padding2d { top: 1, bottom: 0, left: 0, right: 1 };
+        let window = Window2d { kernel: [2, 2], stride: [1, 2], padding };
+        assert_eq!(window.output([2, 3]), Some([2, 2]));
+        let taps = |at| window.taps(at, [2, 3]).map(|tap| (tap.place, tap.pixel)).collect::<Vec<_>>();
+        assert_eq!(taps([0, 0]), [(2, 0), (3, 1)]);
+        assert_eq!(taps([0, 1]), [(2, 2)]);
+        assert_eq!(taps([1, 0]), [(0, 0), (1, 1), (2, 3), (3, 4)]);
+        assert_eq!(taps([1, 1]), [(0, 2), (2, 5)]);
+        for at in [[0, 0], [0, 1], [1, 0], [1, 1]] {
+            assert_eq!(window.count(at, [2, 3]), taps(at).len(), "{at:?}");
+        }
     }
 }

@@ -319,9 +319,8 @@ fn sum(rises: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hw::test_networks::one_dense;
     use crate::hw::{AreaUnit, Technology, TmrStyle};
-    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
-    use crate::num::{QFormat, qkeras};
     use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, PlannerInput, WordCode};
 
     fn prices() -> Prices {
@@ -337,11 +336,7 @@ mod tests {
 
     /// Two registers of two bits.
     fn inventory() -> Inventory {
-        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
-        let source = net.input();
-        let kernel = WeightTensor::new(vec![2, 1], vec![1, 1], QFormat::signed(2, 1).unwrap()).unwrap();
-        net.push("dense", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
-        Inventory::new(&net.finish().unwrap()).unwrap()
+        Inventory::new(&one_dense(1, 2)).unwrap()
     }
 
     const SITES: [BitId; 4] = [BitId(0), BitId(1), BitId(2), BitId(3)];

@@ -134,18 +134,13 @@ mod tests {
     use super::super::{Budget, Candidates, Prices, sweep};
     use super::*;
     use crate::analysis::BitRanking;
+    use crate::hw::test_networks::one_dense;
     use crate::hw::{AreaUnit, BitId, Inventory, Technology, TmrStyle};
-    use crate::net::{Dense, NetworkBuilder, Op, WeightTensor};
-    use crate::num::{QFormat, qkeras};
 
     const RISES: [f64; 8] = [1.0, 0.0, 5.0, -2.0, 0.5, 0.25, 3.0, 0.25];
 
     fn inventory() -> Inventory {
-        let mut net = NetworkBuilder::new("n", "x", &[2], qkeras::quantized_relu(4, 1).unwrap()).unwrap();
-        let source = net.input();
-        let kernel = WeightTensor::new(vec![2, 1], vec![1, 1], QFormat::signed(4, 1).unwrap()).unwrap();
-        net.push("dense", Op::Dense(Dense { kernel, bias: None }), &[source]).unwrap();
-        Inventory::new(&net.finish().unwrap()).unwrap()
+        Inventory::new(&one_dense(1, 4)).unwrap()
     }
 
     #[test]

@@ -1,32 +1,10 @@
 //! What results say about the design as built, so that designs can be set side by side.
 
-use serde::Serialize;
-
 use crate::hw::Inventory;
 use crate::hw::schedule::Schedule;
+use crate::import::results::DesignFacts;
 use crate::net::Network;
 use crate::num::cast;
-
-/// Size and times of a design.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DesignFacts {
-    /// Its name.
-    pub name: String,
-    /// Weight and bias registers.
-    pub registers: usize,
-    /// Their bits.
-    pub register_bits: usize,
-    /// Way the accelerator is built: `econ_t`, parallel or stream.
-    pub io: String,
-    /// Its clock.
-    pub clock_mhz: f64,
-    /// From a frame to its result, in cycles.
-    pub latency_cycles: u64,
-    /// The same in seconds.
-    pub latency_s: f64,
-    /// From one frame to the next, in cycles.
-    pub interval_cycles: u64,
-}
 
 impl DesignFacts {
     /// Of a design with a schedule.

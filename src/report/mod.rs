@@ -20,7 +20,6 @@ pub mod npz;
 pub mod oracle;
 pub mod partial;
 pub mod plan;
-mod provenance;
 pub mod quality;
 pub mod schedule;
 pub mod scores;
@@ -33,10 +32,10 @@ pub mod trace;
 pub mod verify;
 pub mod waves;
 
-pub use design_facts::DesignFacts;
 pub use edge_times::{EdgeTimes, TimesError};
 pub use error::ReportError;
 pub use fault_list::fault_list_csv;
-pub use provenance::Provenance;
 pub use sites::{SiteRow, SiteTable};
 pub use table::{Side, TextTable, fixed, grouped, percent, significant, whole};
+
+pub use crate::import::results::{DesignFacts, Provenance};

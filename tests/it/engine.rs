@@ -237,22 +237,6 @@ fn words_are_narrow_as_long_as_one_bit_is_spare() {
 }
 
 #[test]
-fn registers_that_do_not_reach_the_output_change_nothing() {
-    let mut net = NetworkBuilder::new("branch", "input", &[1], one_product(8).input_quantizer()).unwrap();
-    let dense = one_product(8).output().op.clone();
-    let dead = net.push("dead", dense, &[net.input()]).unwrap();
-    net.push("relu", Op::Relu, &[net.input()]).unwrap();
-    let network = net.finish().unwrap();
-    let engine = Engine::new(&network);
-    let trace = engine.trace(&[5]);
-    assert_eq!(trace.output(), [5]);
-    let changes = all_flips(&network);
-    assert!(changes.iter().all(|change| change.node == dead));
-    assert_eq!(swept(&engine, &engine.flips(&changes), &trace, &mut engine.scratch()), vec![None; 8]);
-    assert_eq!(engine.evaluate(&trace, &mut engine.scratch(), &changes), None);
-}
-
-#[test]
 #[should_panic(expected = "the network has no such register")]
 fn a_register_beyond_the_network_is_refused() {
     let network = one_product(8);

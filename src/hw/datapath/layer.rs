@@ -316,23 +316,14 @@ fn parts<'n, W: Word>(network: &Network, node: &'n Node) -> Parts<'n, W> {
 
 /// Where the taps of a window are used: `(tap, use)`, output positions in order.
 fn uses(node: &Node, from: &Node, window: &Window2d) -> Vec<(usize, Use)> {
-    let [rows, columns] = [from.shape[0], from.shape[1]];
-    let [out_rows, out_columns] = [node.shape[0], node.shape[1]];
-    let [kernel_rows, kernel_columns] = window.kernel;
     let mut uses = Vec::new();
-    for out_row in 0..out_rows {
-        for out_column in 0..out_columns {
-            let position = cast::id(out_row * out_columns + out_column);
-            for kernel_row in 0..kernel_rows {
-                let Some(row) = window.input_row(out_row, kernel_row, rows) else { continue };
-                for kernel_column in 0..kernel_columns {
-                    if let Some(column) = window.input_column(out_column, kernel_column, columns) {
-                        let pixel = cast::id(row * columns + column);
-                        uses.push((kernel_row * kernel_columns + kernel_column, Use { position, pixel }));
-                    }
-                }
-            }
-        }
+    for position in 0..node.shape[0] * node.shape[1] {
+        let at = [position / node.shape[1], position % node.shape[1]];
+        let taps = window.taps(at, [from.shape[0], from.shape[1]]);
+        uses.extend(taps.map(|tap| {
+            let at = Use { position: cast::id(position), pixel: cast::id(tap.pixel) };
+            (tap.place, at)
+        }));
     }
     uses
 }

@@ -2,8 +2,8 @@
 //! engine with it.
 //!
 //! The nodes between input and output are gathered into layers: what is computed from other values, followed by a tail that
-//! treats every value by itself (quantizers, `ReLU`) or moves it (reshape, padding). Nodes that do not lead to the output
-//! are left out. Preparing is done once per network; nothing here depends on an event or a fault.
+//! treats every value by itself (quantizers, `ReLU`) or moves it (reshape, padding). Preparing is done once per network;
+//! nothing here depends on an event or a fault.
 
 use super::layer::{Core, Layer, Stretch};
 use super::tail::{Elementwise, Tail, elementwise, is_elementwise, moves_zero};
@@ -37,12 +37,10 @@ pub(crate) struct Head<W> {
 impl<W: Word> Program<W> {
     /// Prepares `network`; `None` when its values do not all fit these words (see [`fits`]).
     pub(crate) fn new(network: &Network) -> Option<Self> {
-        let consumers = consumers(network);
-        let is_live = |id: NodeId| consumers[id.index()] > 0;
-        if !network.iter().all(|(id, node)| !is_live(id) || fits::<W>(&node.signal)) {
+        if !network.nodes().iter().all(|node| fits::<W>(&node.signal)) {
             return None;
         }
-        let stretches = stretches(network, &consumers);
+        let stretches = stretches(network);
         let (head, layers) = stretches.split_first().expect("a network begins with its input");
         let Elementwise { tail, len, target } = elementwise(network, head.core, &head.after);
         let is_straight = target.iter().copied().eq(0..cast::id(target.len()));
@@ -51,9 +49,13 @@ impl<W: Word> Program<W> {
         Some(Self { head: Head { tail, target, target_len: len, is_straight }, layers, output_len })
     }
 
-    /// The layer a node's registers belong to; `None` when the output does not depend on the node.
-    pub(crate) fn layer_of(&self, node: NodeId) -> Option<usize> {
-        self.layers.iter().position(|layer| layer.node == node && layer.has_registers())
+    /// The layer a node's registers belong to.
+    ///
+    /// # Panics
+    /// When the node has none.
+    pub(crate) fn layer_of(&self, node: NodeId) -> usize {
+        let found = self.layers.iter().position(|layer| layer.node == node && layer.has_registers());
+        found.expect("a node with registers is a layer's")
     }
 
     /// Whether it is one dense layer or convolution after another.
@@ -62,36 +64,23 @@ impl<W: Word> Program<W> {
     }
 }
 
-/// How many live nodes read each node, the host counted as one that reads the last; 0 for a node that does not lead to the
-/// output.
-fn consumers(network: &Network) -> Vec<usize> {
-    let mut consumers = vec![0; network.nodes().len()];
-    if let Some(last) = consumers.last_mut() {
-        *last = 1;
+/// The nodes in stretches, in the order of the data: the first begins with the input, the last ends with the output.
+fn stretches(network: &Network) -> Vec<Stretch> {
+    let mut readers = vec![0; network.nodes().len()];
+    for input in network.nodes().iter().flat_map(|node| &node.inputs) {
+        readers[input.index()] += 1;
     }
-    for (id, node) in network.iter().rev() {
-        if consumers[id.index()] > 0 {
-            for input in &node.inputs {
-                consumers[input.index()] += 1;
-            }
-        }
-    }
-    consumers
-}
-
-/// The live nodes in stretches, in the order of the data: the first begins with the input, the last ends with the output.
-fn stretches(network: &Network, consumers: &[usize]) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     // The stretch of each node.
     let mut of = vec![0; network.nodes().len()];
-    for (id, node) in network.iter().filter(|(id, _)| consumers[id.index()] > 0) {
+    for (id, node) in network.iter() {
         let sources: Vec<usize> = node.inputs.iter().map(|input| of[input.index()]).collect();
         match (sources.first(), node.inputs.first()) {
             (Some(source), Some(input)) if is_elementwise(&node.op) => {
                 let stretch = &mut stretches[*source];
                 // Zeros around a map are put in last, so nothing may follow that would change them.
                 let is_padded = stretch.after.iter().any(|id| matches!(network.node(*id).op, Op::ZeroPad2d(_)));
-                if consumers[input.index()] > 1 || (is_padded && moves_zero(&node.op)) {
+                if readers[input.index()] > 1 || (is_padded && moves_zero(&node.op)) {
                     of[id.index()] = stretches.len();
                     stretches.push(Stretch { core: *input, passes_on: true, sources, after: vec![id] });
                 } else {

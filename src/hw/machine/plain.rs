@@ -127,21 +127,10 @@ pub(super) fn add<'a>(network: &Network, node: &Node, packets: impl Iterator<Ite
 
 /// What a window sees at an output position, in the order of a kernel's rows; zeros where it sees padding.
 pub(super) fn see(node: &Node, from: &Node, window: &Window2d, position: usize, values: &[i64], seen: &mut [i64]) {
-    let (out_row, out_column) = (position / node.shape[1], position % node.shape[1]);
-    let (columns, channels) = (from.shape[1], from.shape[2]);
-    for kernel_row in 0..window.kernel[0] {
-        let row = window.input_row(out_row, kernel_row, from.shape[0]);
-        for kernel_column in 0..window.kernel[1] {
-            let column = window.input_column(out_column, kernel_column, columns);
-            let tap = (kernel_row * window.kernel[1] + kernel_column) * channels;
-            let seen = &mut seen[tap..tap + channels];
-            match (row, column) {
-                (Some(row), Some(column)) => {
-                    seen.copy_from_slice(&values[(row * columns + column) * channels..][..channels]);
-                }
-                _ => seen.fill(0),
-            }
-        }
+    let channels = from.shape[2];
+    seen.fill(0);
+    for tap in window.taps([position / node.shape[1], position % node.shape[1]], [from.shape[0], from.shape[1]]) {
+        seen[tap.place * channels..][..channels].copy_from_slice(&values[tap.pixel * channels..][..channels]);
     }
 }
 

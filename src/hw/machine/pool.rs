@@ -1,7 +1,7 @@
 //! `Pooling`: largest values and means of windows, on words of their own width.
 
 use super::plain::held;
-use crate::net::{AveragePool2d, Node, Op, Signal, Window2d};
+use crate::net::{AveragePool2d, Node, Op, Signal, Tap, Window2d};
 
 /// What a pooling stage computes.
 #[derive(Debug, Clone)]
@@ -58,31 +58,25 @@ impl Pooling {
     /// All output positions of a frame; `kept` has room for the channels of a pixel.
     pub(super) fn frame(&self, values: &[i64], kept: &mut [i64], results: &mut [i64]) {
         let channels = kept.len();
-        let pixel = |_, pixel: usize| &values[pixel * channels..][..channels];
+        let pixel = |tap: Tap| &values[tap.pixel * channels..][..channels];
         for (position, results) in results.chunks_exact_mut(channels).enumerate() {
             self.position(position, pixel, kept, results);
         }
     }
 
-    /// One output position; `pixel` gives the values that a tap sees, by its number in the window and by its pixel in the
-    /// map. Padding is left out.
+    /// One output position; `pixel` gives the values that a tap sees. Padding is left out.
     pub(super) fn position<'v>(
         &self,
         position: usize,
-        pixel: impl Fn(usize, usize) -> &'v [i64],
+        pixel: impl Fn(Tap) -> &'v [i64],
         kept: &mut [i64],
         results: &mut [i64],
     ) {
-        let (out_row, out_column) = (position / self.out_columns, position % self.out_columns);
+        let at = [position / self.out_columns, position % self.out_columns];
         let mut count = 0;
-        for kernel_row in 0..self.window.kernel[0] {
-            let Some(row) = self.window.input_row(out_row, kernel_row, self.map[0]) else { continue };
-            for kernel_column in 0..self.window.kernel[1] {
-                let Some(column) = self.window.input_column(out_column, kernel_column, self.map[1]) else { continue };
-                let tap = kernel_row * self.window.kernel[1] + kernel_column;
-                self.take(count == 0, pixel(tap, row * self.map[1] + column), kept);
-                count += 1;
-            }
+        for tap in self.window.taps(at, self.map) {
+            self.take(count == 0, pixel(tap), kept);
+            count += 1;
         }
         self.result(count, kept, results);
     }

@@ -10,7 +10,7 @@ use super::pool::Pooling;
 use super::window::Window;
 use crate::hw::schedule::timing::Strategy;
 use crate::hw::schedule::{self, Stage, Work};
-use crate::net::{Network, Node, Signal};
+use crate::net::{Network, Node, Signal, Tap};
 use crate::num::cast;
 
 /// A packet that completes no window.
@@ -411,8 +411,8 @@ impl StageUnit {
             if let Some(position) = position {
                 let channels = front.len();
                 let window = state.window.values();
-                let tap = |tap: usize, _| &window[tap * channels..][..channels];
-                pooling.position(position, tap, &mut self.seen, entry);
+                let pixel = |tap: Tap| &window[tap.place * channels..][..channels];
+                pooling.position(position, pixel, &mut self.seen, entry);
             }
         } else {
             pooling.frame(front, &mut self.seen, entry);

@@ -86,9 +86,8 @@ impl<W: Word> Unrolled<W> {
     }
 
     pub(super) fn set(&mut self, node: NodeId, kind: TensorKind, index: usize, value: i64) {
-        if let Some(at) = self.program.layer_of(node) {
-            self.program.layers[at].set(kind, index, value);
-        }
+        let at = self.program.layer_of(node);
+        self.program.layers[at].set(kind, index, value);
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -10,22 +10,6 @@ use super::{Io, Schedule, ScheduleError, ScheduleOptions, Source, Stage, Work, n
 use crate::net::{Network, Node, NodeId, Op, Padding2d, Window2d};
 use crate::num::cast;
 
-/// The nodes that the output depends on, the input left out, in their order.
-pub(super) fn live_nodes(network: &Network) -> Vec<NodeId> {
-    let mut is_live = vec![false; network.nodes().len()];
-    if let Some(last) = is_live.last_mut() {
-        *last = true;
-    }
-    for (id, node) in network.iter().rev() {
-        if is_live[id.index()] {
-            for input in &node.inputs {
-                is_live[input.index()] = true;
-            }
-        }
-    }
-    network.iter().skip(1).map(|(id, _)| id).filter(|id| is_live[id.index()]).collect()
-}
-
 /// The node that makes the values of a node: reshapes are wires.
 fn origin(network: &Network, mut id: NodeId) -> NodeId {
     while let (Op::Reshape, Some(input)) = (&network.node(id).op, network.node(id).inputs.first()) {
@@ -76,8 +60,7 @@ pub(super) fn econ_t(network: &Network, options: &ScheduleOptions) -> Result<Sch
     }
     let mut stages: Vec<Stage> = Vec::new();
     let mut layers_in_front = 0;
-    for id in live_nodes(network) {
-        let node = network.node(id);
+    for (id, node) in network.iter().skip(1) {
         let has_weights = node.fan_in() > 0;
         let mut next = stage(network, id, Work::Unrolled, options);
         if has_weights && next.asked_reuse.get() > 1 {
@@ -116,8 +99,7 @@ pub(super) fn econ_t(network: &Network, options: &ScheduleOptions) -> Result<Sch
 pub(super) fn parallel(network: &Network, options: &ScheduleOptions) -> Result<Schedule, ScheduleError> {
     let mut stages: Vec<Stage> = Vec::new();
     let mut made_by: Vec<Option<usize>> = vec![None; network.nodes().len()];
-    for id in live_nodes(network) {
-        let node = network.node(id);
+    for (id, node) in network.iter().skip(1) {
         if node.op == Op::Reshape {
             continue;
         }
@@ -213,9 +195,8 @@ struct Streaming<'a> {
 }
 
 pub(super) fn stream(network: &Network, options: &ScheduleOptions) -> Result<Schedule, ScheduleError> {
-    let live = live_nodes(network);
     let mut reads = vec![0; network.nodes().len()];
-    for node in live.iter().map(|id| network.node(*id)).filter(|node| node.op != Op::Reshape) {
+    for node in network.nodes().iter().filter(|node| node.op != Op::Reshape) {
         for input in &node.inputs {
             reads[origin(network, *input).index()] += 1;
         }
@@ -224,8 +205,8 @@ pub(super) fn stream(network: &Network, options: &ScheduleOptions) -> Result<Sch
     let mut streaming = Streaming { network, options, stages: Vec::new(), shapes: Vec::new(), streams, reads };
     let input = Stream { stage: None, len: network.input().shape.last().copied().unwrap_or(1) };
     streaming.deliver(NodeId(0), input);
-    for id in live {
-        if network.node(id).op != Op::Reshape {
+    for (id, node) in network.iter().skip(1) {
+        if node.op != Op::Reshape {
             streaming.node(id);
         }
     }

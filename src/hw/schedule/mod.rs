@@ -322,8 +322,7 @@ impl Stage {
 
 /// Why `io econ_t` cannot build a network, if it cannot: values that go past a layer would need registers to wait in.
 pub fn not_unrolled(network: &Network) -> Option<ScheduleError> {
-    let live = build::live_nodes(network).into_iter().map(|id| network.node(id));
-    let sum = live.into_iter().find(|node| node.op == Op::Add)?;
+    let sum = network.nodes().iter().find(|node| node.op == Op::Add)?;
     Some(ScheduleError::NotUnrolled { layer: sum.name.clone() })
 }
 

@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 
 use super::ResultError;
-use super::forms::SweepForm;
+use super::forms::{PointForm, SweepForm};
 
 /// Beyond all areas in any unit, and all shares of them: a million million gates.
 const MOST: f64 = 1e12;
+
+/// By how much a share may miss the quotient of the rises beside it: reading numbers rounds them by far less.
+const SHARE_TOLERANCE: f64 = 1e-9;
 
 /// What a number is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +18,26 @@ enum Kind {
     Share,
     /// A share of a sum with terms below 0.
     SignedShare,
+}
+
+/// Checks that the share removed is what the rises say: none where they do not sum up to more than 0.
+fn check_share(path: &str, rise: f64, point: &PointForm) -> Result<(), ResultError> {
+    let expected = (rise > 0.0).then_some((rise - point.rise_remaining) / rise).filter(|share| share.is_finite());
+    let agrees = match (point.share_removed, expected) {
+        (Some(found), Some(expected)) => (found - expected).abs() <= SHARE_TOLERANCE * expected.abs().max(1.0),
+        (found, expected) => found.is_none() && expected.is_none(),
+    };
+    if agrees {
+        return Ok(());
+    }
+    Err(ResultError::Disagrees {
+        path: path.to_owned(),
+        ranking: point.ranking.clone(),
+        budget: point.budget.clone(),
+        found: point.share_removed,
+        left: point.rise_remaining,
+        rise,
+    })
 }
 
 /// Checks a sweep.
@@ -62,6 +85,7 @@ pub(super) fn sweep(path: &str, form: &SweepForm) -> Result<(), ResultError> {
                 ("price", point.price, Kind::SignedShare),
             ],
         )?;
+        check_share(path, form.unprotected.rise, point)?;
     }
     let mut seen = HashSet::new();
     for target in &form.targets {

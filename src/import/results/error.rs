@@ -168,6 +168,25 @@ pub enum ResultError {
         /// Area or share.
         what: &'static str,
     },
+    /// A share that the rises beside it contradict.
+    #[error(
+        "{path}: `{ranking}` at {budget} has a `share_removed` of {}, but {left} left of a rise of {rise}; write it again",
+        .found.map_or("null".to_owned(), |share| share.to_string())
+    )]
+    Disagrees {
+        /// The sweep.
+        path: String,
+        /// The ranking.
+        ranking: String,
+        /// The budget.
+        budget: String,
+        /// The share that stands there.
+        found: Option<f64>,
+        /// Rise left.
+        left: f64,
+        /// Rise without protection.
+        rise: f64,
+    },
     /// Nothing says which events a result is of.
     #[error("{path}: does not say which events it is of; write it again{}", by(.command))]
     NoEvents {

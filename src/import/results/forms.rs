@@ -3,37 +3,19 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Provenance;
 use crate::net::TensorKind;
 
-/// How a result was made.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Origin {
-    /// Version of trivote.
-    pub trivote: String,
-    /// The command.
-    pub command: Vec<String>,
-    /// Name of the design.
-    pub design_name: String,
-    /// Fingerprint of its registers and arithmetic.
-    pub design: String,
-    /// Fingerprint of the events.
-    pub events: Option<String>,
-    /// Seeds, by purpose.
-    pub seeds: Vec<(String, u64)>,
-    /// SHA-256 of every file read, by name.
-    pub inputs: Vec<(String, String)>,
-}
-
 /// Size and times of a design.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Facts {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DesignFacts {
     /// Its name.
     pub name: String,
     /// Weight and bias registers.
     pub registers: usize,
     /// Their bits.
     pub register_bits: usize,
-    /// Way the accelerator is built.
+    /// Way the accelerator is built: `econ_t`, parallel or stream.
     pub io: String,
     /// Its clock.
     pub clock_mhz: f64,
@@ -49,9 +31,9 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct SweepForm {
     /// How it was made.
-    pub provenance: Origin,
+    pub provenance: Provenance,
     /// The design.
-    pub design: Facts,
+    pub design: DesignFacts,
     /// Name of the error measured.
     pub metric: String,
     /// Number of events.
@@ -104,14 +86,14 @@ pub struct UnprotectedForm {
     pub sensitive_bits: usize,
 }
 
-/// A ranking at a budget.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// A ranking, or what a planner chose, at a budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointForm {
     /// The ranking.
     pub ranking: String,
     /// The budget as asked for.
     pub budget: String,
-    /// The measures used, or `none`.
+    /// The measures used: one or more, or `none`.
     pub protection: String,
     /// Bits protected.
     pub bits_protected: usize,
@@ -121,30 +103,45 @@ pub struct PointForm {
     pub share_of_registers: f64,
     /// The same, as a share of the accelerator.
     pub share_of_accelerator: f64,
-    /// Summed error rise of the bits left, and of what a measure is said to leave.
+    /// Summed error rise of the bits left unprotected, and of what a measure is said to leave.
     pub rise_remaining: f64,
     /// Share of the summed error rise removed.
     pub share_removed: Option<f64>,
     /// Share of the summed error rise that the best choice of bits in the style of rankings removes for the budget, minus
-    /// that removed.
+    /// that removed: the price of choosing this way.
     #[serde(default)]
     pub price: Option<f64>,
     /// Bits left whose flip raises the mean error.
     pub sensitive_remaining: usize,
     /// Mean error rise of an upset of a cell.
     pub mean_rise_per_upset: f64,
-    /// File of the plan in the result's folder.
+    /// File of the plan in the result's folder, where a plan can say what was chosen.
     pub plan: Option<String>,
-    /// What injection found.
+    /// How it came about, where it was planned.
+    #[serde(default)]
+    pub planning: Option<PlanningForm>,
+    /// What injection found, where the sweep was verified.
     #[serde(default)]
     pub verified: Option<Value>,
+}
+
+/// How a planned point came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanningForm {
+    /// How the plan was found.
+    pub method: String,
+    /// How much more another plan for this budget could take away at most, as a share of all that can be; 0 where this one
+    /// is the best.
+    pub gap: f64,
+    /// What the budget was good for.
+    pub verdict: String,
 }
 
 /// Totals of an oracle: what stands beside its rows.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct TotalsForm {
     /// How it was made.
-    pub provenance: Origin,
+    pub provenance: Provenance,
     /// Name of the error measured.
     pub metric: String,
     /// Number of events.
@@ -185,7 +182,7 @@ pub struct ArrayForm {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ScoresForm {
     /// How they were made.
-    pub provenance: Origin,
+    pub provenance: Provenance,
     /// Bits scored.
     pub bits: usize,
     /// Names of the scores: columns of the file.
@@ -196,9 +193,9 @@ pub struct ScoresForm {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct MissionsForm {
     /// How they were made.
-    pub provenance: Origin,
+    pub provenance: Provenance,
     /// The design.
-    pub design: Facts,
+    pub design: DesignFacts,
     /// What scenarios have in common.
     pub mission: MissionForm,
     /// The scenarios.
@@ -289,7 +286,7 @@ pub struct EstimateForm {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct DerivativesForm {
     /// How they were made.
-    pub provenance: Origin,
+    pub provenance: Provenance,
     /// The loss.
     pub loss: String,
     /// Number of events.

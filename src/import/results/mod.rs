@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod forms;
+mod provenance;
 mod rows;
 #[cfg(test)]
 pub mod samples;
@@ -21,9 +22,10 @@ use serde_json::Value;
 
 pub use error::ResultError;
 pub use forms::{
-    DerivativesForm, EstimateForm, Facts, MissionsForm, Origin, PointForm, ScenarioForm, ScoresForm, SweepForm,
-    TargetForm, TotalsForm,
+    DerivativesForm, DesignFacts, EstimateForm, MissionsForm, PlanningForm, PointForm, ScenarioForm, ScoresForm,
+    SweepForm, TargetForm, TotalsForm,
 };
+pub use provenance::Provenance;
 pub use rows::{ArrayRows, BitRow, BitRows, OracleResult, ScoresResult};
 
 use crate::import::oracle::{SUM_TOLERANCE, totals_files};
@@ -59,7 +61,7 @@ pub enum ResultContent {
 
 impl StoredResult {
     /// How it was made.
-    pub fn origin(&self) -> &Origin {
+    pub fn provenance(&self) -> &Provenance {
         match &self.content {
             ResultContent::Sweep(sweep, _) => &sweep.provenance,
             ResultContent::Oracle(oracle) => &oracle.form.provenance,
@@ -204,8 +206,8 @@ impl Document {
     }
 
     /// What is compared must say of which events it is.
-    fn check_events(&self, origin: &Origin) -> Result<(), ResultError> {
-        if origin.events.is_some() {
+    fn check_events(&self, provenance: &Provenance) -> Result<(), ResultError> {
+        if provenance.events.is_some() {
             return Ok(());
         }
         Err(ResultError::NoEvents { path: self.name.clone(), command: self.command.clone() })

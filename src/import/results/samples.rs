@@ -30,15 +30,6 @@ pub fn facts() -> Value {
     })
 }
 
-fn point(ranking: &str, budget: &str, (bits, area, left): (usize, f64, f64)) -> Value {
-    json!({
-        "ranking": ranking, "budget": budget, "protection": "feedback", "bits_protected": bits, "area_added": area,
-        "share_of_registers": area / 40.0, "share_of_accelerator": area / 100.0, "rise_remaining": left,
-        "share_removed": 1.0 - left / 6.0, "sensitive_remaining": 1, "mean_rise_per_upset": left / 10.0,
-        "plan": format!("plans/{ranking}-{budget}.json"),
-    })
-}
-
 fn target(ranking: &str, share: f64, needed: Option<(usize, f64)>) -> Value {
     let (bits, area) = needed.unzip();
     json!({
@@ -47,14 +38,27 @@ fn target(ranking: &str, share: f64, needed: Option<(usize, f64)>) -> Value {
     })
 }
 
-/// A sweep.
+/// A sweep, of the same rise as the oracle.
 pub fn sweep() -> Value {
+    sweep_of(6.0)
+}
+
+/// A sweep of bits whose rises have that sum.
+pub fn sweep_of(rise: f64) -> Value {
+    let point = |ranking: &str, budget: &str, (bits, area, left): (usize, f64, f64)| {
+        json!({
+            "ranking": ranking, "budget": budget, "protection": "feedback", "bits_protected": bits, "area_added": area,
+            "share_of_registers": area / 40.0, "share_of_accelerator": area / 100.0, "rise_remaining": left,
+            "share_removed": 1.0 - left / rise, "sensitive_remaining": 1, "mean_rise_per_upset": left / 10.0,
+            "plan": format!("plans/{ranking}-{budget}.json"),
+        })
+    };
     json!({
         "provenance": provenance("sweep"), "design": facts(), "metric": "emd", "events": 4, "golden_mean_error": 1.0,
         "protection": "feedback", "technology": "osu018", "area_unit": "ge", "area_per_bit": 10.0, "register_area": 40.0,
         "accelerator_area": 100.0,
-        "unprotected": {"candidate_bits": 5, "other_register_bits": 1, "rise": 6.0, "sensitive_bits": 3,
-                        "mean_rise_per_upset": 1.2},
+        "unprotected": {"candidate_bits": 5, "other_register_bits": 1, "rise": rise, "sensitive_bits": 3,
+                        "mean_rise_per_upset": rise / 5.0},
         "points": [point("oracle", "1bits", (1, 10.0, 1.5)), point("oracle", "2bits", (2, 20.0, 0.5)),
                    point("msb", "1bits", (1, 10.0, 1.5)), point("msb", "2bits", (2, 20.0, 2.0))],
         "targets": [target("oracle", 0.5, Some((1, 10.0))), target("oracle", 0.9, Some((2, 20.0))),

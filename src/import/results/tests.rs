@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::samples::{
-    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, provenance, scores, sweep, totals, write, write_sweep,
+    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, provenance, scores, sweep, sweep_of, totals, write, write_sweep,
 };
 use super::*;
 
@@ -62,7 +62,7 @@ fn later_fields_of_a_sweep_are_read_where_they_are() {
     let verified = json!({"cells": 7, "mission": {"inside": true}});
     let mut later = sweep();
     later["points"][0]["price"] = json!(0.25);
-    later["points"][0]["gap"] = json!(0);
+    later["points"][0]["planning"] = json!({"method": "knapsack", "gap": 0.125, "verdict": "some of it fits"});
     later["points"][0]["verified"] = verified.clone();
     later["points"][0]["plan"] = Value::Null;
     later["verification"] = json!({"seed": 1});
@@ -71,6 +71,41 @@ fn later_fields_of_a_sweep_are_read_where_they_are() {
     let ResultContent::Sweep(form, None) = &found.results[0].content else { panic!("a sweep alone") };
     assert_eq!((form.points[0].price, &form.points[0].plan), (Some(0.25), &None));
     assert_eq!(form.points[0].verified.as_ref(), Some(&verified));
+    let planning = form.points[0].planning.as_ref().unwrap();
+    assert_eq!((planning.method.as_str(), planning.gap), ("knapsack", 0.125));
+    assert_eq!(form.points[1].planning, None);
+}
+
+#[test]
+fn a_share_that_the_rises_contradict_is_named() {
+    let folder = folder();
+    for (pointer, value, shown) in [
+        (
+            "/points/2/share_removed",
+            json!(0.8),
+            "`msb` at 1bits has a `share_removed` of 0.8, but 1.5 left of a rise of 6;",
+        ),
+        ("/points/2/share_removed", Value::Null, "has a `share_removed` of null, but 1.5 left"),
+        ("/points/3/rise_remaining", json!(1.0), "`msb` at 2bits has a `share_removed` of 0.6666"),
+        (
+            "/unprotected/rise",
+            json!(-6.0),
+            "`oracle` at 1bits has a `share_removed` of 0.75, but 1.5 left of a rise of -6;",
+        ),
+    ] {
+        let mut other = sweep();
+        *other.pointer_mut(pointer).unwrap() = value;
+        let path = write(folder.path(), "odd.json", other);
+        let text = refusal(&folder, &path);
+        assert!(text.starts_with("odd.json: ") && text.contains(shown), "{text}");
+    }
+    // Where nothing can be removed no share is one of it.
+    let mut none = sweep();
+    none["unprotected"]["rise"] = json!(0.0);
+    for point in none["points"].as_array_mut().unwrap() {
+        point["share_removed"] = Value::Null;
+    }
+    read_results(&write(folder.path(), "none.json", none)).unwrap();
 }
 
 #[test]
@@ -245,7 +280,7 @@ fn a_sweep_and_an_oracle_of_different_runs_are_refused() {
     }
     let folder = folder();
     write_sweep(folder.path());
-    write(folder.path(), "sweep.json", edited(sweep(), "/unprotected/rise", json!(6.25)));
+    write(folder.path(), "sweep.json", sweep_of(6.25));
     assert!(refusal(&folder, folder.path()).contains("their summed error rises differ"));
     write(folder.path(), "oracle.json", missions());
     assert!(refusal(&folder, folder.path()).contains("their kinds differ"));

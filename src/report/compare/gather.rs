@@ -12,12 +12,11 @@ use crate::campaign::ExactSum;
 use crate::hw::AreaUnit;
 use crate::import::oracle::SUM_TOLERANCE;
 use crate::import::results::{
-    ArrayRows, BitRow, EstimateForm, Facts, MissionsForm, OracleResult, Origin, PointForm, ResultContent, ScenarioForm,
+    ArrayRows, BitRow, EstimateForm, MissionsForm, OracleResult, PointForm, Provenance, ResultContent, ScenarioForm,
     ScoresResult, StoredResult, SweepForm,
 };
 use crate::num::cast;
 use crate::protect::{Tradeoff, front};
-use crate::report::{DesignFacts, Provenance};
 
 /// Points of a curve at most.
 const CURVE_POINTS: usize = 200;
@@ -42,7 +41,7 @@ pub fn gather(results: &[NamedResult]) -> Result<(Comparison, Vec<String>), Comp
                 path: result.path.clone(),
                 verb: result.verb().to_owned(),
                 system: group.label.clone(),
-                provenance: provenance(result.origin()),
+                provenance: result.provenance().clone(),
             };
             numbered.push((*number, source));
         }
@@ -51,17 +50,6 @@ pub fn gather(results: &[NamedResult]) -> Result<(Comparison, Vec<String>), Comp
     numbered.sort_by_key(|(number, _)| *number);
     let sources = numbered.into_iter().map(|(_, source)| source).collect();
     Ok((Comparison { systems, sources }, notes))
-}
-
-fn provenance(origin: &Origin) -> Provenance {
-    let Origin { trivote, command, design_name, design, events, seeds, inputs } = origin.clone();
-    Provenance { trivote, command, design_name, design, events, seeds, inputs }
-}
-
-fn facts(facts: &Facts) -> DesignFacts {
-    let Facts { name, registers, register_bits, io, clock_mhz, latency_cycles, latency_s, interval_cycles } =
-        facts.clone();
-    DesignFacts { name, registers, register_bits, io, clock_mhz, latency_cycles, latency_s, interval_cycles }
 }
 
 fn system(group: &Group<'_>, notes: &mut Vec<String>) -> Result<System, CompareError> {
@@ -78,18 +66,21 @@ fn system(group: &Group<'_>, notes: &mut Vec<String>) -> Result<System, CompareE
         }
         (None, None) => None,
     };
+    let listed_in = |of: &Provenance| of.sites_file().map(str::to_owned);
     let bits = match (first_sweep, oracle) {
         (Some((_, _, sweep)), oracle) => Some(BitFacts {
             candidates: sweep.unprotected.candidate_bits,
             effective: oracle.map(|(_, oracle)| oracle.form.total.effective),
             sensitive: sweep.unprotected.sensitive_bits,
             rise: sweep.unprotected.rise,
+            listed_in: listed_in(&sweep.provenance),
         }),
         (None, Some((_, OracleResult { form, .. }))) => Some(BitFacts {
             candidates: form.total.bits,
             effective: Some(form.total.effective),
             sensitive: form.total.sensitive,
             rise: form.total.rise,
+            listed_in: listed_in(&form.provenance),
         }),
         (None, None) => None,
     };
@@ -137,8 +128,8 @@ fn system(group: &Group<'_>, notes: &mut Vec<String>) -> Result<System, CompareE
     };
     Ok(System {
         label: group.label.clone(),
-        fingerprint: group.results.first().map_or_else(String::new, |(_, result)| result.origin().design.clone()),
-        facts: group.facts().next().map(|(_, found)| facts(found)),
+        fingerprint: group.results.first().map_or_else(String::new, |(_, result)| result.provenance().design.clone()),
+        facts: group.facts().next().map(|(_, facts)| facts.clone()),
         error,
         area,
         bits,
@@ -174,8 +165,8 @@ fn sweeps(group: &Group<'_>) -> Result<Vec<SweepEntry>, CompareError> {
     let mut entries = Vec::new();
     for (source, result, sweep) in group.sweeps() {
         let front = fronts.get_mut(sweep.technology.as_str()).expect("every technology has a front");
-        let points =
-            sweep.points.iter().zip(front.by_ref()).map(|(point, is_on_front)| row(point, is_on_front)).collect();
+        let points = sweep.points.iter().zip(front.by_ref());
+        let points = points.map(|(point, is_on_front)| SweepRow { point: point.clone(), is_on_front }).collect();
         // That of no protection.
         front.next();
         entries.push(SweepEntry {
@@ -192,42 +183,6 @@ fn sweeps(group: &Group<'_>) -> Result<Vec<SweepEntry>, CompareError> {
 
 fn offer(point: &PointForm) -> Tradeoff {
     Tradeoff { area: point.area_added, risk: point.rise_remaining }
-}
-
-fn row(point: &PointForm, is_on_front: bool) -> SweepRow {
-    let PointForm {
-        ranking,
-        budget,
-        protection,
-        bits_protected,
-        area_added,
-        share_of_registers,
-        share_of_accelerator,
-        rise_remaining,
-        share_removed,
-        price,
-        sensitive_remaining,
-        mean_rise_per_upset,
-        plan,
-        verified,
-    } = point.clone();
-    SweepRow {
-        ranking,
-        budget,
-        protection,
-        bits_protected,
-        area_added,
-        share_of_registers,
-        share_of_accelerator,
-        rise_remaining,
-        share_removed,
-        price,
-        sensitive_remaining,
-        mean_rise_per_upset,
-        plan,
-        is_on_front,
-        verified,
-    }
 }
 
 fn map(oracle: &OracleResult) -> BitMap {

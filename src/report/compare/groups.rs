@@ -2,7 +2,7 @@
 
 use super::{CompareError, NamedResult};
 use crate::import::oracle::{SUM_TOLERANCE, short};
-use crate::import::results::{Facts, OracleResult, ResultContent, StoredResult, SweepForm};
+use crate::import::results::{DesignFacts, OracleResult, ResultContent, StoredResult, SweepForm};
 use crate::report::{grouped, significant};
 
 /// Results under one label, with their numbers among the sources.
@@ -20,7 +20,7 @@ pub(super) fn groups(results: &[NamedResult]) -> Result<(Vec<Group<'_>>, Vec<Str
     let mut notes = Vec::new();
     let mut source = 0;
     for NamedResult { label, result } in results {
-        let label = label.as_ref().unwrap_or(&result.origin().design_name);
+        let label = label.as_ref().unwrap_or(&result.provenance().design_name);
         if label.is_empty() || label.trim() != label || label.contains(char::is_control) {
             return Err(CompareError::Label { label: label.clone() });
         }
@@ -39,7 +39,7 @@ pub(super) fn groups(results: &[NamedResult]) -> Result<(Vec<Group<'_>>, Vec<Str
             continue;
         }
         if let Some((_, first)) = group.results.first() {
-            let [first_design, second_design] = [first, result].map(|result| result.origin().design.clone());
+            let [first_design, second_design] = [first, result].map(|result| result.provenance().design.clone());
             if first_design != second_design {
                 return Err(CompareError::OtherDesign {
                     label: label.clone(),
@@ -134,8 +134,8 @@ impl<'a> Drawn<'a> {
 }
 
 /// How an accelerator is built, in words.
-fn built(facts: &Facts) -> String {
-    let Facts { io, clock_mhz, latency_cycles, interval_cycles, register_bits, .. } = facts;
+fn built(facts: &DesignFacts) -> String {
+    let DesignFacts { io, clock_mhz, latency_cycles, interval_cycles, register_bits, .. } = facts;
     format!(
         "an accelerator with io {io} at {clock_mhz} MHz, {latency_cycles} cycles of latency, a frame every \
          {interval_cycles} and {} register bits",
@@ -157,7 +157,7 @@ fn prices(sweep: &SweepForm, other: &SweepForm) -> String {
 
 impl<'a> Group<'a> {
     /// The design as built, where results say so, with the path of the first that does.
-    pub fn facts(&self) -> impl Iterator<Item = (&'a str, &'a Facts)> {
+    pub fn facts(&self) -> impl Iterator<Item = (&'a str, &'a DesignFacts)> {
         self.results.iter().filter_map(|(_, result)| match &result.content {
             ResultContent::Sweep(sweep, _) => Some((result.path.as_str(), &sweep.design)),
             ResultContent::Missions(missions) => Some((result.path.as_str(), &missions.design)),
@@ -223,7 +223,7 @@ impl<'a> Group<'a> {
         if let Some((first, known)) = facts.next() {
             for (path, other) in facts {
                 // A folder may be renamed.
-                if (Facts { name: known.name.clone(), ..other.clone() }) != *known {
+                if (DesignFacts { name: known.name.clone(), ..other.clone() }) != *known {
                     return Err(self.apart([first, path], [built(known), built(other)]));
                 }
             }

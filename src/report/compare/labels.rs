@@ -43,11 +43,11 @@ pub(super) fn sweep_label(system: &System, sweep: usize, ranking: &str) -> Strin
     let twice = system.sweeps.iter().enumerate().any(|(number, other)| {
         number != sweep
             && (&other.protection, &other.technology) == (&entry.protection, &entry.technology)
-            && other.points.iter().any(|point| point.ranking == ranking)
+            && other.points.iter().any(|row| row.point.ranking == ranking)
     });
     let mut label = ranking.to_owned();
     if differs {
-        let mut points = entry.points.iter().filter(|point| point.ranking == ranking);
+        let mut points = entry.points.iter().map(|row| &row.point).filter(|point| point.ranking == ranking);
         let is_in_style =
             points.all(|point| [entry.protection.as_str(), UNPROTECTED].contains(&point.protection.as_str()));
         let of = if is_in_style { "" } else { "beside rankings in " };

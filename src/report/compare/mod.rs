@@ -19,7 +19,7 @@ pub use gather::gather;
 
 use super::oracle::quoted;
 use super::{DesignFacts, Provenance};
-use crate::import::results::{StoredResult, TargetForm};
+use crate::import::results::{PointForm, StoredResult, TargetForm};
 
 /// A result with the label it was given.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,6 +116,8 @@ pub struct BitFacts {
     pub sensitive: usize,
     /// Sum of the error rises.
     pub rise: f64,
+    /// The file that lists these bits, where they were chosen by one: of others of the design nothing is known.
+    pub listed_in: Option<String>,
 }
 
 /// A sweep.
@@ -135,41 +137,15 @@ pub struct SweepEntry {
     pub targets: Vec<TargetForm>,
 }
 
-/// A ranking, or what a planner chose, at a budget.
+/// A point of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SweepRow {
-    /// The ranking.
-    pub ranking: String,
-    /// The budget as asked for.
-    pub budget: String,
-    /// The measures used: one or more, or none.
-    pub protection: String,
-    /// Bits protected.
-    pub bits_protected: usize,
-    /// Area added.
-    pub area_added: f64,
-    /// The same, as a share of all registers.
-    pub share_of_registers: f64,
-    /// The same, as a share of the accelerator.
-    pub share_of_accelerator: f64,
-    /// Summed error rise of the bits left unprotected, and of what a measure is said to leave.
-    pub rise_remaining: f64,
-    /// Share of the summed error rise removed.
-    pub share_removed: Option<f64>,
-    /// Share that the best choice of bits in the style of rankings removes for the budget, minus that: the price of choosing
-    /// this way.
-    pub price: Option<f64>,
-    /// Bits left whose flip raises the mean error.
-    pub sensitive_remaining: usize,
-    /// Mean error rise of an upset of the candidates' cells.
-    pub mean_rise_per_upset: f64,
-    /// File of the plan in the result's folder, where a plan can say what was chosen.
-    pub plan: Option<String>,
+    /// As the sweep has it.
+    #[serde(flatten)]
+    pub point: PointForm,
     /// Whether nothing is better in the system's sweeps of this technology: less risk for as much area or less, or as much
     /// risk for less area. To protect nothing counts, too.
     pub is_on_front: bool,
-    /// What injection found, where the sweep was verified: as in its file.
-    pub verified: Option<serde_json::Value>,
 }
 
 /// Error rise of every bit.
@@ -308,12 +284,13 @@ impl Comparison {
     pub fn csv(&self) -> String {
         let mut text = String::from(
             "system,result,technology,protection,ranking,budget,bits_protected,area_added,area_unit,share_of_registers,\
-             share_of_accelerator,rise_remaining,share_removed,price,sensitive_remaining,mean_rise_per_upset,on_front,plan\n",
+             share_of_accelerator,rise_remaining,share_removed,price,sensitive_remaining,mean_rise_per_upset,on_front,plan,method,gap\n",
         );
         let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
         for system in &self.systems {
             for sweep in &system.sweeps {
-                for point in &sweep.points {
+                for SweepRow { point, is_on_front } in &sweep.points {
+                    let planning = point.planning.as_ref();
                     let row = [
                         quoted(&system.label),
                         quoted(&self.sources[sweep.source].path),
@@ -331,8 +308,10 @@ impl Comparison {
                         optional(point.price),
                         point.sensitive_remaining.to_string(),
                         point.mean_rise_per_upset.to_string(),
-                        point.is_on_front.to_string(),
+                        is_on_front.to_string(),
                         quoted(point.plan.as_deref().unwrap_or_default()),
+                        quoted(planning.map_or("", |planning| planning.method.as_str())),
+                        optional(planning.map(|planning| planning.gap)),
                     ];
                     text.push_str(&row.join(","));
                     text.push('\n');

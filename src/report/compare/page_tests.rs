@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::html;
-use crate::import::results::TargetForm;
+use crate::import::results::{PlanningForm, PointForm, TargetForm};
 use crate::num::cast;
 use crate::report::compare::{
     AnalysisEntry, AreaFacts, BitFacts, BitMap, Comparison, Curve, ErrorFacts, MapArray, MeanEntry, MissionEntry,
@@ -67,7 +67,7 @@ fn sweep(source: usize, rise: f64, bits: usize, is_verified: bool) -> SweepEntry
                     "removed_high": removed + 0.006,
                 },
             });
-            points.push(SweepRow {
+            let point = PointForm {
                 ranking: ranking.to_owned(),
                 budget: format!("{percent}%"),
                 protection: "feedback".to_owned(),
@@ -81,20 +81,21 @@ fn sweep(source: usize, rise: f64, bits: usize, is_verified: bool) -> SweepEntry
                 sensitive_remaining: bits / 2 * (100 - percent) / 100,
                 mean_rise_per_upset: rise * (1.0 - removed) / cast::f64_from_count(bits),
                 plan: Some(format!("plans/{ranking}-{percent}pct.json")),
-                is_on_front: place == 0,
+                planning: None,
                 verified: is_verified.then_some(verified),
-            });
+            };
+            points.push(SweepRow { point, is_on_front: place == 0 });
         }
     }
     let [protection, technology, unit] = ["feedback", "osu018", "GE"].map(str::to_owned);
-    let target = |point: &SweepRow| TargetForm {
+    let target = |SweepRow { point, .. }: &SweepRow| TargetForm {
         ranking: point.ranking.clone(),
         share: 0.9,
         bits_protected: Some(point.bits_protected),
         area_added: Some(point.area_added),
         share_of_accelerator: Some(point.share_of_accelerator),
     };
-    let targets = points.chunk_by(|a, b| a.ranking == b.ranking).map(|points| target(&points[0])).collect();
+    let targets = points.chunk_by(|a, b| a.point.ranking == b.point.ranking).map(|points| target(&points[0])).collect();
     SweepEntry { source, protection, technology, unit, points, targets }
 }
 
@@ -181,7 +182,13 @@ fn system(label: &str, layers: Layers<'_>, first_source: usize) -> System {
             registers: 69_536.0,
             accelerator: 1_211_355.7,
         }),
-        bits: Some(BitFacts { candidates: bits, effective: Some(bits * 4 / 5), sensitive: bits * 5 / 9, rise }),
+        bits: Some(BitFacts {
+            candidates: bits,
+            effective: Some(bits * 4 / 5),
+            sensitive: bits * 5 / 9,
+            rise,
+            listed_in: None,
+        }),
         sweeps: vec![sweep(first_source, rise, bits, first_source == 0)],
         map: Some(map),
         positions: (0..layers[0].3).map(position).collect(),
@@ -357,11 +364,12 @@ fn names_never_become_markup() {
     hostile.sources[0].provenance.command.push(HOSTILE.to_owned());
     let system = &mut hostile.systems[0];
     system.error.as_mut().unwrap().metric = HOSTILE.to_owned();
-    system.sweeps[0].points.iter_mut().for_each(|point| {
-        point.ranking = HOSTILE.to_owned();
-        point.budget = HOSTILE.to_owned();
-        point.plan = Some(HOSTILE.to_owned());
-        point.verified = Some(json!({ "cells": HOSTILE, "mission": { "inside": HOSTILE } }));
+    system.sweeps[0].points.iter_mut().for_each(|row| {
+        row.point.ranking = HOSTILE.to_owned();
+        row.point.budget = HOSTILE.to_owned();
+        row.point.plan = Some(HOSTILE.to_owned());
+        row.point.planning = Some(PlanningForm { method: HOSTILE.to_owned(), gap: 0.0, verdict: HOSTILE.to_owned() });
+        row.point.verified = Some(json!({ "cells": HOSTILE, "mission": { "inside": HOSTILE } }));
     });
     system.curves[0].ranking = HOSTILE.to_owned();
     for mission in &mut system.missions {
@@ -390,7 +398,7 @@ fn sections_without_data_are_left_out() {
     some.systems.push(bare("alone"));
     some.systems[0].missions.clear();
     some.systems[0].map = None;
-    some.systems[0].sweeps[0].points.iter_mut().for_each(|point| point.verified = None);
+    some.systems[0].sweeps[0].points.iter_mut().for_each(|row| row.point.verified = None);
     let page = html(&some);
     assert_eq!(section_ids(&page), ["systems", "tradeoff", "curves", "positions", "derivatives", "points", "sources"]);
     assert!(!page.contains("href=\"#map\"") && !page.contains("data-system=\"1\""));
@@ -431,7 +439,7 @@ fn lines_are_told_apart() {
     again.source = 7;
     whole.systems[0].sweeps.push(again.clone());
     again.protection = "unvoted".to_owned();
-    again.points.iter_mut().for_each(|point| point.protection = "unvoted".to_owned());
+    again.points.iter_mut().for_each(|row| row.point.protection = "unvoted".to_owned());
     whole.systems[0].sweeps.push(again.clone());
     again.technology = "xc7".to_owned();
     whole.systems[0].sweeps.push(again);

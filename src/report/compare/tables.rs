@@ -2,6 +2,7 @@
 
 use super::labels::{MissionSet, mission_labels, mission_sets};
 use super::{Comparison, ErrorFacts, MeanEntry, SweepEntry, SweepRow, System};
+use crate::import::results::PointForm;
 use crate::num::cast;
 use crate::protect::{Tradeoff, least_area};
 use crate::report::error_unit::ErrorUnit;
@@ -39,6 +40,11 @@ impl Comparison {
             text.push_str(
                 "accuracy: of the fault-free design; its rise: mispredictions of all flips, each in all events\n",
             );
+        }
+        for system in &self.systems {
+            if let Some(file) = system.bits.as_ref().and_then(|bits| bits.listed_in.as_deref()) {
+                text.extend([system.label.as_str(), ": only the bits that ", file, " lists were flipped\n"]);
+            }
         }
         for system in &self.systems {
             for sweep in &system.sweeps {
@@ -119,9 +125,9 @@ fn trade_off(system: &System, sweep: &SweepEntry) -> String {
     let columns: Vec<(&str, Side)> = columns.iter().map(|(name, side)| (name.as_str(), *side)).collect();
     let mut table = TextTable::new(&columns);
     let mut series = Vec::new();
-    for (ranking, points) in by_ranking(sweep) {
-        let left = |point: &&SweepRow| point.share_removed.map(|removed| 1.0 - removed);
-        let known: Vec<&SweepRow> = points.iter().copied().filter(|point| left(point).is_some()).collect();
+    for (ranking, rows) in by_ranking(sweep) {
+        let left = |point: &&PointForm| point.share_removed.map(|removed| 1.0 - removed);
+        let known: Vec<&PointForm> = rows.iter().map(|row| &row.point).filter(|point| left(point).is_some()).collect();
         let offers: Vec<Tradeoff> = known
             .iter()
             .map(|point| Tradeoff { area: point.area_added, risk: left(point).unwrap_or(f64::INFINITY) })
@@ -138,7 +144,7 @@ fn trade_off(system: &System, sweep: &SweepEntry) -> String {
         }));
         cells.push(if known.is_empty() { NONE.to_owned() } else { percent(1.0 - most, 2) });
         cells.push(area(least_area(&offers, most)));
-        cells.push(points.iter().filter(|point| point.is_on_front).count().to_string());
+        cells.push(rows.iter().filter(|row| row.is_on_front).count().to_string());
         table.row(cells);
         let drawn = known.iter().zip(&offers).map(|(point, offer)| (point.share_of_accelerator, offer.risk));
         series.push(PlotSeries { name: ranking.to_owned(), points: drawn.collect() });
@@ -165,10 +171,10 @@ fn shares(sweep: &SweepEntry) -> Vec<f64> {
 /// The points of each ranking, in the order of the sweep.
 fn by_ranking(sweep: &SweepEntry) -> Vec<(&str, Vec<&SweepRow>)> {
     let mut found: Vec<(&str, Vec<&SweepRow>)> = Vec::new();
-    for point in &sweep.points {
-        match found.iter_mut().find(|(ranking, _)| *ranking == point.ranking) {
-            Some((_, points)) => points.push(point),
-            None => found.push((&point.ranking, vec![point])),
+    for row in &sweep.points {
+        match found.iter_mut().find(|(ranking, _)| *ranking == row.point.ranking) {
+            Some((_, rows)) => rows.push(row),
+            None => found.push((&row.point.ranking, vec![row])),
         }
     }
     found

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::import::results::read_results;
 use crate::import::results::samples::{
-    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, scores, sweep, totals, write, write_sweep,
+    ORACLE_ROWS, SCORE_ROWS, derivatives, missions, scores, sweep, sweep_of, totals, write, write_sweep,
 };
 
 fn named(label: Option<&str>, path: &Path) -> Vec<NamedResult> {
@@ -41,7 +41,10 @@ fn everything_that_is_known_is_told() {
     let [system] = &comparison.systems[..] else { panic!("one system") };
     assert_eq!((system.label.as_str(), system.facts.as_ref().unwrap().latency_cycles), ("net", 3));
     assert_eq!(system.error, Some(ErrorFacts { metric: "emd".to_owned(), events: 4, golden_mean: 1.0 }));
-    assert_eq!(system.bits, Some(BitFacts { candidates: 5, effective: Some(4), sensitive: 3, rise: 6.0 }));
+    assert_eq!(
+        system.bits,
+        Some(BitFacts { candidates: 5, effective: Some(4), sensitive: 3, rise: 6.0, listed_in: None })
+    );
     assert_eq!(system.area.as_ref().unwrap().unit, "GE");
     let map = system.map.as_ref().unwrap();
     assert_eq!(map.rises, [Some(4.5), Some(1.0), Some(-0.5), Some(0.0), Some(1.0)]);
@@ -112,7 +115,45 @@ fn points_that_nothing_beats_are_on_the_front() {
         rows[2].starts_with("net,") && rows[2].contains(",osu018,feedback,oracle,2bits,2,20,GE,0.5,0.2,0.5,"),
         "{csv}"
     );
-    assert!(rows[2].ends_with(",true,plans/oracle-2bits.json"), "{csv}");
+    assert!(rows[2].ends_with(",true,plans/oracle-2bits.json,,"), "{csv}");
+}
+
+#[test]
+fn how_a_point_was_planned_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let planning = json!({"method": "knapsack", "gap": 0.125, "verdict": "some of it fits"});
+    let mut planned = sweep();
+    planned["points"][1]["planning"] = planning.clone();
+    let path = write(folder.path(), "planned.json", planned);
+    let (comparison, _) = gather(&named(None, &path)).unwrap();
+    let shown: Value = serde_json::from_str(&comparison.json()).unwrap();
+    let points = &shown["systems"][0]["sweeps"][0]["points"];
+    assert_eq!((&points[1]["planning"], &points[0]["planning"]), (&planning, &Value::Null));
+    assert_eq!((&points[1]["ranking"], &points[1]["is_on_front"]), (&json!("oracle"), &json!(true)));
+    let csv = comparison.csv();
+    assert!(csv.lines().nth(2).unwrap().ends_with(",plans/oracle-2bits.json,knapsack,0.125"), "{csv}");
+    let page = page::html(&comparison);
+    assert!(page.contains("Planned by") && page.contains("<td>knapsack</td>") && page.contains("12.5"), "{page}");
+    let path = write(folder.path(), "ranked.json", sweep());
+    assert!(!page::html(&gather(&named(None, &path)).unwrap().0).contains("Planned by"));
+}
+
+#[test]
+fn bits_that_a_file_lists_are_not_taken_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut listed = totals("oracle");
+    listed["provenance"]["command"] = json!(["trivote", "oracle", "net", "--sites", "leading.csv"]);
+    write(folder.path(), "o.csv", ORACLE_ROWS);
+    write(folder.path(), "o.csv.json", listed);
+    let (comparison, _) = gather(&named(None, folder.path())).unwrap();
+    assert_eq!(comparison.systems[0].bits.as_ref().unwrap().listed_in.as_deref(), Some("leading.csv"));
+    assert!(comparison.tables().contains("net: only the bits that leading.csv lists were flipped\n"));
+    let page = page::html(&comparison);
+    assert!(page.contains("5 (only those that leading.csv lists)"), "{page}");
+    assert!(
+        page.contains("net: 5 bits, those that leading.csv lists; registers and widths as far as flipped"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -219,7 +260,7 @@ fn what_cannot_stand_together_is_refused_by_name() {
         (edited(sweep(), "/metric", json!("mse")), "other.json has the metric mse, but sweep.json the metric emd"),
         (edited(sweep(), "/golden_mean_error", json!(1.5)), "a fault-free mean error of 1.5"),
         (edited(sweep(), "/unprotected/candidate_bits", json!(4)), "other.json has 4 bits, 3 sensitive"),
-        (edited(sweep(), "/unprotected/rise", json!(6.5)), "summed rise 6.500"),
+        (sweep_of(6.5), "summed rise 6.500"),
         (edited(missions(), "/design/io", json!("stream")), "other.json has an accelerator with io stream at 40 MHz"),
         (edited(sweep(), "/accelerator_area", json!(120.0)), "other.json"),
         (edited(sweep(), "/area_per_bit", json!(11.0)), "other.json"),

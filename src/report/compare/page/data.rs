@@ -115,17 +115,18 @@ pub(super) fn tradeoffs<'a>(system: &'a System, lines: &mut Lines) -> Vec<Tradeo
             found.push(Tradeoff { technology: &sweep.technology, unit: &sweep.unit, lines: Vec::new() });
             found.len() - 1
         });
-        for point in &sweep.points {
-            let line = lines.of(&point.ranking, sweep_label(system, number, &point.ranking));
+        for row in &sweep.points {
+            let ranking = &row.point.ranking;
+            let line = lines.of(ranking, sweep_label(system, number, ranking));
             let of_technology = &mut found[place].lines;
             match of_technology.iter_mut().find(|known| known.line == line) {
-                Some(known) => known.points.push(point),
-                None => of_technology.push(TradeoffLine { line, points: vec![point] }),
+                Some(known) => known.points.push(row),
+                None => of_technology.push(TradeoffLine { line, points: vec![row] }),
             }
         }
     }
     for line in found.iter_mut().flat_map(|tradeoff| &mut tradeoff.lines) {
-        line.points.sort_by(|a, b| a.area_added.total_cmp(&b.area_added));
+        line.points.sort_by(|a, b| a.point.area_added.total_cmp(&b.point.area_added));
     }
     found
 }

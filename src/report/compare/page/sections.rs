@@ -136,7 +136,10 @@ fn map(number: usize, system: &System) -> Vec<Figure> {
 /// What is in a map: all bits of registers, or as many as were flipped.
 fn map_title(system: &System, map: &BitMap) -> String {
     let flipped = grouped(map.rises.iter().flatten().count());
-    if map.rises.iter().all(Option::is_some) {
+    if let Some(file) = system.bits.as_ref().and_then(|bits| bits.listed_in.as_ref()) {
+        // They may be the leading bits of every register, which leaves no gap in the map.
+        format!("{}: {flipped} bits, those that {file} lists; registers and widths as far as flipped", system.label)
+    } else if map.rises.iter().all(Option::is_some) {
         let registers = grouped(map.arrays.iter().map(|array| array.registers).sum());
         format!("{}: {flipped} bits of {registers} registers", system.label)
     } else {

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::super::labels::{MissionSet, curve_label, mission_labels, mission_sets, sweep_label};
-use super::super::{BitMap, Comparison, SweepRow, System};
+use super::super::{BitFacts, BitMap, Comparison, SweepRow, System};
 use super::sections::sensitive_share;
 use super::table::{NONE, Table, hundredths, interval, number};
 use crate::import::oracle::short;
+use crate::import::results::PointForm;
 use crate::num::cast;
 use crate::report::error_unit::ErrorUnit;
 use crate::report::simulate::duration;
@@ -49,7 +50,11 @@ pub(super) fn summary(comparison: &Comparison) -> Option<Table> {
     });
     row("Weight and bias registers", &|system| Some(grouped(system.facts.as_ref()?.registers)));
     row("Their bits", &|system| Some(grouped(system.facts.as_ref()?.register_bits)));
-    row("Candidate bits, each flipped", &|system| Some(grouped(system.bits.as_ref()?.candidates)));
+    row("Candidate bits, each flipped", &|system| {
+        let BitFacts { candidates, listed_in, .. } = system.bits.as_ref()?;
+        let listed = listed_in.as_ref().map_or_else(String::new, |file| format!(" (only those that {file} lists)"));
+        Some(format!("{}{listed}", grouped(*candidates)))
+    });
     row("Bits whose flip changes an output", &|system| {
         let bits = system.bits.as_ref()?;
         Some(sensitive_share(bits.effective?, bits.candidates))
@@ -326,7 +331,7 @@ pub(super) fn traces(comparison: &Comparison) -> Option<Table> {
 /// Predicted and observed, a table per sweep that was verified.
 pub(super) fn verified(comparison: &Comparison) -> Vec<Option<Table>> {
     sweeps(comparison, |system, number, title| {
-        let missions = system.sweeps[number].points.iter().map(mission);
+        let missions = system.sweeps[number].points.iter().map(|row| mission(&row.point));
         let has_clusters = missions.into_iter().any(|mission| float(mission, WITH_CLUSTERS).is_some());
         let mut others = vec!["Cells flipped", "Read wrong", "Rise left, predicted", "by exhaustive flips", "~Equal"];
         others.extend(["Mission rise, predicted", "observed", "its interval", "~Inside"]);
@@ -334,7 +339,7 @@ pub(super) fn verified(comparison: &Comparison) -> Vec<Option<Table>> {
         others.extend(["% removed, observed", "its interval"]);
         let caption = format!("{title}: predicted, and found by injection");
         let mut table = Table::new(caption, &["Ranking", "Budget"], &others);
-        for point in &system.sweeps[number].points {
+        for SweepRow { point, .. } in &system.sweeps[number].points {
             let names = [sweep_label(system, number, &point.ranking), point.budget.clone()];
             if let Some(found) = &point.verified {
                 table.row(names.into_iter().chain(verified_cells(point, found, has_clusters)));
@@ -345,11 +350,11 @@ pub(super) fn verified(comparison: &Comparison) -> Vec<Option<Table>> {
 }
 
 /// What missions of a point's plan showed.
-fn mission(point: &SweepRow) -> &Value {
+fn mission(point: &PointForm) -> &Value {
     point.verified.as_ref().and_then(|found| found.get("mission")).unwrap_or(&Value::Null)
 }
 
-fn verified_cells(point: &SweepRow, found: &Value, has_clusters: bool) -> Vec<String> {
+fn verified_cells(point: &PointForm, found: &Value, has_clusters: bool) -> Vec<String> {
     let mission = mission(point);
     let percent = |name: &str| float(mission, name).map(|share| share * 100.0);
     let mut cells = vec![
@@ -409,7 +414,9 @@ fn yes_or_no(object: &Value, name: &str) -> String {
 pub(super) fn points(comparison: &Comparison) -> Vec<Option<Table>> {
     sweeps(comparison, |system, number, title| {
         let area = format!("Area added, {}", system.sweeps[number].unit);
-        let others = [
+        let is_planned = |row: &SweepRow| row.point.planning.is_some();
+        let planned = system.sweeps[number].points.iter().any(is_planned);
+        let mut others = vec![
             "~Protection",
             "Bits protected",
             &area,
@@ -423,10 +430,11 @@ pub(super) fn points(comparison: &Comparison) -> Vec<Option<Table>> {
             "~On the front",
             "~Plan",
         ];
+        others.extend(planned.then_some(["~Planned by", "May miss, %"]).into_iter().flatten());
         let mut table =
             Table::new(format!("{title}: every ranking or plan at every budget"), &["Ranking", "Budget"], &others);
-        for point in &system.sweeps[number].points {
-            table.row([
+        for SweepRow { point, is_on_front } in &system.sweeps[number].points {
+            let mut cells = vec![
                 sweep_label(system, number, &point.ranking),
                 point.budget.clone(),
                 point.protection.clone(),
@@ -439,9 +447,15 @@ pub(super) fn points(comparison: &Comparison) -> Vec<Option<Table>> {
                 hundredths(point.price, 2),
                 grouped(point.sensitive_remaining),
                 significant(point.mean_rise_per_upset),
-                if point.is_on_front { "yes" } else { "no" }.to_owned(),
+                if *is_on_front { "yes" } else { "no" }.to_owned(),
                 point.plan.clone().unwrap_or(NONE.to_owned()),
-            ]);
+            ];
+            if planned {
+                let planning = point.planning.as_ref();
+                cells.push(planning.map_or(NONE.to_owned(), |planning| planning.method.clone()));
+                cells.push(hundredths(planning.map(|planning| planning.gap), 4));
+            }
+            table.row(cells);
         }
         table
     })

@@ -36,4 +36,10 @@ impl Provenance {
             inputs: Vec::new(),
         }
     }
+
+    /// The file of `--sites`: the only bits that the command looked at are those that it lists.
+    pub fn sites_file(&self) -> Option<&str> {
+        let at = self.command.iter().position(|word| word == "--sites")?;
+        self.command.get(at + 1).map(String::as_str)
+    }
 }
