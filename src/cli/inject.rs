@@ -58,7 +58,7 @@ struct PromiseArguments {
     /// Run trials until the intervals of both proportions are H to each side, such as 0.02
     #[arg(long, value_name = "H", value_parser = half_width, allow_negative_numbers = true)]
     proportion_half_width: Option<f64>,
-    /// Confidence of every interval by itself
+    /// Confidence of every interval by itself, such as 95% or 0.95
     #[arg(long, value_name = "C", default_value = "0.95")]
     confidence: Confidence,
     /// Interval of a proportion: wilson or exact (Clopper and Pearson)

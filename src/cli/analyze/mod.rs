@@ -2,8 +2,6 @@
 
 mod quality;
 
-pub use quality::part;
-
 use std::fmt::Write;
 use std::path::PathBuf;
 

@@ -113,7 +113,7 @@ struct EstimateArguments {
     /// sample of the events
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..))]
     evaluations: u64,
-    /// Confidence of every interval by itself
+    /// Confidence of every interval by itself, such as 95% or 0.95
     #[arg(long, value_name = "C", default_value = "0.95")]
     confidence: Confidence,
     /// Interval of means over missions: t or bootstrap
