@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Global;
 use super::area::{AreaArguments, Areas, areas};
+use super::endings::Format;
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
 use super::rankings::{self, RankingName};
@@ -57,7 +58,7 @@ pub struct Arguments {
     style: Protection,
     /// Folder to write: sweep.csv, sweep.json, targets.csv, oracle.csv, oracle.json, bits.parquet, with
     /// --verify verify.csv, and the protection plan of every point that one can describe
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = Format::Folder.parser())]
     output: Option<PathBuf>,
     /// Draw area against what remains of the risk, in characters
     #[arg(long)]

@@ -47,14 +47,15 @@ mod tests {
             assert_eq!(parse_share(text), Some(share), "{text}");
         }
         for tenths in 0..=1000 {
-            let (percent, share) = (f64::from(tenths) / 10.0, format!("{}e-3", tenths));
+            let (percent, share) = (f64::from(tenths) / 10.0, format!("{tenths}e-3"));
             assert_eq!(parse_share(&format!("{percent}%")), share.parse().ok(), "{percent}%");
         }
     }
 
     #[test]
     fn what_is_no_number_is_no_share() {
-        for text in ["", "%", "x", "5%%", "5 %x", "% 5", "inf", "inf%", "NaN", "nan%", "1e400%", "1e", "1e%", "5e1.5%"] {
+        for text in ["", "%", "x", "5%%", "5 %x", "% 5", "inf", "inf%", "NaN", "nan%", "1e400%", "1e", "1e%", "5e1.5%"]
+        {
             assert_eq!(parse_share(text), None, "{text}");
         }
     }

@@ -40,3 +40,4 @@ pub use fault_list::fault_list_csv;
 pub use provenance::Provenance;
 pub use sites::{SiteRow, SiteTable};
 pub use table::{Side, TextTable, fixed, grouped, percent, significant, whole};
+use table::{line_width, wrapped};

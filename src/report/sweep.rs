@@ -11,7 +11,7 @@ use super::error_unit::{Accuracy, ErrorUnit};
 use super::oracle::quoted;
 use super::text_plot::{PlotSeries, TextPlot};
 use super::verify::VerifyReport;
-use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, percent, whole};
+use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, line_width, percent, whole, wrapped};
 use crate::campaign::Oracle;
 use crate::hw::AreaUnit;
 use crate::num::cast;
@@ -351,7 +351,7 @@ impl SweepReport<'_> {
         let unit = self.prices.unit.cost_name();
         let error = ErrorUnit::new(self.metric, self.events);
         let mut table = TextTable::new(&[
-            ("ranking", Side::Name),
+            ("ranking", Side::Group),
             ("budget", Side::Right),
             ("bits", Side::Right),
             (&format!("area +{unit}"), Side::Right),
@@ -457,6 +457,8 @@ impl SweepReport<'_> {
             };
             writeln!(text, "{} at {}: {note}", point.ranking, point.budget).expect("a string can be written to");
         }
-        text
+        let width = line_width();
+        let lines = text.lines().flat_map(|line| wrapped(line, width)).map(|line| line + "\n");
+        lines.collect()
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::known_oracle;
 use crate::cli::oracle::{Sites, flip_all, totals_file};
 use crate::hw::BitId;
 use crate::num::parse_share;
-use crate::report::figures::{FigureInput, RankedCurve, write_figures};
+use crate::report::figures::{BitSet, FigureInput, RankedCurve, write_figures};
 use crate::report::files::{self, ResultFolder};
 use crate::report::quality::{QualityReport, SampledQualityReport, numbers_of_bits};
 use crate::report::{Provenance, SiteTable};
@@ -159,7 +159,7 @@ impl<'a> Quality<'a> {
         &self,
         mut folder: ResultFolder,
         opened: &Opened,
-        table: &SiteTable,
+        (table, bit_set): (&SiteTable, BitSet),
         rankings: &[BitRanking],
         shown: &mut Shown,
     ) -> anyhow::Result<()> {
@@ -174,15 +174,18 @@ impl<'a> Quality<'a> {
             &FigureInput {
                 design: opened.name(),
                 metric: prepared.evaluator.metric().name(),
+                event_kind: prepared.event_kind(),
                 events: prepared.events.len(),
                 golden_mean: truth.golden_mean,
+                bit_set,
                 sites: table,
                 rises: &truth.rises,
                 rankings: &curves,
             },
         )?;
+        let path = folder.path().display().to_string();
         folder.finish()?;
-        shown.figures(&names);
+        shown.figures(&path, &names, bit_set);
         Ok(())
     }
 }
