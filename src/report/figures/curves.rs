@@ -49,8 +49,8 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         Panel::new(area, (Spacing::Linear, Unit::Percent, (0.0, end)), sums)
     };
     let panels = [
-        (panel(104.0, 470.0, 1.0), format!("all {} bits", grouped(bits))),
-        (panel(664.0, 360.0, 0.1), "the first 10 %".to_owned()),
+        (panel(124.0, 440.0, 1.0), format!("all {} bits", grouped(bits))),
+        (panel(668.0, 356.0, 0.1), "the first 10 %".to_owned()),
     ];
     for (position, (panel, name)) in panels.iter().enumerate() {
         let y_name = if position == 0 { unit.name("summed error rise", "mispredictions in all events") } else { "" };

@@ -234,7 +234,8 @@ fn draw_names(canvas: &mut Canvas, layout: &Layout, names: &[PlacedName], map: A
             let x = map.x + leader;
             canvas.line((x, map.y - 6.0), (x, base - 12.0), Stroke::new(GRAY, 1.0));
         }
-        canvas.label(Label::new(map.x + name.x, base, TEXT_SIZE, &name.text));
+        let (x, anchor) = name.anchored();
+        canvas.label(Label::new(map.x + x, base, TEXT_SIZE, &name.text).anchor(anchor));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names of arrays above a map: over the middle of wide arrays; those of narrow ones hang on leaders, on lines of their own.
 
 use super::axis::TEXT_SIZE;
-use super::canvas::text_width;
+use super::canvas::{Anchor, text_width};
 
 /// Lines of names above a map.
 const LINES: usize = 12;
@@ -42,6 +42,14 @@ pub(super) struct PlacedName {
 }
 
 impl PlacedName {
+    /// Where its text is drawn from: widths are rather over-estimated, so what hangs to the left of a leader ends there.
+    pub(super) fn anchored(&self) -> (f64, Anchor) {
+        match self.leader {
+            Some(leader) if leader > self.x => (leader - BESIDE, Anchor::End),
+            _ => (self.x, Anchor::Start),
+        }
+    }
+
     fn right(&self) -> f64 {
         self.x + text_width(&self.text, TEXT_SIZE)
     }
@@ -136,6 +144,9 @@ mod tests {
         let placed = place_names(&named, room);
         for (position, name) in placed.iter().enumerate() {
             assert!(name.is_within(room), "{name:?}");
+            let (x, anchor) = name.anchored();
+            let beside = name.leader.map(|leader| (x - leader).abs());
+            assert!(beside.is_none_or(|beside| (beside - BESIDE).abs() < 1e-9), "{anchor:?} {name:?}");
             assert!(!placed[..position].iter().any(|other| other.disturbs(name)), "{name:?} of {placed:?}");
         }
         (named, placed)

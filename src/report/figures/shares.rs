@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::axis::{Panel, Spacing, TEXT_SIZE, Unit, widened};
-use super::canvas::{Area, Canvas, GRAY, Label, fitted, text_width};
+use super::canvas::{Anchor, Area, Canvas, GRAY, Label, fitted, text_width};
 use super::palette::series;
 use super::{BitSet, Figure, FigureError, FigureInput};
 use crate::num::cast;
@@ -239,7 +239,9 @@ fn draw_points(canvas: &mut Canvas, panel: &Panel, rows: &[ShareRow], places: &[
             inside && place.bottom() <= panel.area.bottom() && !taken.iter().any(|other| other.overlaps(place))
         });
         if let Some(place) = free {
-            canvas.label(Label::new(place.x, place.y + 14.0, SIZE, text));
+            // Widths are rather over-estimated: what stands to the left of its point ends there.
+            let (at, anchor) = if place.right() < *x { (place.right(), Anchor::End) } else { (place.x, Anchor::Start) };
+            canvas.label(Label::new(at, place.y + 14.0, SIZE, text).anchor(anchor));
             taken.push(place);
         }
     }
@@ -373,7 +375,8 @@ mod tests {
             .map(|node| {
                 let at = |name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap();
                 let wide = text_width(node.text().unwrap(), 16);
-                Area { x: at("x"), y: at("y") - 14.0, width: wide, height: 17.9 }
+                let left = if node.attribute("text-anchor") == Some("end") { at("x") - wide } else { at("x") };
+                Area { x: left, y: at("y") - 14.0, width: wide, height: 17.9 }
             })
             .collect();
         assert!(labels.len() >= 4, "{}", labels.len());
