@@ -176,7 +176,7 @@ fn sweeps_of_one_style_and_technology_are_told_apart() {
     let text = run(&["compare", &sweep, &other, "-q"]);
     for (number, path) in [(1, &sweep), (2, &other)] {
         assert!(text.contains(&format!("style of rankings feedback, source {number}\n")), "{text}");
-        assert!(text.contains(&format!("\nsource {number}: {path} (sweep)\n")), "{text}");
+        assert!(text.contains(&format!("\nsource {number}: {path}/sweep.json (sweep)\n")), "{text}");
     }
     let alone = run(&["compare", &sweep, "-q"]);
     assert!(alone.contains("style of rankings feedback\n") && !alone.contains("source 1"), "{alone}");
