@@ -10,7 +10,7 @@ use super::size_draws::SizeDraws;
 use super::wager::{DrawnBit, Wager};
 use super::{CampaignError, Confidence, ExactSum};
 use crate::fault::Draws;
-use crate::num::cast;
+use crate::num::{cast, parse_share};
 
 /// Bits of each group that are flipped first, drawn at random, all alike: what caps begin with.
 pub const PILOT_BITS: usize = 30;
@@ -81,10 +81,7 @@ impl FromStr for MissingShare {
     type Err = MissingShareError;
 
     fn from_str(text: &str) -> Result<Self, MissingShareError> {
-        let trimmed = text.trim();
-        let (number, unit) = trimmed.strip_suffix('%').map_or((trimmed, 1.0), |number| (number.trim_end(), 100.0));
-        let share = number.parse::<f64>().ok().and_then(|number| Self::new(number / unit));
-        share.ok_or_else(|| MissingShareError { text: text.to_owned() })
+        parse_share(text).and_then(Self::new).ok_or_else(|| MissingShareError { text: text.to_owned() })
     }
 }
 

@@ -7,15 +7,15 @@ use std::str::FromStr;
 
 use super::quantiles::{beta_quantile, normal_below, normal_of_tails, student_t_of_tails};
 use crate::fault::Draws;
-use crate::num::cast;
+use crate::num::{cast, parse_share};
 
-/// Probability with which an interval is to cover the truth: between 0 and 1, exclusively.
+/// Probability with which an interval is to cover the truth: between 0 and 1, exclusively. Written `95%` or `0.95`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Confidence(f64);
 
 /// Not a confidence.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("`{text}` is no confidence; it must lie between 0 and 1, such as 0.95")]
+#[error("`{text}` is no confidence; it must lie between 0 and 1, such as 95% or 0.95")]
 pub struct ConfidenceError {
     /// The text as given.
     text: String,
@@ -42,8 +42,7 @@ impl FromStr for Confidence {
     type Err = ConfidenceError;
 
     fn from_str(text: &str) -> Result<Self, ConfidenceError> {
-        let value = text.trim().parse().ok().and_then(Self::new);
-        value.ok_or_else(|| ConfidenceError { text: text.to_owned() })
+        parse_share(text).and_then(Self::new).ok_or_else(|| ConfidenceError { text: text.to_owned() })
     }
 }
 
@@ -350,8 +349,10 @@ mod tests {
 
     #[test]
     fn confidences_lie_between_nothing_and_certainty() {
-        assert_eq!("0.9".parse::<Confidence>().unwrap().get(), 0.9);
-        for text in ["0", "1", "-1", "95", "95%", "NaN", ""] {
+        for (text, value) in [("0.9", 0.9), ("95%", 0.95), (" 99.9 % ", 0.999)] {
+            assert_eq!(text.parse::<Confidence>().unwrap().get(), value);
+        }
+        for text in ["0", "1", "-1", "95", "0%", "100%", "NaN", ""] {
             assert!(text.parse::<Confidence>().unwrap_err().to_string().contains("between 0 and 1"), "{text}");
         }
     }

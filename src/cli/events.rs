@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Global;
+use super::endings::Format;
 use super::inputs::positive;
 use crate::host::event_statistics::{EventStatistics, PERCENTS, Quantiles};
 use crate::host::generator::{Generator, Population};
@@ -24,7 +25,7 @@ pub struct Arguments {
     #[arg(long, default_value = "mixture")]
     population: Population,
     /// CSV file to write: columns CALQ_0 to CALQ_47
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = Format::Csv.parser())]
     output: PathBuf,
 }
 

@@ -19,7 +19,7 @@ pub struct GuidedArguments {
     pub missing: Option<MissingShare>,
     /// Confidence with which that is to hold, and of the intervals of a sample, such as 95% or 0.95
     /// [default: 95%]
-    #[arg(long, value_name = "C", value_parser = confidence)]
+    #[arg(long, value_name = "C")]
     pub confidence: Option<Confidence>,
 }
 
@@ -28,15 +28,6 @@ const MISSING: f64 = 0.01;
 
 /// Confidence unless told.
 const CONFIDENCE: f64 = 0.95;
-
-fn confidence(text: &str) -> Result<Confidence, String> {
-    let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    match number {
-        Some(percent) => Confidence::new(percent / 100.0)
-            .ok_or_else(|| format!("`{text}` is no confidence; it must lie between 0% and 100%, such as 95%")),
-        None => text.parse().map_err(|error: crate::campaign::ConfidenceError| error.to_string()),
-    }
-}
 
 impl GuidedArguments {
     /// The plan asked for, with a seed of the bits drawn at random.

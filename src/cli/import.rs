@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::Global;
+use super::endings::Format;
 use crate::host::evaluator::{self, Evaluator, OutputWords};
 use crate::host::metric::ErrorMetric;
 use crate::hw::Inventory;
@@ -60,7 +61,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Design folder to write
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = Format::Folder.parser())]
     output: PathBuf,
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Global;
+use super::endings::Format;
 use super::inputs::{DesignArgument, EventArguments, open, prepare};
 use crate::campaign::{ErrorSummary, class_counts, infer};
 use crate::report::files;
@@ -18,7 +19,7 @@ pub struct Arguments {
     design: DesignArgument,
     /// NPZ file to write: latent (values), codes (integers), decoded and error, a row per event; class, label and
     /// correct where events have labels
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = Format::Npz.parser())]
     output: Option<PathBuf>,
     #[command(flatten)]
     events: EventArguments,

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
-use clap::error::ErrorKind;
 
+use super::endings::Format;
 use super::inputs::{DesignArgument, EventArguments, open, positive, prepare};
 use super::oracle::{SiteArguments, totals_file};
-use super::{Global, progress};
+use super::{Global, progress, wrong_usage};
 use crate::campaign::{
     Allocation, Confidence, ExactSum, MeanMethod, Observation, ProportionMethod, SamplePlan, TrialInput, run_trials,
     sample,
@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, default_value = "1")]
     seed: u64,
     /// CSV file to write, a row per trial; estimates and provenance go beside it, to FILE.json
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = Format::Csv.parser())]
     output: Option<PathBuf>,
     #[command(flatten)]
     promise: PromiseArguments,
@@ -58,7 +58,7 @@ struct PromiseArguments {
     /// Run trials until the intervals of both proportions are H to each side, such as 0.02
     #[arg(long, value_name = "H", value_parser = half_width, allow_negative_numbers = true)]
     proportion_half_width: Option<f64>,
-    /// Confidence of every interval by itself
+    /// Confidence of every interval by itself, such as 95% or 0.95
     #[arg(long, value_name = "C", default_value = "0.95")]
     confidence: Confidence,
     /// Interval of a proportion: wilson or exact (Clopper and Pearson)
@@ -118,15 +118,14 @@ impl Arguments {
     /// # Errors
     /// Wrong usage: clusters without sizes, or sizes without clusters.
     fn model(&self) -> Result<FaultModel, clap::Error> {
-        let wrong = |text: &str| clap::Error::raw(ErrorKind::ArgumentConflict, format!("{text}\n"));
         match (&self.model, &self.cluster_sizes) {
             (ModelName::Cluster, Some(sizes)) => Ok(FaultModel::Cluster(sizes.clone())),
-            (ModelName::Cluster, None) => Err(wrong(
+            (ModelName::Cluster, None) => Err(wrong_usage(
                 "--model cluster needs --cluster-sizes, such as 1:0.9,2:0.07,3:0.03: how many cells at once, how often",
             )),
             (ModelName::Ready(model), None) => Ok(model.clone()),
             (ModelName::Ready(model), Some(_)) => {
-                Err(wrong(&format!("--cluster-sizes belongs to --model cluster, not to --model {model}")))
+                Err(wrong_usage(&format!("--cluster-sizes belongs to --model cluster, not to --model {model}")))
             }
         }
     }

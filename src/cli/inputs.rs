@@ -175,12 +175,21 @@ pub fn read_plan(path: &Path, opened: &Opened) -> anyhow::Result<(ProtectionPlan
     Ok((plan, (file, Fingerprint::of_bytes(text.as_bytes()))))
 }
 
+/// Which events of a file are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    Correct,
+}
+
 /// Events and the judge of what comes out.
 pub struct Prepared {
     /// The events.
     pub events: Vec<Event>,
     /// The judge.
     pub evaluator: Evaluator,
+    /// Which of them were kept.
+    kept: Kept,
     /// The options that chose them, in canonical form.
     pub options: Vec<String>,
     /// Seeds used.
@@ -198,6 +207,17 @@ impl Prepared {
         provenance.events = Some(events_fingerprint(&self.events).to_string());
     }
 
+    /// What the events are, in few words.
+    pub const fn event_kind(&self) -> &'static str {
+        match (self.evaluator.kind(), self.kept) {
+            (EventKind::Module, _) => "hgcal",
+            (EventKind::Tensor { .. }, Kept::All) => "tensor",
+            (EventKind::Tensor { .. }, Kept::Correct) => "tensor, correct only",
+            (EventKind::Labeled { .. }, Kept::All) => "labeled",
+            (EventKind::Labeled { .. }, Kept::Correct) => "labeled, correct only",
+        }
+    }
+
     /// Drops the events that the design gets wrong without faults.
     fn keep_correct(&mut self, opened: &Opened) -> anyhow::Result<()> {
         let Some(correct) = correct_events(&opened.design.accelerator, &self.evaluator, &self.events) else {
@@ -205,6 +225,7 @@ impl Prepared {
         };
         let mut correct = correct.into_iter();
         self.events.retain(|_| correct.next().unwrap_or(false));
+        self.kept = Kept::Correct;
         if self.events.is_empty() {
             bail!("--correct-only: design `{}` classifies none of the events correctly", opened.name());
         }
@@ -272,7 +293,7 @@ pub fn prepare(opened: &Opened, arguments: &EventArguments) -> anyhow::Result<Pr
         .enumerate()
         .map(|(position, input)| Event::new(network, input).with_context(|| format!("event {position}")))
         .collect::<Result<_, _>>()?;
-    let mut prepared = Prepared { events, evaluator, options, seeds, sources };
+    let mut prepared = Prepared { events, evaluator, kept: Kept::All, options, seeds, sources };
     if arguments.correct_only {
         prepared.options.push("--correct-only".to_owned());
         prepared.keep_correct(opened)?;

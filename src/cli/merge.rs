@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Global;
+use super::endings::Format;
 use super::oracle::{finish, totals_file};
 use crate::report::files;
 use crate::report::partial::{PartialOracle, merge};
@@ -18,7 +19,7 @@ pub struct Arguments {
     shards: Vec<PathBuf>,
     /// File to write, a row per bit: CSV, or Parquet if it ends in .parquet; totals and provenance go beside it, to
     /// FILE.json
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = Format::Rows.parser())]
     output: Option<PathBuf>,
 }
 

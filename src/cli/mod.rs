@@ -9,6 +9,7 @@ mod analyze;
 mod area;
 mod checkpoint;
 mod compare;
+mod endings;
 mod event_files;
 mod events;
 mod guided;
@@ -34,6 +35,7 @@ use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::import::sites::catches_panics;
@@ -42,6 +44,9 @@ use crate::import::sites::catches_panics;
 ///
 /// Reads a trained QKeras network, flips every bit of its weight registers exactly, prices triple modular redundancy
 /// (TMR) in area, and says what each area budget buys.
+///
+/// Outputs have the formats that their options name: an ending that says another format (out.csv for arrays) is refused; a
+/// name without an ending, or with one that says no format, is taken.
 #[derive(Debug, Parser)]
 #[command(name = "trivote", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -94,6 +99,11 @@ enum Verb {
 
 /// Exit code of arguments that contradict each other, as of those that `clap` refuses.
 const WRONG_USAGE: u8 = 2;
+
+/// Wrong usage that `clap` cannot see.
+fn wrong_usage(text: &str) -> clap::Error {
+    clap::Error::raw(ErrorKind::ArgumentConflict, format!("{text}\n"))
+}
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
-use super::Global;
 use super::checkpoint::{BitBar, Checkpoint, complete};
+use super::endings::Format;
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
+use super::{Global, wrong_usage};
 use crate::campaign::{Oracle, OracleInput, OracleRun, Shard, run_oracle};
 use crate::fault::{Biases, Repeats, all_sites, named_sites};
 use crate::hw::BitId;
@@ -37,6 +38,15 @@ pub struct Arguments {
     /// Go on where an interrupted run of the same command stopped; it left FILE.checkpoint
     #[arg(long, requires = "output", help_heading = "Long work")]
     resume: bool,
+}
+
+impl Arguments {
+    /// A shard is an archive, the whole is a table.
+    fn check_ending(&self) -> Result<(), clap::Error> {
+        let format = if self.shard.is_some() { Format::Npz } else { Format::Rows };
+        let checked = self.output.clone().map(|path| format.check(path)).transpose();
+        checked.map(drop).map_err(|reason| wrong_usage(&format!("--output: {reason}")))
+    }
 }
 
 /// The bits a verb works on.
@@ -111,6 +121,7 @@ fn oracle_input<'a>(opened: &'a Opened, prepared: &'a Prepared, sites: &'a [BitI
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
+    arguments.check_ending()?;
     let opened = open(&arguments.design, global)?;
     let sites = arguments.sites.list(&opened, Repeats::Allow)?;
     let prepared = prepare(&opened, &arguments.events)?;

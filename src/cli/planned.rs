@@ -2,6 +2,7 @@
 
 use super::rankings::{self, RankingName};
 use crate::hw::{Protection, Technology};
+use crate::num::parse_share;
 use crate::protect::planner::{CheckBits, Granularity, Objective, Offer, WordCode};
 
 /// Bits of the longest word of a code, unless said otherwise.
@@ -154,7 +155,7 @@ impl OfferName {
     fn read(text: &str) -> Result<Self, String> {
         let (name, residual) = match text.split_once('=') {
             Some((name, share)) => {
-                let value: Option<f64> = share.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+                let value: Option<f64> = parse_share(share).filter(|share| (0.0..=1.0).contains(share));
                 (name, Some(value.ok_or_else(|| format!("`{share}` is no share of harm from 0 to 1"))?))
             }
             None => (text, None),

@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::Global;
-use super::analyze::part;
 use super::area::{AreaArguments, Areas, areas};
+use super::endings::Format;
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
 use super::oracle::{SiteArguments, flip_all};
 use super::rankings::{self, RankingName};
@@ -22,6 +22,7 @@ use crate::campaign::Oracle;
 use crate::fault::Repeats;
 use crate::hw::{BitId, Protection, TmrError};
 use crate::net::Fingerprint;
+use crate::num::parse_share;
 use crate::protect::planner::{Offer, Planner, PlannerInput, check_budget, spendable};
 use crate::protect::{Budget, Candidates, Line, Sweep, SweepInput, sweep, targets};
 use crate::report::files::ResultFolder;
@@ -57,7 +58,7 @@ pub struct Arguments {
     style: Protection,
     /// Folder to write: sweep.csv, sweep.json, targets.csv, oracle.csv, oracle.json, bits.parquet, with
     /// --verify verify.csv, and the protection plan of every point that one can describe
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = Format::Folder.parser())]
     output: Option<PathBuf>,
     /// Draw area against what remains of the risk, in characters
     #[arg(long)]
@@ -287,8 +288,7 @@ fn style(text: &str) -> Result<Protection, String> {
 
 /// A share of the rise, above nothing.
 fn share(text: &str) -> Result<f64, String> {
-    // 99.9 by 100 is a little more than 0.999.
-    let share = part(text).ok().map(|share| (share * 1e12).round() / 1e12).filter(|share| *share > 0.0);
+    let share = parse_share(text).filter(|share| *share > 0.0 && *share <= 1.0);
     share.ok_or_else(|| "is no share of the error rise, above 0 % and at most 100 %, such as 99.9%".to_owned())
 }
 

@@ -57,7 +57,7 @@ pub struct VerifyArguments {
     /// Seed of the missions
     #[arg(long, value_name = "SEED", requires = "verify", default_value = "1")]
     verify_seed: u64,
-    /// Confidence of every interval by itself
+    /// Confidence of every interval by itself, such as 95% or 0.95
     #[arg(long, value_name = "C", requires = "verify", default_value = "0.95")]
     verify_confidence: Confidence,
     /// Evaluations of a state on an event that all missions may take, and all clusters by themselves; when missions would take

@@ -7,6 +7,8 @@ pub mod cast;
 mod format;
 pub mod qkeras;
 mod quantize;
+mod share;
 
 pub use format::{BitIdx, FormatError, MAX_POINT, MAX_WIDTH, QFormat};
 pub use quantize::{NotFinite, Overflow, Quantizer, Rounding};
+pub use share::{parse_percentage, parse_share};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::hw::AreaUnit;
-use crate::num::cast;
+use crate::num::{cast, parse_percentage};
 
 /// A limit on the area that protection adds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,9 +121,10 @@ impl FromStr for Budget {
         if unit == "bits" || unit == "bit" {
             return number.trim().parse().map(Self::Bits).map_err(|_| syntax());
         }
-        let value: f64 = number.trim().parse().map_err(|_| syntax())?;
+        let number = number.trim();
+        let value: f64 = number.parse().map_err(|_| syntax())?;
         let share = || {
-            let share = value / 100.0;
+            let share = parse_percentage(number).ok_or_else(syntax)?;
             if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(BudgetError::Share { text: trimmed.to_owned() }) }
         };
         match unit.as_str() {

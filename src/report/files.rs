@@ -202,6 +202,11 @@ impl ResultFolder {
         Ok(Self { named: path.to_owned(), target, files: Vec::new(), earlier: Earlier::Replaced })
     }
 
+    /// Where it will stand, as the user wrote it.
+    pub fn path(&self) -> &Path {
+        &self.named
+    }
+
     /// Keeps what stands in the folder, but for files that are added again.
     pub fn keep_existing(&mut self) {
         self.earlier = Earlier::Kept;

@@ -37,5 +37,6 @@ pub use error::ReportError;
 pub use fault_list::fault_list_csv;
 pub use sites::{SiteRow, SiteTable};
 pub use table::{Side, TextTable, fixed, grouped, percent, significant, whole};
+use table::{line_width, wrapped};
 
 pub use crate::import::results::{DesignFacts, Provenance};

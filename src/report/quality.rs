@@ -250,7 +250,7 @@ impl SampledQualityReport<'_> {
     pub fn tables(&self) -> String {
         let interval = format!("{} interval", percent(self.confidence, 0));
         let mut table = TextTable::new(&[
-            ("ranking", Side::Name),
+            ("ranking", Side::Group),
             ("figure", Side::Left),
             ("estimate", Side::Right),
             (&interval, Side::Right),

@@ -286,11 +286,7 @@ impl SimulateReport<'_> {
         if setup.is_rate_of_device {
             line("the device is struck at one rate, however many flip-flops protection adds".to_owned());
         }
-        line(format!(
-            "{} events, {}",
-            grouped(setup.events),
-            ErrorUnit::new(&setup.metric, setup.events).fault_free(setup.fault_free_mean_error),
-        ));
+        line(format!("{} events, {}", grouped(setup.events), self.unit().fault_free(setup.fault_free_mean_error)));
         line(String::new());
         if let [scenario] = self.scenarios {
             text += &self.detail(scenario);
@@ -336,6 +332,11 @@ impl SimulateReport<'_> {
                 "means over missions; silent: share of wrong outputs; all intervals are in the files and with --json"
                     .to_owned(),
             );
+            notes.extend(
+                self.unit()
+                    .counts_mispredictions()
+                    .then(|| "made wrong: share of outputs of the wrong class, over that without faults".to_owned()),
+            );
         }
         notes
     }
@@ -357,9 +358,13 @@ impl SimulateReport<'_> {
         ]);
         for quantity in Quantity::ALL.into_iter().filter(|quantity| !scenario.impossible.contains(quantity)) {
             let estimate = scenario.summary.of_quantity(quantity);
-            let is_share = matches!(quantity, Quantity::WrongShare | Quantity::DegradedShare);
+            let is_share = match quantity {
+                Quantity::WrongShare | Quantity::DegradedShare => true,
+                Quantity::MeanError | Quantity::ErrorRise => self.unit().counts_mispredictions(),
+                _ => false,
+            };
             let number = |value: f64| if is_share { share(value) } else { significant(value) };
-            estimate_row(&mut table, words(quantity), &estimate, number);
+            estimate_row(&mut table, &self.words(quantity), &estimate, number);
         }
         let first = &scenario.summary.first_wrong;
         estimate_row(&mut table, "missions with a wrong output", &first.share, share);
@@ -367,6 +372,20 @@ impl SimulateReport<'_> {
         text += &table.to_string();
         text.push('\n');
         text + "first wrong output: " + &self.first_in_words(scenario) + "\n"
+    }
+
+    fn unit(&self) -> ErrorUnit<'_> {
+        ErrorUnit::new(&self.setup.metric, self.setup.events)
+    }
+
+    /// A quantity as people call it; errors by their metric.
+    fn words(&self, quantity: Quantity) -> String {
+        match (quantity, self.unit().counts_mispredictions()) {
+            (Quantity::MeanError, true) => "outputs of the wrong class".to_owned(),
+            (Quantity::ErrorRise, true) => "  more than without faults".to_owned(),
+            (Quantity::MeanError, false) => format!("mean error ({}) over time", self.setup.metric),
+            _ => words(quantity).to_owned(),
+        }
     }
 
     fn first_in_words(&self, scenario: &ScenarioResult) -> String {
@@ -388,34 +407,27 @@ impl SimulateReport<'_> {
         }
     }
 
-    /// What became of upsets, scenario by scenario.
+    /// What became of upsets, scenario by scenario; without what is 0 in all of them whatever happens.
     fn upset_rows(&self) -> TextTable {
-        let mut table = TextTable::new(&[
-            ("style", Side::Name),
-            ("scrub", Side::Name),
-            ("strikes", Side::Right),
-            ("upsets", Side::Right),
-            ("masked", Side::Right),
-            ("flagged", Side::Right),
-            ("by feedback", Side::Right),
-            ("by reload", Side::Right),
-            ("undone", Side::Right),
-            ("latent", Side::Right),
-            ("wrong", Side::Right),
-        ]);
+        let columns = [
+            ("strikes", Quantity::Strikes),
+            ("upsets", Quantity::Upsets),
+            ("masked", Quantity::Masked),
+            ("flagged", Quantity::Detected),
+            ("by feedback", Quantity::ByFeedback),
+            ("by reload", Quantity::ByReload),
+            ("undone", Quantity::Undone),
+            ("latent", Quantity::Latent),
+            ("wrong", Quantity::WrongAtEnd),
+        ];
+        let is_possible = |quantity: &Quantity| self.scenarios.iter().any(|one| !one.impossible.contains(quantity));
+        let columns = || columns.iter().filter(|(_, quantity)| is_possible(quantity));
+        let names = columns().map(|(name, _)| (*name, Side::Right));
+        let mut table = TextTable::new(
+            &[("style", Side::Name), ("scrub", Side::Name)].into_iter().chain(names).collect::<Vec<_>>(),
+        );
         for scenario in self.scenarios {
-            let means = [
-                Quantity::Strikes,
-                Quantity::Upsets,
-                Quantity::Masked,
-                Quantity::Detected,
-                Quantity::ByFeedback,
-                Quantity::ByReload,
-                Quantity::Undone,
-                Quantity::Latent,
-                Quantity::WrongAtEnd,
-            ];
-            let means = means.map(|quantity| significant(scenario.summary.of_quantity(quantity).mean));
+            let means = columns().map(|(_, quantity)| significant(scenario.summary.of_quantity(*quantity).mean));
             table.row([scenario.style.clone(), scenario.scrub.clone()].into_iter().chain(means));
         }
         table
@@ -424,7 +436,8 @@ impl SimulateReport<'_> {
     /// What that did to outputs, scenario by scenario.
     fn output_rows(&self) -> TextTable {
         let interval = format!("{} % interval", short(self.confidence.get() * 100.0));
-        let error = ErrorUnit::new(&self.setup.metric, self.setup.events);
+        let error = self.unit();
+        let number = |value: f64| if error.counts_mispredictions() { share(value) } else { significant(value) };
         let mut table = TextTable::new(&[
             ("style", Side::Name),
             ("scrub", Side::Name),
@@ -445,10 +458,10 @@ impl SimulateReport<'_> {
                 share(mean(Quantity::WrongShare)),
                 percent(mean(Quantity::SilentOutputs) / mean(Quantity::WrongOutputs), 1),
                 share(mean(Quantity::DegradedShare)),
-                significant(rise.mean),
+                number(rise.mean),
                 rise.interval.map_or_else(
                     || "-".to_owned(),
-                    |(Interval { low, high }, _)| format!("{} to {}", significant(low), significant(high)),
+                    |(Interval { low, high }, _)| format!("{} to {}", number(low), number(high)),
                 ),
                 match first.at_least_s {
                     Some(at_least) => format!("> {}", duration(at_least)),
@@ -499,7 +512,7 @@ const fn words(quantity: Quantity) -> &'static str {
         Quantity::SilentOutputs => "  silent",
         Quantity::WrongShare => "  share of all outputs",
         Quantity::DegradedShare => "time with degraded output",
-        Quantity::MeanError => "mean error over time",
+        Quantity::MeanError => "mean error",
         Quantity::ErrorRise => "  rise over the fault-free mean",
     }
 }

@@ -11,7 +11,7 @@ use super::error_unit::{Accuracy, ErrorUnit};
 use super::oracle::quoted;
 use super::text_plot::{PlotSeries, TextPlot};
 use super::verify::VerifyReport;
-use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, percent, whole};
+use super::{DesignFacts, Provenance, Side, SiteTable, TextTable, fixed, grouped, line_width, percent, whole, wrapped};
 use crate::campaign::Oracle;
 use crate::hw::AreaUnit;
 use crate::num::cast;
@@ -351,7 +351,7 @@ impl SweepReport<'_> {
         let unit = self.prices.unit.cost_name();
         let error = ErrorUnit::new(self.metric, self.events);
         let mut table = TextTable::new(&[
-            ("ranking", Side::Name),
+            ("ranking", Side::Group),
             ("budget", Side::Right),
             ("bits", Side::Right),
             (&format!("area +{unit}"), Side::Right),
@@ -385,18 +385,11 @@ impl SweepReport<'_> {
         let sensitive = cast::f64_from_count(start.sensitive);
         let other = match self.other_bits {
             0 => String::new(),
-            bits => format!(" ({} other register bits are not looked at)", grouped(bits)),
+            bits => format!(" ({} others are not looked at)", grouped(bits)),
         };
-        format!(
+        let head = format!(
             "{} events, {}\n\
-             {} candidate bits{other}: {} sensitive, {} {}, {} per upset\n\
-             {} on {}: a protected bit takes {} {unit} instead of {}; full TMR of the candidates +{} {unit}\n\
-             without protection: registers {} {unit}, accelerator {} {unit}; all sensitive bits would take {} of full TMR\n\n\
-             {table}\n\
-             {}\n\
-             sensitive: bits left whose flip {}; +% reg, +% acc: of all registers, of the accelerator\n\
-             price: share of the rise that this choice leaves and the best choice of bits for the budget does not\n\
-             per upset: {} of one upset in a random cell of the candidates, copies included\n{}\n{}",
+             {} candidate bits{other}: {} sensitive, {} {}, {} per upset",
             grouped(self.events),
             error.fault_free(self.golden_mean),
             grouped(start.bits),
@@ -404,6 +397,18 @@ impl SweepReport<'_> {
             error.name("summed error rise", "mispredictions of all flips"),
             error.rise(start.rise),
             error.rise(start.mean_rise_per_upset),
+        );
+        let head: Vec<String> = head.lines().flat_map(|line| wrapped(line, line_width())).collect();
+        format!(
+            "{}\n\
+             {} on {}: a protected bit takes {} {unit} instead of {}; full TMR of the candidates +{} {unit}\n\
+             without protection: registers {} {unit}, accelerator {} {unit}; all sensitive bits would take {} of full TMR\n\n\
+             {table}\n\
+             {}\n\
+             sensitive: bits left whose flip {}; +% reg, +% acc: of all registers, of the accelerator\n\
+             price: share of the rise that this choice leaves and the best choice of bits for the budget does not\n\
+             per upset: {} of one upset in a random cell of the candidates, copies included\n{}\n{}",
+            head.join("\n"),
             self.protection,
             self.prices.technology,
             per_bit(self.prices.plain_bit + self.prices.bit),
@@ -457,6 +462,8 @@ impl SweepReport<'_> {
             };
             writeln!(text, "{} at {}: {note}", point.ranking, point.budget).expect("a string can be written to");
         }
-        text
+        let width = line_width();
+        let lines = text.lines().flat_map(|line| wrapped(line, width)).map(|line| line + "\n");
+        lines.collect()
     }
 }

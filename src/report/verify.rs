@@ -328,7 +328,7 @@ impl VerifyReport {
     fn upset_table(&self) -> String {
         let unit = self.unit();
         let mut table = TextTable::new(&[
-            ("ranking", Side::Name),
+            ("ranking", Side::Group),
             ("budget", Side::Right),
             ("cells", Side::Right),
             ("read wrong", Side::Right),
@@ -389,7 +389,7 @@ impl VerifyReport {
     fn mission_table(&self) -> String {
         let has_clusters = self.has_clusters();
         let interval_name = format!("{} % interval", significant_share(self.setup.confidence));
-        let mut columns = vec![("ranking", Side::Name), ("budget", Side::Right), ("predicted", Side::Right)];
+        let mut columns = vec![("ranking", Side::Group), ("budget", Side::Right), ("predicted", Side::Right)];
         if has_clusters {
             columns.push(("clusters", Side::Right));
         }

@@ -1,6 +1,7 @@
 //! `trivote analyze` as a user runs it: arrays, scores that a sweep takes back, comparisons, figures, guided campaigns.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 use trivote::import::npy::{NpyData, read_npz};
@@ -155,6 +156,40 @@ fn a_guided_campaign_keeps_its_promise() {
 }
 
 #[test]
+fn figures_of_an_earlier_version_are_refused_before_the_work() {
+    let folder = Folder::new();
+    let figures = folder.path("figures");
+    fs::create_dir(&figures).unwrap();
+    let earlier = "design,metric,events,bits,sensitive_bits,sensitive_share,summed_rise,fault_free_error\n\
+                   econ_t_large,emd,2000,10,5,0.5,1,1\n";
+    fs::write(format!("{figures}/sensitive_share.csv"), earlier).unwrap();
+    let error = fail(1, &["analyze", "econ_t_small", "-q", "--generate", "5", "--figures", &figures]);
+    assert!(error.contains("delete it, and draw these designs again: econ_t_large"), "{error}");
+    assert_eq!(fs::read_dir(&figures).unwrap().count(), 1);
+}
+
+#[test]
+fn bits_of_a_list_have_no_share() {
+    let folder = Folder::new();
+    let figures = folder.path("figures");
+    let sites =
+        folder.write("sites.csv", "layer,tensor,index,bit\nencoded_vector,kernel,0,0\nencoded_vector,kernel,1,0\n");
+    let with = |more: &[&str]| {
+        let common = ["analyze", "econ_t_small", "-q", "--generate", "5", "--rankings", "msb", "--figures", &figures];
+        run(&[&common[..], more].concat())
+    };
+    let text = with(&["--sites", &sites]);
+    assert!(text.contains("no sensitive_share: these are neither all kernel bits nor all bits"), "{text}");
+    assert!(!Path::new(&figures).join("sensitive_share.csv").exists());
+    // Kernels, and with biases, are two rows of one design.
+    assert!(with(&[]).contains("sensitive_share; each as .csv, .svg and .png)"));
+    with(&["--include-bias"]);
+    let table = fs::read_to_string(format!("{figures}/sensitive_share.csv")).unwrap();
+    let sets: Vec<&str> = table.lines().map(|line| line.split(',').nth(4).unwrap()).collect();
+    assert_eq!(sets, ["bit_set", "kernels", "kernels+biases"]);
+}
+
+#[test]
 fn bad_requests_are_refused_by_name() {
     let folder = Folder::new();
     let oracle = folder.path("oracle.csv");
@@ -162,7 +197,7 @@ fn bad_requests_are_refused_by_name() {
     let alone = folder.write("alone.csv", fs::read(&oracle).unwrap());
     let header: Vec<String> = (0..48).map(|cell| format!("CALQ_{cell}")).collect();
     let none = folder.write("none.csv", format!("{}\n", header.join(",")));
-    let scores = folder.path("scores.csv");
+    let (scores, both) = (folder.path("scores.csv"), folder.path("both"));
     let cases: [(&[&str], &str); 17] = [
         (&["analyze", "econ_t_medium", "-q", "--generate", "5", "--oracle", &oracle], "is an oracle of another design"),
         (&["analyze", "econ_t_small", "-q", "--generate", "6", "--oracle", &oracle], "has the emd of 5 events"),
@@ -178,7 +213,7 @@ fn bad_requests_are_refused_by_name() {
             "two rankings are called `msb`",
         ),
         (&["analyze", "econ_t_small", "-q", "--generate", "5", "--sample", "3"], "a sample of 3 bits is too small"),
-        (&["analyze", "econ_t_small", "-q", "-o", &scores, "--scores", &scores], "would be written twice"),
+        (&["analyze", "econ_t_small", "-q", "-o", &both, "--scores", &both], "would be written twice"),
         (&["analyze", "econ_t_small", "-q", "--missing", "5%"], "say which order guides it"),
         (&["analyze", "econ_t_small", "-q", "--confidence", "90%"], "is that of --guided or --sample"),
         (&["analyze", "econ_t_small", "-q", "--protect", "5%"], "is part of a comparison"),
@@ -203,7 +238,7 @@ fn bad_requests_are_refused_by_name() {
 
     // What is read is not written, and what a file says it was made for counts.
     let ranking = format!("{oracle}:error_rise");
-    for output in ["--scores", "--quality", "-o", "--flips"] {
+    for output in ["--scores", "--quality", "--flips"] {
         let arguments = [
             "analyze",
             "econ_t_small",

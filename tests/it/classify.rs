@@ -203,7 +203,13 @@ fn a_classifier_through_the_other_commands() {
     let rankings = "oracle,bit-curve,hessian,msb";
     let text = run(&["sweep", design, "--rankings", rankings, "--verify", "-o", &sweep]);
     assert!(text.contains("wrong left") && text.contains("exactly") && !text.contains("NO "), "{text}");
-    run(&["simulate", design, "--hours", "1", "-o", &missions]);
+    // Missions speak of mispredictions, too.
+    let text = run(&["simulate", design, "--hours", "1", "-o", &missions]);
+    assert!(text.contains("outputs of the wrong class") && !text.contains("mean error"), "{text}");
+    let text = run(&["simulate", design, "--hours", "1", "--styles", "none,feedback", "--replicas", "20"]);
+    assert!(text.contains("made wrong: share of outputs of the wrong class"), "{text}");
+    let text = run(&["compare", &missions, "-o", &folder.path("missions.html")]);
+    assert!(text.contains("made wrong") && !text.contains("error rise"), "{text}");
     let text = run(&["compare", &sweep, &missions, "-o", &folder.path("page.html")]);
     assert!(text.contains("accuracy 80.00 %"), "{text}");
     let page = std::fs::read_to_string(folder.path("page.html")).unwrap();

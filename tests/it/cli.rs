@@ -316,7 +316,7 @@ fn an_imported_model_is_a_design() {
     let files: Vec<PathBuf> = tree(Path::new(&design)).into_keys().collect();
     assert_eq!(files, ["design.toml", "model.h5", "network.json"].map(PathBuf::from));
     for path in [design.clone(), format!("{design}/design.toml")] {
-        assert!(run(&["info", &path]).contains("conv2d 3x3x1x4 stride 2"));
+        assert!(run(&["info", &path]).contains("conv2d 3x3x1x4"));
     }
     // Its decoder gives five values, not 48 cells: the error is how far the output moves.
     let json: Value = serde_json::from_str(&run(&["oracle", &design, "--limit", "4", "--json"])).unwrap();
@@ -350,8 +350,18 @@ fn outputs_never_replace_what_is_not_theirs() {
     assert_eq!(tree(Path::new(&design)), before);
 
     for file in ["model.h5", "design.toml", "network.json"] {
-        let error = fail(1, &["oracle", &design, "--events", &events, "-o", &format!("{design}/{file}")]);
-        assert!(error.contains("one of the files read"), "{error}");
+        let named = format!("{design}/{file}");
+        let error = fail(2, &["oracle", &design, "--events", &events, "-o", &named]);
+        assert!(error.contains("its ending says"), "{error}");
+        // Nor by another name.
+        let link = folder.path(&format!("link_{}", &file[..5]));
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&named, &link).unwrap();
+        #[cfg(unix)]
+        {
+            assert!(fail(1, &["oracle", &design, "--events", &events, "-o", &link]).contains("one of the files read"));
+            fs::remove_file(&link).unwrap();
+        }
     }
     assert_eq!(tree(Path::new(&design)), before);
 
@@ -492,4 +502,49 @@ fn wrong_input_is_named_and_nothing_is_written() {
     assert_eq!(trivote(&[]).status.code(), Some(2), "no verb is wrong usage");
     assert_eq!(trivote(&["sweep"]).status.code(), Some(2));
     assert_eq!(trivote(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn endings_that_say_another_format_are_refused() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name);
+    let cases: [(&[&str], &str, &str); 16] = [
+        (&["analyze", "econ_t_small", "-o"], "out.csv", "end in .npz"),
+        (&["analyze", "econ_t_small", "--scores"], "x.npz", "end in .csv or .parquet"),
+        (&["analyze", "econ_t_small", "--sample", "9", "--quality"], "x.json", "end in .csv"),
+        (&["analyze", "econ_t_small", "--guided", "msb", "--flips"], "x.parquet", "end in .csv"),
+        (&["analyze", "econ_t_small", "--figures"], "x.svg", "without an ending"),
+        (&["oracle", "econ_t_small", "-o"], "x.npz", "end in .csv or .parquet"),
+        (&["oracle", "econ_t_small", "--shard", "1/2", "-o"], "x.csv", "end in .npz"),
+        (&["merge", "none.npz", "-o"], "x.npz", "end in .csv or .parquet"),
+        (&["infer", "econ_t_small", "-o"], "x.npy", "end in .npz"),
+        (&["inject", "econ_t_small", "-o"], "x.parquet", "end in .csv"),
+        (&["sweep", "econ_t_small", "-o"], "sweep.csv", "without an ending"),
+        (&["simulate", "econ_t_small", "-o"], "missions.json", "without an ending"),
+        (&["simulate", "econ_t_small", "--trace"], "t.vcd", "end in .csv"),
+        (&["simulate", "econ_t_small", "--vcd"], "w.fst", "end in .vcd"),
+        (&["simulate", "econ_t_small", "--write-faults"], "f.npz", "end in .csv"),
+        (&["events", "-n", "3", "-o"], "e.npz", "end in .csv"),
+    ];
+    for (arguments, name, advice) in cases {
+        let error = fail(2, &[arguments, &[&path(name)]].concat());
+        assert!(error.contains("its ending says ."), "{arguments:?}: {error}");
+        // The help of clap breaks no words, but may break lines.
+        assert!(error.replace('\n', " ").contains(advice), "{arguments:?}: {error}");
+    }
+    assert!(folder.names().is_empty());
+    // Names that say no format are taken.
+    run(&["events", "-n", "3", "-o", &path("three.v2")]);
+    run(&["events", "-n", "3", "-o", &path("three")]);
+    assert_eq!(folder.names(), ["three", "three.v2"]);
+}
+
+#[test]
+fn confidences_are_shares_or_percentages_for_all_verbs() {
+    let of = |confidence: &str| {
+        run(&["inject", "econ_t_small", "--limit", "2", "--trials", "40", "--confidence", confidence, "--json"])
+    };
+    assert_eq!(of("90%"), of("0.9"));
+    let error = fail(2, &["simulate", "econ_t_small", "--confidence", "90"]);
+    assert!(error.contains("such as 95% or 0.95"), "{error}");
 }

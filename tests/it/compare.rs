@@ -166,3 +166,18 @@ fn a_sweep_draws_its_plot_when_asked() {
     let drawn = plot.strip_prefix(&plain).unwrap();
     assert!(drawn.contains("share of the summed rise that remains") && drawn.contains("a msb   b random"), "{drawn}");
 }
+
+#[test]
+fn sweeps_of_one_style_and_technology_are_told_apart() {
+    let sweep = results().path("sweep");
+    let folder = Folder::new();
+    let other = folder.path("other");
+    run(&["sweep", "econ_t_small", "--generate", "20", "-q", "--rankings", "oracle", "--budgets", "10%", "-o", &other]);
+    let text = run(&["compare", &sweep, &other, "-q"]);
+    for (number, path) in [(1, &sweep), (2, &other)] {
+        assert!(text.contains(&format!("style of rankings feedback, source {number}\n")), "{text}");
+        assert!(text.contains(&format!("\nsource {number}: {path}/sweep.json (sweep)\n")), "{text}");
+    }
+    let alone = run(&["compare", &sweep, "-q"]);
+    assert!(alone.contains("style of rankings feedback\n") && !alone.contains("source 1"), "{alone}");
+}

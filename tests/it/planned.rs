@@ -102,6 +102,7 @@ fn what_cannot_be_planned_is_named() {
     );
     assert!(poor.contains("planned:sec8:column at 5ge: pays nothing that gains: the cheapest is `sec` at"), "{poor}");
     assert!(poor.contains("planned:parity8:register at 5ge: nothing offered takes any harm away"), "{poor}");
+    assert!(poor.lines().all(|line| line.chars().count() <= 120), "{poor}");
     for (choice, part) in [
         ("planned:nibble", "`nibble` is none of: a granularity"),
         ("planned:sec0", "a word has 1 to 4096 bits"),
@@ -119,4 +120,14 @@ fn what_cannot_be_planned_is_named() {
     let scores = folder.path("s.csv");
     let analyze = ["analyze", "econ_t_small", "-q", "--generate", "2", "--scores", &scores, "--rankings", "planned"];
     assert!(fail(1, &analyze).contains("`planned` is no order of bits but a plan for each budget"));
+}
+
+#[test]
+fn long_names_of_plans_stand_on_lines_of_their_own() {
+    let long = "planned:register:sec-ded8+encoder:feedback3:by=bit-curve";
+    let text = with(&["--rankings", &format!("oracle,{long}"), "--budgets", "5%,50%", "--plot"]);
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    assert!(text.contains("\n ranking oracle\n") && text.contains(&format!("\n ranking {long}\n")), "{text}");
+    let short = with(&["--rankings", "oracle,planned", "--budgets", "5%"]);
+    assert!(!short.contains("\n ranking oracle\n") && short.contains("\n oracle "), "{short}");
 }

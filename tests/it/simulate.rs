@@ -229,7 +229,7 @@ fn what_cannot_be_simulated_is_refused() {
         (1, &["--stuck", &flips], "flips.csv: line 3: kind `flip` is not stuck0 or stuck1"),
         (2, &["--faults", &unknown, "--environment", "lhc"], "cannot be used with"),
         (2, &["--window-cycles", "20"], "need --trace or --vcd"),
-        (2, &["--trace", "t.csv", "--vcd", "./t.csv"], "./t.csv would be written twice"),
+        (2, &["--trace", "t", "--vcd", "./t"], "./t would be written twice"),
         (2, &["-o", "new", "--trace", "new/t.csv"], "new/t.csv lies in the folder of --output"),
         (2, &["--styles", "none,feedback,none"], "name each style and each period once"),
         (1, &["--cycles", "2"], "no frame comes out within 2 cycles"),

@@ -2,8 +2,6 @@
 
 mod quality;
 
-pub use quality::part;
-
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -12,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Global;
+use super::endings::Format;
 use super::guided::{GuidedArguments, guided};
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::oracle::{SiteArguments, Sites, totals_file};
@@ -22,7 +21,7 @@ use crate::campaign::GuidedOrder;
 use crate::fault::Repeats;
 use crate::import::oracle::totals_files;
 use crate::report::analysis::{AnalysisReport, trace_groups};
-use crate::report::figures::is_figure_file;
+use crate::report::figures::{BitSet, check_folder, is_figure_file};
 use crate::report::files::{self, ResultFolder};
 use crate::report::guided::GuidedReport;
 use crate::report::scores::ScoreTable;
@@ -35,7 +34,7 @@ pub struct Arguments {
     design: DesignArgument,
     /// Arrays to write (.npz): params, register_values, gradient, eigenvalues, eigenvectors, trace_per_tensor and, with --diagonal,
     /// hessian_diagonal; a summary goes beside it, to FILE.json
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = Format::Npz.parser())]
     output: Option<PathBuf>,
     /// The exact diagonal of the Hessian too, and exact traces
     #[arg(long)]
@@ -49,8 +48,8 @@ pub struct Arguments {
     /// Seed of probes, start vectors, random scores and samples
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Scores per bit to write, a column per score: CSV, or Parquet if it ends in .parquet; provenance goes to FILE.json
-    #[arg(long, value_name = "FILE", help_heading = "Scores")]
+    /// Scores per bit to write, a column per score: CSV (.csv), or Parquet if it ends in .parquet; provenance goes to FILE.json
+    #[arg(long, value_name = "FILE", value_parser = Format::Rows.parser(), help_heading = "Scores")]
     scores: Option<PathBuf>,
     /// Scores and other rankings to look at: random, msb, gradient, hessian, fkeras-hessian, taylor, bit-taylor1,
     /// bit-taylor2, bit-gauss-newton, bit-curve, or FILE or FILE:COLUMN as in `trivote sweep` [default: all scores]
@@ -68,17 +67,18 @@ pub struct Arguments {
           help_heading = "Quality of rankings")]
     protect: Option<Vec<f64>>,
     /// Figures of the comparison to write, as CSV; the same as JSON goes beside it, to FILE.json
-    #[arg(long, value_name = "FILE", help_heading = "Quality of rankings")]
+    #[arg(long, value_name = "FILE", value_parser = Format::Csv.parser(), help_heading = "Quality of rankings")]
     quality: Option<PathBuf>,
     /// Folder of figures to write, as CSV, SVG and PNG: error map, cumulative curves, sensitive bits by position, share of
     /// sensitive bits; figures of other designs in it stay
-    #[arg(long, value_name = "DIR", help_heading = "Quality of rankings")]
+    #[arg(long, value_name = "DIR", value_parser = Format::Folder.parser(), help_heading = "Quality of rankings")]
     figures: Option<PathBuf>,
     /// Flip bits in the order of this ranking until little can be missing; alone, it leaves the derivatives out
     #[arg(long, value_name = "RANKING", value_parser = rankings::parse, help_heading = "Guided campaign")]
     guided: Option<RankingName>,
     /// The bits that a guided campaign flipped, as CSV; what is known goes beside it, to FILE.json
-    #[arg(long, value_name = "FILE", requires = "guided", help_heading = "Guided campaign")]
+    #[arg(long, value_name = "FILE", value_parser = Format::Csv.parser(), requires = "guided",
+          help_heading = "Guided campaign")]
     flips: Option<PathBuf>,
     #[command(flatten)]
     guide: GuidedArguments,
@@ -111,6 +111,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     arguments.check_outputs(&opened, &prepared, &sites, &asked)?;
     let sample = arguments.draw_sample(&opened, &sites)?;
     let folder = arguments.figures.as_deref().map(|path| ResultFolder::new(path, is_figure_file)).transpose()?;
+    folder.as_ref().map(check_folder).transpose()?;
 
     let scores: Vec<Score> = asked.iter().filter_map(RankingName::score).collect();
     let mut needs = Needs::of(&scores);
@@ -164,7 +165,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     if let Some(quality) = &quality {
         quality.show(arguments, &provenance, &mut shown)?;
         if let Some(folder) = folder {
-            quality.draw(folder, &opened, &table, compared, &mut shown)?;
+            let bit_set = BitSet::of(&opened.inventory, &sites.bits);
+            quality.draw(folder, &opened, (&table, bit_set), compared, &mut shown)?;
         }
     }
     if let Some(name) = &arguments.guided {
@@ -227,8 +229,13 @@ impl Shown {
         writeln!(self.text, "{line}").expect("a string takes any text");
     }
 
-    fn figures(&mut self, names: &[String]) {
-        writeln!(self.text, "\nfigures written: {}", names.join(", ")).expect("a string takes any text");
+    fn figures(&mut self, folder: &str, names: &[String], bit_set: BitSet) {
+        let names = names.join(", ");
+        writeln!(self.text, "\nwritten: {folder} ({names}; each as .csv, .svg and .png)")
+            .expect("a string takes any text");
+        if bit_set == BitSet::Listed {
+            self.text.push_str("no sensitive_share: these are neither all kernel bits nor all bits of the design\n");
+        }
     }
 
     fn written(&mut self, path: &std::path::Path, what: &str) {

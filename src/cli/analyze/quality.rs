@@ -12,7 +12,8 @@ use crate::cli::inputs::{Opened, Prepared};
 use crate::cli::known_oracle;
 use crate::cli::oracle::{Sites, flip_all, totals_file};
 use crate::hw::BitId;
-use crate::report::figures::{FigureInput, RankedCurve, write_figures};
+use crate::num::parse_share;
+use crate::report::figures::{BitSet, FigureInput, RankedCurve, write_figures};
 use crate::report::files::{self, ResultFolder};
 use crate::report::quality::{QualityReport, SampledQualityReport, numbers_of_bits};
 use crate::report::{Provenance, SiteTable};
@@ -25,11 +26,8 @@ const RUN: &str = "run";
 /// # Errors
 /// When it is no part.
 pub fn part(text: &str) -> Result<f64, String> {
-    let value = match text.trim().strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.trim().parse(),
-    };
-    value.ok().filter(|part| (0.0..=1.0).contains(part)).ok_or_else(|| "is no part of all bits, such as 5%".to_owned())
+    let part = parse_share(text).filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "is no part of all bits, such as 5%".to_owned())
 }
 
 /// Error rises of all bits looked at.
@@ -161,7 +159,7 @@ impl<'a> Quality<'a> {
         &self,
         mut folder: ResultFolder,
         opened: &Opened,
-        table: &SiteTable,
+        (table, bit_set): (&SiteTable, BitSet),
         rankings: &[BitRanking],
         shown: &mut Shown,
     ) -> anyhow::Result<()> {
@@ -176,15 +174,18 @@ impl<'a> Quality<'a> {
             &FigureInput {
                 design: opened.name(),
                 metric: prepared.evaluator.metric().name(),
+                event_kind: prepared.event_kind(),
                 events: prepared.events.len(),
                 golden_mean: truth.golden_mean,
+                bit_set,
                 sites: table,
                 rises: &truth.rises,
                 rankings: &curves,
             },
         )?;
+        let path = folder.path().display().to_string();
         folder.finish()?;
-        shown.figures(&names);
+        shown.figures(&path, &names, bit_set);
         Ok(())
     }
 }

@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use clap::error::ErrorKind;
 use environment::{EnvironmentArguments, rate_in_words};
 use recording::RecordingArguments;
 use scenario::{Drawn, Scenario, is_value};
 use scrub::Scrub;
 
-use super::Global;
+use super::endings::Format;
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare, read_plan};
 use super::schedule::{ScheduleArguments, Scheduled, schedule};
+use super::{Global, wrong_usage};
 use crate::campaign::{Confidence, FaultFree, MeanMethod, MissionInput};
 use crate::fault::{ClusterSizes, Environment, Nameable, Rate, TimedFault, timed_faults};
 use crate::hw::{BitId, Protection, StateAddress, TmrStyle};
@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, default_value = "1")]
     seed: u64,
     /// Folder to write: simulate.json, simulate.csv, replicas.csv, timeline.csv
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = Format::Folder.parser())]
     output: Option<PathBuf>,
     #[command(flatten)]
     protection: ProtectionArguments,
@@ -98,7 +98,7 @@ struct ReplayArguments {
     #[arg(long, value_name = "FILE")]
     stuck: Option<PathBuf>,
     /// Write the faults of one replica (see --replica) as such a list; with one scenario only
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = Format::Csv.parser())]
     write_faults: Option<PathBuf>,
     /// Number of the replica that --write-faults, --trace and --vcd write, or whose events --faults replays, from 0
     #[arg(long, value_name = "K", default_value = "0", value_parser = clap::value_parser!(u32).range(..1_000_000))]
@@ -113,7 +113,7 @@ struct EstimateArguments {
     /// sample of the events
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..))]
     evaluations: u64,
-    /// Confidence of every interval by itself
+    /// Confidence of every interval by itself, such as 95% or 0.95
     #[arg(long, value_name = "C", default_value = "0.95")]
     confidence: Confidence,
     /// Interval of means over missions: t or bootstrap
@@ -166,17 +166,18 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     if shows_replica && scenarios > 1 {
         return Err(wrong_usage(
             "--write-faults, --trace and --vcd are of one scenario; name one style and one scrub period",
-        ));
+        )
+        .into());
     }
     arguments.check_paths()?;
     if arguments.recording.is_window_idle() {
-        return Err(wrong_usage("--window-start and --window-cycles need --trace or --vcd"));
+        return Err(wrong_usage("--window-start and --window-cycles need --trace or --vcd").into());
     }
     if has_twins(&arguments.protection.styles) || has_twins(&arguments.protection.scrub) {
-        return Err(wrong_usage("--styles and --scrub name each style and each period once"));
+        return Err(wrong_usage("--styles and --scrub name each style and each period once").into());
     }
     if shows_replica && faults.faults.is_none() && faults.replica >= arguments.replicas {
-        return Err(wrong_usage("--replica counts from 0: it must be smaller than --replicas"));
+        return Err(wrong_usage("--replica counts from 0: it must be smaller than --replicas").into());
     }
     let opened = open(&arguments.design, global)?;
     let mut sources = Sources::new();
@@ -265,10 +266,6 @@ fn is_simulate_file(path: &Path) -> bool {
 /// Whether something stands in a list twice.
 fn has_twins<T: PartialEq>(list: &[T]) -> bool {
     list.iter().enumerate().any(|(number, item)| list[..number].contains(item))
-}
-
-fn wrong_usage(text: &str) -> anyhow::Error {
-    clap::Error::raw(ErrorKind::ArgumentConflict, format!("{text}\n")).into()
 }
 
 /// A list of faults as read, with the name of its file.
@@ -415,11 +412,12 @@ impl Arguments {
                 return Err(wrong_usage(&format!(
                     "{} lies in the folder of --output, which is replaced as a whole; write it beside the folder",
                     path.display()
-                )));
+                ))
+                .into());
             }
             for other in &files[..number] {
                 if full(other)? == place {
-                    return Err(wrong_usage(&format!("{} would be written twice", path.display())));
+                    return Err(wrong_usage(&format!("{} would be written twice", path.display())).into());
                 }
             }
         }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::campaign::{FrameEvents, Mission, MissionInput, Observer, Recording, record};
+use crate::cli::endings::Format;
 use crate::fault::TimedFault;
 use crate::hw::{BitId, Cycle, Machine};
 use crate::report::trace::Trace;
@@ -25,11 +26,11 @@ const WINDOW_CYCLES: u64 = 200;
 pub struct RecordingArguments {
     /// CSV file to write, a row per cycle: frames, what strikes, error flags, stages, stalls, FIFO levels (of --replica; one
     /// scenario only)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = Format::Csv.parser())]
     trace: Option<PathBuf>,
-    /// Waveforms to write, for GTKWave or Surfer: clock, handshakes, stages, every copy and voted value, error flags, what
+    /// Waveforms to write (.vcd), for GTKWave or Surfer: clock, handshakes, stages, every copy and voted value, error flags, what
     /// strikes (of --replica; one scenario only)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = Format::Vcd.parser())]
     vcd: Option<PathBuf>,
     /// First cycle to look at [default: 20 before the first fault]
     #[arg(long, value_name = "CYCLE")]

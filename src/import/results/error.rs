@@ -1,6 +1,7 @@
 //! Why a result cannot be read back.
 
 use std::io;
+use std::path::Path;
 
 use crate::import::oracle::OracleFileError;
 use crate::import::sites::SiteError;
@@ -59,7 +60,7 @@ pub enum ResultError {
         reason: String,
     },
     /// Written by another version.
-    #[error("{path}: was written by trivote {found}, {} version; this is {OWN}: write it again{}", age(.found), by(.command))]
+    #[error("{path}: was written by trivote {found}, {} version; this is {OWN}: write it again{}", age(.found), by(.command, .path))]
     Version {
         /// The file.
         path: String,
@@ -69,7 +70,7 @@ pub enum ResultError {
         command: Vec<String>,
     },
     /// A field that is missing or of another kind.
-    #[error("{path}: is no {kind} as this version writes it ({reason}); write it again{}", by(.command))]
+    #[error("{path}: is no {kind} as this version writes it ({reason}); write it again{}", by(.command, .path))]
     Field {
         /// The file.
         path: String,
@@ -81,7 +82,7 @@ pub enum ResultError {
         command: Vec<String>,
     },
     /// The last line of a file has no end.
-    #[error("{path}: is cut off within its last line; write it again{}", by(.command))]
+    #[error("{path}: is cut off within its last line; write it again{}", by(.command, .path))]
     CutOff {
         /// The file.
         path: String,
@@ -188,7 +189,7 @@ pub enum ResultError {
         rise: f64,
     },
     /// Nothing says which events a result is of.
-    #[error("{path}: does not say which events it is of; write it again{}", by(.command))]
+    #[error("{path}: does not say which events it is of; write it again{}", by(.command, .path))]
     NoEvents {
         /// The file.
         path: String,
@@ -210,21 +211,46 @@ fn of(place: Option<&str>) -> String {
     place.map_or_else(String::new, |place| format!(" of {place}"))
 }
 
-/// How a result can be made again: its command, as a shell takes it. Where outputs go is no part of that.
-fn by(command: &[String]) -> String {
-    let quoted = |word: &String| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+%@".contains(c);
-        if !word.is_empty() && word.chars().all(is_plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    };
-    if command.is_empty() {
-        return String::new();
+/// How a result can be made again where it stands: its command, as a shell takes it, with the output that `path` is of.
+fn by(command: &[String], path: &str) -> String {
+    let output = command.get(1).and_then(|verb| output_of(verb, path));
+    let words: Vec<String> = command.iter().chain(output.iter().flatten()).map(|word| quoted(word)).collect();
+    match (words.is_empty(), output) {
+        (true, _) => String::new(),
+        (false, Some(_)) => format!(" by `{}`", words.join(" ")),
+        (false, None) => format!(" by `{}`, with the output it had", words.join(" ")),
     }
-    let words: Vec<String> = command.iter().map(quoted).collect();
-    format!(" by `{}`, with the output it had", words.join(" "))
+}
+
+/// The option that wrote a file of a result, and what it named: a folder, or the file that its JSON stands beside. `None`
+/// where that cannot be told.
+fn output_of(verb: &str, path: &str) -> Option<[String; 2]> {
+    let path = Path::new(path);
+    let is_json = path.extension().is_some_and(|ending| ending == "json");
+    let beside = if is_json { path.with_extension("") } else { path.to_owned() };
+    let (option, named) = match verb {
+        "sweep" | "simulate" => {
+            // Under another name it has been moved out of its folder.
+            let is_of_folder =
+                beside.file_name().is_some_and(|stem| stem == verb || stem == "oracle" || stem == "oracle.csv");
+            ("-o", path.parent().filter(|_| is_of_folder)?.to_owned())
+        }
+        "analyze" if beside.extension().is_some_and(|ending| ending == "npz") => ("-o", beside),
+        "analyze" => ("--scores", beside),
+        _ => ("-o", beside),
+    };
+    // A result in the working folder does not say what its folder is called.
+    (!named.as_os_str().is_empty()).then(|| [option.to_owned(), named.display().to_string()])
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+%@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// How a version stands to this one.

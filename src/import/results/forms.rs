@@ -219,6 +219,8 @@ pub struct MissionForm {
     pub replicas: usize,
     /// Confidence of each interval.
     pub confidence: f64,
+    /// Name of the error.
+    pub metric: String,
     /// Number of events.
     pub events: usize,
 }

@@ -100,7 +100,8 @@ pub fn missions() -> Value {
     json!({
         "provenance": provenance("simulate"), "design": facts(),
         "mission": {"environment": "hgcal", "rate": "1e-6 per s", "source": "assumed", "cluster_sizes": "1:1",
-                    "plan": null, "mission_s": 10.0, "replicas": 3, "confidence": 0.95, "events": 2},
+                    "plan": null, "mission_s": 10.0, "replicas": 3, "confidence": 0.95,
+                    "metric": "emd", "events": 2},
         "scenarios": [{
             "style": "none", "scrub": "1s", "protected_bits": 0,
             "per_mission": {"strikes": estimate(7.0), "wrong_share": estimate(0.5), "error_rise": estimate(0.25)},

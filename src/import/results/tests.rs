@@ -199,6 +199,15 @@ fn what_is_no_result_is_said_to_be() {
     let odd = edited(odd, "/provenance/command", json!(["trivote", "sweep", "my net", "it's"]));
     let by = refusal(&folder, &write(folder.path(), "r.json", odd));
     assert!(by.contains(r"by `trivote sweep 'my net' 'it'\''s'`, with"), "{by}");
+    // Where its name says which output it is of, that is part of the advice.
+    let place = folder.path().join("my sweep");
+    fs::create_dir(&place).unwrap();
+    let by = refusal(&folder, &write(&place, "sweep.json", edited(sweep(), "/provenance/trivote", json!("0.1.0"))));
+    assert!(by.ends_with("by `trivote sweep net -o 'my sweep'`"), "{by}");
+    let old = edited(totals("oracle"), "/provenance/trivote", json!("0.1.0"));
+    let by = refusal(&folder, &write(folder.path(), "o.csv.json", old));
+    assert!(by.ends_with(" -o o.csv`"), "{by}");
+    fs::remove_file(at("o.csv.json")).unwrap();
     // Files without what says what they are.
     let alone = refusal(&folder, &write(folder.path(), "replicas.csv", "a\n"));
     assert!(alone.contains("there is no replicas.csv.json or replicas.json beside it"), "{alone}");

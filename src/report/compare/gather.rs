@@ -375,6 +375,7 @@ fn mission(source: usize, form: &MissionsForm, scenario: &ScenarioForm) -> Missi
         mission_s: setup.mission_s,
         replicas: setup.replicas,
         confidence: setup.confidence,
+        metric: setup.metric.clone(),
         events: setup.events,
         protected_bits: scenario.protected_bits,
         strikes: mean(&scenario.per_mission.strikes),

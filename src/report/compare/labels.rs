@@ -60,9 +60,14 @@ pub(super) fn sweep_label(system: &System, sweep: usize, ranking: &str) -> Strin
 }
 
 impl SweepEntry {
-    /// What is common to its points.
+    /// What is common to its points; where another sweep of the system has the same, also its source.
     pub(super) fn title(&self, system: &System) -> String {
-        format!("{} on {}, style of rankings {}", system.label, self.technology, self.protection)
+        let is_same = |other: &&Self| (&other.technology, &other.protection) == (&self.technology, &self.protection);
+        let source = match system.sweeps.iter().filter(is_same).count() {
+            0 | 1 => String::new(),
+            _ => format!(", source {}", self.source + 1),
+        };
+        format!("{} on {}, style of rankings {}{source}", system.label, self.technology, self.protection)
     }
 }
 

@@ -231,6 +231,8 @@ pub struct MissionEntry {
     pub replicas: usize,
     /// Confidence of each interval.
     pub confidence: f64,
+    /// Name of the error.
+    pub metric: String,
     /// Events that errors were judged on.
     pub events: usize,
     /// Bits with more than one copy.

@@ -134,6 +134,7 @@ fn mission(source: usize, style: &str, scrub: &str, size: f64) -> MissionEntry {
         mission_s: 86_400.0,
         replicas: 50,
         confidence: 0.95,
+        metric: "emd".to_owned(),
         events: 2000,
         protected_bits: if style == "none" { 0 } else { 1908 },
         strikes: MeanEntry { mean: 1107.2, interval: Some([1097.0, 1117.4]) },

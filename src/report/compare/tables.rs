@@ -1,7 +1,9 @@
 //! A comparison for those who stay in the shell.
 
+use std::fmt::Write;
+
 use super::labels::{MissionSet, mission_labels, mission_sets};
-use super::{Comparison, ErrorFacts, MeanEntry, SweepEntry, SweepRow, System};
+use super::{Comparison, ErrorFacts, MeanEntry, MissionEntry, SweepEntry, SweepRow, System};
 use crate::import::results::PointForm;
 use crate::num::cast;
 use crate::protect::{Tradeoff, least_area};
@@ -60,12 +62,20 @@ impl Comparison {
                 text.push_str(&missions(system, &set));
             }
         }
+        // Titles and labels name sources by their numbers where nothing else tells them apart.
+        if text.contains(", source ") {
+            text.push('\n');
+            for (number, source) in self.sources.iter().enumerate() {
+                writeln!(text, "source {}: {} ({})", number + 1, source.path, source.verb)
+                    .expect("a string takes any text");
+            }
+        }
         text
     }
 
     fn systems_table(&self) -> TextTable {
         let mut table = TextTable::new(&[
-            ("system", Side::Name),
+            ("system", Side::Group),
             ("error", Side::Right),
             ("events", Side::Right),
             ("bits", Side::Right),
@@ -116,7 +126,7 @@ fn relative_area(system: &System, sweep: &SweepEntry, ranking: &str) -> String {
 
 /// What a sweep's rankings reach with how much area, and its plot.
 fn trade_off(system: &System, sweep: &SweepEntry) -> String {
-    let mut columns = vec![("ranking".to_owned(), Side::Name), ("curve".to_owned(), Side::Right)];
+    let mut columns = vec![("ranking".to_owned(), Side::Group), ("curve".to_owned(), Side::Right)];
     let shares = shares(sweep);
     columns.extend(shares.iter().map(|share| (share_text(*share), Side::Right)));
     columns.push(("most removed".to_owned(), Side::Right));
@@ -190,13 +200,15 @@ fn curves(system: &System) -> String {
 }
 
 fn missions(system: &System, set: &MissionSet) -> String {
+    let counts_mispredictions = set.members.iter().all(|mission| unit_of(mission).counts_mispredictions());
+    let number = |value: f64| if counts_mispredictions { percent(value, 4) } else { significant(value) };
     let mut table = TextTable::new(&[
-        ("scenario", Side::Name),
+        ("scenario", Side::Group),
         ("protected", Side::Right),
         ("missions", Side::Right),
         ("strikes", Side::Right),
         ("wrong outputs", Side::Right),
-        ("error rise", Side::Right),
+        (if counts_mispredictions { "made wrong" } else { "error rise" }, Side::Right),
         ("interval", Side::Right),
     ]);
     for (mission, label) in set.members.iter().zip(mission_labels(&set.members)) {
@@ -206,15 +218,18 @@ fn missions(system: &System, set: &MissionSet) -> String {
             grouped(mission.replicas),
             significant(mission.strikes.mean),
             percent(mission.wrong_share.mean, 4),
-            significant(mission.error_rise.mean),
-            interval(&mission.error_rise),
+            number(mission.error_rise.mean),
+            interval(&mission.error_rise, number),
         ]);
     }
     format!("{}\n\n{table}", set.title(system))
 }
 
-fn interval(estimate: &MeanEntry) -> String {
-    estimate
-        .interval
-        .map_or_else(|| NONE.to_owned(), |[low, high]| format!("{} to {}", significant(low), significant(high)))
+/// How errors of missions are told.
+fn unit_of(mission: &MissionEntry) -> ErrorUnit<'_> {
+    ErrorUnit::new(&mission.metric, mission.events)
+}
+
+fn interval(estimate: &MeanEntry, number: impl Fn(f64) -> String) -> String {
+    estimate.interval.map_or_else(|| NONE.to_owned(), |[low, high]| format!("{} to {}", number(low), number(high)))
 }

@@ -170,7 +170,9 @@ impl Panel {
         canvas.line((left, top), (left, bottom), Stroke::new(GRAY, 1.0));
         let (x, y) = (self.area.x + self.area.width / 2.0, self.area.y + self.area.height / 2.0);
         canvas.label(Label::new(x, bottom + 50.0, TEXT_SIZE, x_name).anchor(Anchor::Middle).color(INK));
-        canvas.label(Label::new(left - 24.0 - widest, y, TEXT_SIZE, y_name).anchor(Anchor::Middle).up());
+        // Never off the sheet, however long the numbers are.
+        let beside = (left - 24.0 - widest).max(f64::from(TEXT_SIZE) + 3.0);
+        canvas.label(Label::new(beside, y, TEXT_SIZE, y_name).anchor(Anchor::Middle).up());
     }
 }
 

@@ -26,17 +26,20 @@ struct Curve<'a> {
 pub(super) fn figure(input: &FigureInput) -> Figure {
     let bits = input.rises.len();
     let counts = thinned(bits);
+    let rises = input.numbers();
     let curves: Vec<Curve> = input
         .rankings
         .iter()
         .map(|ranked| Curve {
             name: ranked.ranking.name(),
             relative_area: ranked.relative_area,
-            sums: sums(input.rises, ranked.ranking.order(), &counts),
+            sums: sums(&rises, ranked.ranking.order(), &counts),
         })
         .collect();
+    let unit = input.unit();
     let mut canvas = Canvas::new(WIDTH, 614.0);
-    let title = format!("{}: summed error rise of the first bits of each ranking", input.design);
+    let of = unit.name("summed error rise", "mispredictions");
+    let title = format!("{}: {of} of the first bits of each ranking", input.design);
     canvas.label(Label::new(24.0, 40.0, 24, fitted(&title, 24, WIDTH - 48.0)));
     canvas.label(Label::new(24.0, 68.0, TEXT_SIZE, fitted(&input.subtitle(), TEXT_SIZE, WIDTH - 48.0)).color(GRAY));
     let strokes = curve_strokes(&curves.iter().map(|curve| curve.name).collect::<Vec<_>>());
@@ -46,11 +49,11 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         Panel::new(area, (Spacing::Linear, Unit::Percent, (0.0, end)), sums)
     };
     let panels = [
-        (panel(104.0, 470.0, 1.0), format!("all {} bits", grouped(bits))),
-        (panel(664.0, 370.0, 0.1), "the first 10 %".to_owned()),
+        (panel(124.0, 440.0, 1.0), format!("all {} bits", grouped(bits))),
+        (panel(668.0, 356.0, 0.1), "the first 10 %".to_owned()),
     ];
     for (position, (panel, name)) in panels.iter().enumerate() {
-        let y_name = if position == 0 { "summed error rise" } else { "" };
+        let y_name = if position == 0 { unit.name("summed error rise", "mispredictions in all events") } else { "" };
         panel.draw(&mut canvas, "share of the bits, in the ranking's order", y_name);
         canvas.label(Label::new(panel.area.x, panel.area.y - 14.0, TEXT_SIZE, name));
         // The best known lie on top, so that what comes near the oracle is not hidden by it.
@@ -76,12 +79,12 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         })
         .collect();
     let description = format!(
-        "Curves of {}. Each curve adds up error rises of bits in the order of one ranking; \
+        "Curves of {}. Each curve adds up the {of} of bits in the order of one ranking; \
          the second panel is the first tenth. Rankings, with the area under the curve relative to the oracle's: {}.",
         input.subtitle(),
         parts.join(", ")
     );
-    Figure { csv: csv(&curves, &counts, bits), picture: canvas.finish(&title, &description) }
+    Figure { csv: csv(input, &counts), picture: canvas.finish(&title, &description) }
 }
 
 /// The range of the sums over up to `most` bits, with some room, and zero in it.
@@ -144,7 +147,7 @@ fn points(panel: &Panel, counts: &[usize], sums: &[f64], bits: usize) -> Vec<(f6
 }
 
 fn draw_legend(canvas: &mut Canvas, curves: &[Curve], strokes: &[Stroke]) {
-    const X: f64 = 1064.0;
+    const X: f64 = 1078.0;
     let known = curves.iter().any(|curve| curve.relative_area.is_some());
     canvas.label(Label::new(X, 116.0, TEXT_SIZE, "ranking"));
     if known {
@@ -167,13 +170,14 @@ fn draw_legend(canvas: &mut Canvas, curves: &[Curve], strokes: &[Stroke]) {
     }
 }
 
-/// A row per ranking and drawn point.
-fn csv(curves: &[Curve], counts: &[usize], bits: usize) -> String {
+/// A row per ranking and drawn point; rises of the mean error, whatever the metric.
+fn csv(input: &FigureInput, counts: &[usize]) -> String {
     let mut text = String::from("ranking,bits,share_of_bits,summed_rise\n");
-    for curve in curves {
-        for (count, sum) in counts.iter().zip(&curve.sums) {
-            let share = cast::f64_from_count(*count) / cast::f64_from_count(bits);
-            writeln!(text, "{},{count},{share},{sum}", quoted(curve.name)).expect("text can be written to a string");
+    for ranked in input.rankings {
+        for (count, sum) in counts.iter().zip(sums(input.rises, ranked.ranking.order(), counts)) {
+            let share = cast::f64_from_count(*count) / cast::f64_from_count(input.rises.len());
+            writeln!(text, "{},{count},{share},{sum}", quoted(ranked.ranking.name()))
+                .expect("text can be written to a string");
         }
     }
     text

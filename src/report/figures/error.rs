@@ -68,6 +68,17 @@ pub enum FigureError {
         /// What is wrong with it, and where.
         reason: String,
     },
+    /// The collected table is of an earlier version.
+    #[error(
+        "{file}: is of an earlier version, which did not say which bits and kinds of events its shares are of; delete it, and \
+         draw these designs again: {}; or name another folder", designs.join(", ")
+    )]
+    Earlier {
+        /// Name of the file.
+        file: String,
+        /// The designs in it.
+        designs: Vec<String>,
+    },
     /// The folder's files cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::axis::{Scale, Spacing, TEXT_SIZE, TICK_SIZE, Unit};
-use super::canvas::{Anchor, Area, Canvas, DENSITY, GRAY, INK, Label, NOTHING, PAPER, Stroke, fitted, text_width};
+use super::canvas::{Anchor, Area, Canvas, DENSITY, GRAY, INK, Label, NOTHING, Stroke, fitted, text_width};
 use super::heat::{self, Heat};
+use super::names::{Named, PlacedName, Room, place_names};
 use super::raster::Raster;
 use super::{Figure, FigureInput};
 use crate::num::cast;
@@ -19,8 +20,7 @@ const WIDEST: usize = 2600;
 const HEIGHT: usize = 640;
 const LEFT: f64 = 96.0;
 const RIGHT: f64 = 120.0;
-/// Lines of names of arrays above the map.
-const NAME_LINES: usize = 6;
+/// Height of a line of names of arrays above the map.
 const NAME_LINE: f64 = 24.0;
 /// Room between arrays, with a line in it.
 const GAP: f64 = 4.0;
@@ -104,9 +104,9 @@ impl Layout {
     }
 
     /// A map for every array: of every cell the largest rise of its bits.
-    fn rasters(&self, input: &FigureInput, heat: &Heat) -> Vec<Raster> {
+    fn rasters(&self, input: &FigureInput, rises: &[f64], heat: &Heat) -> Vec<Raster> {
         let mut largest = vec![None; self.columns * self.rows];
-        for ((site, rise), (_, column)) in input.sites.sites.iter().zip(input.rises).zip(&self.places) {
+        for ((site, rise), (_, column)) in input.sites.sites.iter().zip(rises).zip(&self.places) {
             let cell: &mut Option<f64> = &mut largest[usize::from(site.bit) * self.columns + column];
             *cell = Some(cell.map_or(*rise, |known| known.max(*rise)));
         }
@@ -122,6 +122,17 @@ impl Layout {
             down: (HEIGHT / self.rows).max(24),
         };
         self.spans.iter().map(raster).collect()
+    }
+
+    /// The arrays as they are to be named.
+    fn named(&self) -> Vec<Named> {
+        let named = |span: &Span| Named {
+            left: span.left,
+            width: span.width,
+            short: fitted(&span.name, TEXT_SIZE, 400.0),
+            full: format!("{} ({} registers)", fitted(&span.name, TEXT_SIZE, 400.0), grouped(span.registers)),
+        };
+        self.spans.iter().map(named).collect()
     }
 
     /// Where a register begins, counted over the map, from its left edge; the end for one beyond the last.
@@ -140,9 +151,14 @@ fn units(pixels: usize) -> f64 {
 /// The figure of a design; there is at least one bit.
 pub(super) fn figure(input: &FigureInput) -> Figure {
     let layout = Layout::new(input, WIDEST);
-    let heat = Heat::of(input.rises);
-    let rasters = layout.rasters(input, &heat);
-    let names = place_names(&layout);
+    let rises = input.numbers();
+    let heat = if input.unit().counts_mispredictions() { Heat::of_counts(&rises) } else { Heat::of(&rises) };
+    let rasters = layout.rasters(input, &rises, &heat);
+    let sheet_width = (LEFT + layout.width() + RIGHT).max(1160.0);
+    let names = place_names(
+        &layout.named(),
+        Room { lowest: (0.0, layout.width()), above: (24.0 - LEFT, sheet_width - 24.0 - LEFT) },
+    );
     let lines = names.iter().map(|name| name.line + 1).max().unwrap_or(0);
     let map = Area {
         x: LEFT,
@@ -150,13 +166,12 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
         width: layout.width(),
         height: rasters.first().map_or(0.0, |raster| units(raster.size().1)),
     };
-    let mut canvas = Canvas::new((map.right() + RIGHT).max(1160.0), map.bottom() + 206.0);
-    let title = format!("{}: error rise of every bit", input.design);
-    let width = map.right() + RIGHT - 40.0;
-    canvas.label(Label::new(LEFT - 72.0, 40.0, 24, fitted(&title, 24, width.max(1100.0))));
-    canvas.label(
-        Label::new(LEFT - 72.0, 68.0, TEXT_SIZE, fitted(&input.subtitle(), TEXT_SIZE, width.max(1100.0))).color(GRAY),
-    );
+    let mut canvas = Canvas::new(sheet_width, map.bottom() + 206.0);
+    let title =
+        format!("{}: {}", input.design, input.unit().name("error rise of every bit", "mispredictions by every bit"));
+    let width = sheet_width - 48.0;
+    canvas.label(Label::new(24.0, 40.0, 24, fitted(&title, 24, width)));
+    canvas.label(Label::new(24.0, 68.0, TEXT_SIZE, fitted(&input.subtitle(), TEXT_SIZE, width)).color(GRAY));
 
     for (span, raster) in layout.spans.iter().zip(rasters) {
         canvas.image(map.x + span.left, map.y, raster);
@@ -168,67 +183,43 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
     let frame = Area { x: map.x - 0.5, y: map.y - 0.5, width: map.width + 1.0, height: map.height + 1.0 };
     canvas.outline(frame, Stroke::new(GRAY, 1.0));
     let negative = input.rises.iter().any(|rise| *rise < 0.0);
-    draw_key(&mut canvas, &heat, map.bottom() + 106.0, negative);
-    let note = caption(&layout);
-    canvas.label(Label::new(LEFT - 72.0, map.bottom() + 188.0, TICK_SIZE, &note).color(GRAY));
+    draw_key(&mut canvas, input, &heat, (map.bottom() + 106.0, negative));
+    let note = caption(&layout, layout.spans.len() - names.len());
+    canvas.label(Label::new(24.0, map.bottom() + 188.0, TICK_SIZE, &note).color(GRAY));
 
-    let largest = input.rises.iter().fold(0.0_f64, |largest, rise| largest.max(*rise));
+    let largest = rises.iter().fold(0.0_f64, |largest, rise| largest.max(*rise));
     let description = format!(
         "Map of {}. Columns are registers in the order of layers, rows are bits from the most significant at the top; \
-         the color of a cell is the error rise with that bit flipped, at most {}. {note}",
+         the color of a cell is the {}, at most {}. {note}",
         input.subtitle(),
+        color_means(input),
         crate::report::significant(largest),
     );
     Figure { csv: csv(input, &layout), picture: canvas.finish(&title, &description) }
 }
 
-fn caption(layout: &Layout) -> String {
-    if layout.per_column == 1 {
+/// What the color of a cell is, in words.
+fn color_means(input: &FigureInput) -> &'static str {
+    input.unit().name("error rise with the bit flipped", "number of mispredictions that the flip adds, in all events")
+}
+
+fn caption(layout: &Layout, unnamed: usize) -> String {
+    let cells = if layout.per_column == 1 {
         "Every cell is one bit.".to_owned()
     } else {
         format!(
-            "Each column stands for {0} neighboring registers of a layer, so each cell for {0} bits; \
-             it shows the largest of their rises.",
+            "Each column stands for {0} neighboring registers of a layer, so each cell for {0} bits; it shows the largest.",
             layout.per_column
         )
+    };
+    match unnamed {
+        0 => cells,
+        1 => format!("{cells} One array has no room for its name; the table beside the picture has all."),
+        _ => format!("{cells} {unnamed} arrays have no room for their names; the table beside the picture has all."),
     }
 }
 
-/// Where the name of an array stands above the map.
-struct Name {
-    text: String,
-    /// Left edge, from the map's.
-    x: f64,
-    /// Counted up from the map.
-    line: usize,
-    /// Where a line leads up to it, if it is wider than its array.
-    leader: Option<f64>,
-}
-
-/// Names above the middle of their arrays, or like flags to the right of it, on lines where they do not touch; from the
-/// right, so that no leader crosses a flag. Where all lines are taken an array goes without its name.
-fn place_names(layout: &Layout) -> Vec<Name> {
-    let mut starts = [f64::INFINITY; NAME_LINES];
-    let mut names = Vec::new();
-    for span in layout.spans.iter().rev() {
-        let full = format!("{} ({} registers)", span.name, grouped(span.registers));
-        let fits = |text: &str| text_width(text, TEXT_SIZE) <= span.width;
-        let text = if !fits(&full) && fits(&span.name) { span.name.clone() } else { full };
-        let text = fitted(&text, TEXT_SIZE, layout.width().max(600.0) * 0.6);
-        let wide = text_width(&text, TEXT_SIZE);
-        let middle = span.left + span.width / 2.0;
-        let flies = wide > span.width;
-        let x = if flies { middle + 6.0 } else { middle - wide / 2.0 };
-        let x = x.min(layout.width() - wide).max(0.0);
-        if let Some(line) = starts.iter().position(|start| x + wide + 14.0 < *start) {
-            starts[line] = x;
-            names.push(Name { text, x, line, leader: flies.then_some(middle) });
-        }
-    }
-    names
-}
-
-fn draw_names(canvas: &mut Canvas, layout: &Layout, names: &[Name], map: Area) {
+fn draw_names(canvas: &mut Canvas, layout: &Layout, names: &[PlacedName], map: Area) {
     for span in &layout.spans {
         let (left, right) = (map.x + span.left, map.x + span.left + span.width);
         canvas.line((left, map.y - 6.0), (right, map.y - 6.0), Stroke::new(INK, 2.5));
@@ -237,20 +228,14 @@ fn draw_names(canvas: &mut Canvas, layout: &Layout, names: &[Name], map: Area) {
             canvas.line((between, map.y), (between, map.bottom()), Stroke::new(INK, 1.0));
         }
     }
-    let base = |name: &Name| map.y - 14.0 - NAME_LINE * cast::f64_from_count(name.line);
     for name in names {
+        let base = map.y - 14.0 - NAME_LINE * cast::f64_from_count(name.line);
         if let Some(leader) = name.leader {
             let x = map.x + leader;
-            canvas.line((x, map.y - 6.0), (x, base(name) - 12.0), Stroke::new(GRAY, 1.0));
+            canvas.line((x, map.y - 6.0), (x, base - 12.0), Stroke::new(GRAY, 1.0));
         }
-    }
-    // A flag at the right edge hangs to the left; leaders pass behind it.
-    for name in names {
-        let (x, wide) = (map.x + name.x, text_width(&name.text, TEXT_SIZE));
-        if name.leader.is_some() {
-            canvas.rectangle(Area { x: x - 2.0, y: base(name) - 15.0, width: wide, height: 20.0 }, PAPER);
-        }
-        canvas.label(Label::new(x, base(name), TEXT_SIZE, &name.text));
+        let (x, anchor) = name.anchored();
+        canvas.label(Label::new(map.x + x, base, TEXT_SIZE, &name.text).anchor(anchor));
     }
 }
 
@@ -261,7 +246,7 @@ fn draw_rows(canvas: &mut Canvas, input: &FigureInput, layout: &Layout, map: Are
     let every = cast::floor_i64(22.0 / height).max(0) + 1;
     let head = |x: f64, text: &str| Label::new(x, map.y - 12.0, TICK_SIZE, text).color(GRAY);
     canvas.label(head(map.x - 9.0, "bit").anchor(Anchor::End));
-    canvas.label(head(map.right() + 9.0, "of all rise"));
+    canvas.label(head(map.right() + 9.0, input.unit().name("of all rise", "of all")));
     for row in 0..layout.rows {
         let middle = map.y + height * (cast::f64_from_count(row) + 0.5) + 6.0;
         if cast::i64_from_len(row) % every == 0 {
@@ -302,7 +287,7 @@ fn draw_registers(canvas: &mut Canvas, layout: &Layout, map: Area) {
 }
 
 /// What the colors mean.
-fn draw_key(canvas: &mut Canvas, heat: &Heat, y: f64, negative: bool) {
+fn draw_key(canvas: &mut Canvas, input: &FigureInput, heat: &Heat, (y, negative): (f64, bool)) {
     const STEP: usize = 6;
     let bar = |cells: Vec<u8>, across: usize| Raster {
         columns: cells.len(),
@@ -334,12 +319,8 @@ fn draw_key(canvas: &mut Canvas, heat: &Heat, y: f64, negative: bool) {
     canvas.image(x, y, bar(cells, STEP));
     x += long;
     canvas.outline(Area { x: LEFT, y, width: x - LEFT, height: 20.0 }, Stroke::new(GRAY, 1.0));
-    canvas.label(Label::new(
-        LEFT,
-        y - 10.0,
-        TEXT_SIZE,
-        "error rise with the bit flipped (log scale in both directions)",
-    ));
+    let scale = if negative { "log scale in both directions" } else { "log scale" };
+    canvas.label(Label::new(LEFT, y - 10.0, TEXT_SIZE, format!("{} ({scale})", color_means(input))));
     // Strongest first, so that what stands closest to zero gives way.
     ticks.sort_by(|a, b| (b.0 - ends[0]).abs().total_cmp(&(a.0 - ends[0]).abs()));
     let mut taken = vec![ends[0] - 10.0..ends[1] + 10.0];

@@ -8,6 +8,8 @@ use crate::num::cast;
 const STEPS: u8 = 120;
 /// Decades from the largest rise down to where colors are palest.
 const DECADES: i32 = 5;
+/// A scale of counts goes up to this at least.
+const FEW: f64 = 2.0;
 
 /// Place in the palette of what has no rise: no such bit, or not flipped.
 pub(super) const NONE: u8 = 0;
@@ -25,6 +27,8 @@ pub(super) struct Heat {
     /// Magnitudes where colors are palest and strongest.
     pub(super) faint: f64,
     pub(super) strong: f64,
+    /// Smallest magnitude that is marked.
+    least: f64,
 }
 
 impl Heat {
@@ -33,7 +37,14 @@ impl Heat {
         let largest = rises.iter().fold(0.0_f64, |largest, rise| largest.max(rise.abs()));
         let strong = if largest > 0.0 { largest } else { 1.0 };
         let top = i32::try_from(cast::floor_i64(strong.log10())).unwrap_or(0) + 1;
-        Self { faint: 10_f64.powi(top - DECADES), strong }
+        let faint = 10_f64.powi(top - DECADES);
+        Self { faint, strong, least: faint }
+    }
+
+    /// The same of counts: 1, the smallest, is well apart from white.
+    pub(super) fn of_counts(counts: &[f64]) -> Self {
+        let strong = Self::of(counts).strong.max(FEW);
+        Self { faint: 0.2, strong, least: 1.0 }
     }
 
     /// Place of a rise in the palette.
@@ -47,11 +58,15 @@ impl Heat {
         if rise > 0.0 { ZERO + 1 + step } else { ZERO + 1 + STEPS + step }
     }
 
-    /// Powers of ten inside the scale, faint to strong, with how far along they are.
+    /// Round magnitudes of the scale, faint to strong, with how far along they are: powers of ten, and where there are few of
+    /// these twice and five times them too.
     pub(super) fn decades(&self) -> Vec<(f64, String)> {
         let along = |value: f64| (value / self.faint).log10() / (self.strong / self.faint).log10();
-        let powers = (0..DECADES).map(|n| self.faint * 10_f64.powi(n));
-        powers.map(|value| (along(value), plain(value))).filter(|(along, _)| *along <= 1.0 + 1e-9).collect()
+        let power = i32::try_from(cast::floor_i64(self.least.log10() + 0.5)).unwrap_or(0);
+        let steps: &[f64] = if self.strong < 100.0 * self.least { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let powers = (0..=DECADES).map(|n| 10_f64.powi(power + n));
+        let values = powers.flat_map(|decade| steps.iter().map(move |step| step * decade));
+        values.map(|value| (along(value), plain(value))).filter(|(along, _)| *along <= 1.0 + 1e-9).collect()
     }
 }
 
@@ -107,5 +122,17 @@ mod tests {
         let texts: Vec<String> = Heat::of(&[0.4]).decades().into_iter().map(|(_, text)| text).collect();
         assert_eq!(texts, ["1e-5", "1e-4", "0.001", "0.01", "0.1"]);
         assert_eq!(Heat::of(&[0.0]).strong, 1.0);
+    }
+
+    #[test]
+    fn counts_begin_at_one() {
+        let marks = |counts: &[f64]| -> Vec<String> {
+            Heat::of_counts(counts).decades().into_iter().map(|(_, text)| text).collect()
+        };
+        assert_eq!(marks(&[0.0, 75.0, -3.0]), ["1", "2", "5", "10", "20", "50"]);
+        assert_eq!(marks(&[4_000.0]), ["1", "10", "100", "1,000"]);
+        assert_eq!(marks(&[0.0]), ["1", "2"]);
+        let heat = Heat::of_counts(&[75.0]);
+        assert!(heat.place(1.0) > ZERO + 1 + STEPS / 5, "one is no pale color: {}", heat.place(1.0));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::axis::{Panel, Spacing, TEXT_SIZE, TICK_SIZE, Unit, widened};
-use super::canvas::{Anchor, Area, Canvas, GRAY, Label, NOTHING, Stroke, fitted, text_width};
+use super::canvas::{Anchor, Area, Canvas, GRAY, Label, NOTHING, PAPER, Stroke, fitted, text_width};
 use super::palette::series;
 use super::{Figure, FigureInput};
 use crate::num::cast;
@@ -65,12 +65,13 @@ pub(super) fn figure(input: &FigureInput) -> Figure {
     legend.draw(&mut canvas, 106.0);
     let area = |x: f64| Area { x, y: top + 50.0, width: 560.0, height: 390.0 };
     draw_counts(&mut canvas, &table, area(116.0));
-    draw_rises(&mut canvas, &table, area(800.0));
+    let all_of = input.unit().name("Share of the summed error rise", "Share of all mispredictions");
+    draw_rises(&mut canvas, &table, area(800.0), all_of);
 
     let all = table.rows.iter().map(|row| total(row).sensitive).sum::<usize>();
     let description = format!(
         "Bars by bit position of {}. {all} bits are sensitive: flipping one of them {}. \
-         Most significant bits: {} of those flipped are sensitive, {} of the summed rise.",
+         Most significant bits: {} of those flipped are sensitive. {all_of}: {}.",
         input.subtitle(),
         input.unit().sensitive(),
         percent(total(&table.rows[0]).sensitive_share(), 1),
@@ -130,7 +131,7 @@ fn draw_counts(canvas: &mut Canvas, table: &Table, area: Area) {
 }
 
 /// Shares of the summed rise; what lowers the error goes below zero.
-fn draw_rises(canvas: &mut Canvas, table: &Table, area: Area) {
+fn draw_rises(canvas: &mut Canvas, table: &Table, area: Area, heading: &str) {
     let positions = table.rows.len();
     let of_all = |rise: f64| if table.rise == 0.0 { 0.0 } else { rise / table.rise };
     let signed =
@@ -140,7 +141,7 @@ fn draw_rises(canvas: &mut Canvas, table: &Table, area: Area) {
     let high = widened(low, if high > low { high } else { low + 1.0 }, 0.08).1;
     let low = if low < -0.001 { low * 1.15 } else { 0.0 };
     let panel = panel(area, (low, high), Unit::Percent);
-    draw_frame(canvas, &panel, "Share of the summed error rise", "", positions);
+    draw_frame(canvas, &panel, heading, "", positions);
     let mut notes = Vec::new();
     for (position, row) in table.rows.iter().enumerate() {
         let (left, wide) = slot(area, position, positions);
@@ -171,11 +172,15 @@ fn panel(area: Area, values: (f64, f64), unit: Unit) -> Panel {
 fn draw_notes(canvas: &mut Canvas, notes: &[(f64, f64, f64)], area: Area) {
     let room = area.width / cast::f64_from_count(notes.len());
     let fits = |(size, digits): &(u32, usize)| {
-        notes.iter().all(|(.., share)| text_width(&percent(*share, *digits), *size) + 1.0 <= room)
+        notes.iter().all(|(.., share)| text_width(&percent(*share, *digits), *size) + 14.0 <= room)
     };
-    if let Some((size, digits)) = [(TICK_SIZE, 1), (12, 1), (12, 0)].into_iter().find(fits) {
+    if let Some((size, digits)) = [(TICK_SIZE, 1), (14, 1), (12, 1), (12, 0)].into_iter().find(fits) {
         for (x, y, share) in notes {
-            canvas.label(Label::new(*x, *y, size, percent(*share, digits)).anchor(Anchor::Middle));
+            let text = percent(*share, digits);
+            let (wide, high) = (text_width(&text, size), f64::from(size));
+            // No line of the grid runs through them.
+            canvas.rectangle(Area { x: x - wide / 2.0, y: y - high + 1.0, width: wide, height: high + 2.0 }, PAPER);
+            canvas.label(Label::new(*x, *y, size, text).anchor(Anchor::Middle));
         }
     }
 }

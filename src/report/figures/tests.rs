@@ -40,7 +40,8 @@ impl Sample {
 
     fn input<'a>(&'a self, design: &'a str, rankings: &'a [RankedCurve<'a>]) -> FigureInput<'a> {
         let (sites, rises) = (&self.sites, &self.rises[..]);
-        FigureInput { design, metric: "emd", events: 2_000, golden_mean: 0.75, sites, rises, rankings }
+        let (metric, event_kind, bit_set) = ("emd", "hgcal", BitSet::Kernels);
+        FigureInput { design, metric, event_kind, events: 2_000, golden_mean: 0.75, bit_set, sites, rises, rankings }
     }
 
     fn rankings(&self) -> [BitRanking; 2] {
@@ -232,12 +233,15 @@ fn a_folder_collects_designs_and_refuses_what_is_foreign() {
     let read = |name: &str| std::fs::read(target.join(name)).unwrap();
     let (small, large) = (Sample::new(&[("a", 3, 2)]), Sample::new(&[("a", 300, 6), ("b", 700, 4)]));
     let names = write("small/1", &small).unwrap();
-    assert_eq!(names.len(), 12);
-    assert_eq!((names[0].as_str(), names[9].as_str()), ("small_1-error_map.csv", "sensitive_share.csv"));
-    let before: Vec<Vec<u8>> = names.iter().map(|name| read(name)).collect();
+    let mark = &Fingerprint::of_bytes(b"small/1").to_string()[..8];
+    let figures = ["error_map", "cumulative", "bit_positions"].map(|figure| format!("small_1-{mark}-{figure}"));
+    assert_eq!(names, [&figures[..], &["sensitive_share".to_owned()]].concat());
+    let files: Vec<String> =
+        names.iter().flat_map(|name| ["csv", "svg", "png"].map(|ending| format!("{name}.{ending}"))).collect();
+    let before: Vec<Vec<u8>> = files.iter().map(|name| read(name)).collect();
     write("large", &large).unwrap();
     write("small/1", &small).unwrap();
-    for (name, bytes) in names.iter().zip(&before).take(9) {
+    for (name, bytes) in files.iter().zip(&before).take(9) {
         assert!(read(name) == *bytes, "{name}: the same input gives the same bytes");
     }
     let table = String::from_utf8(read("sensitive_share.csv")).unwrap();
@@ -260,6 +264,68 @@ fn a_folder_collects_designs_and_refuses_what_is_foreign() {
 
     std::fs::write(target.join("thesis.csv"), "x").unwrap();
     assert!(matches!(write("large", &large), Err(ReportError::Occupied { .. })));
+}
+
+#[test]
+fn names_that_differ_in_signs_alone_have_files_of_their_own() {
+    let names = ["a b", "a/b", "a:b", "a_b", "a-b", "-a", ".a", "a", "design_.a"];
+    let files: Vec<String> = names.iter().map(|name| file_name(name)).collect();
+    for (position, file) in files.iter().enumerate() {
+        assert!(!files[..position].contains(file), "{}: {file}", names[position]);
+        assert!(file.starts_with(|c: char| c.is_alphanumeric()) && !file.contains(['/', ':', ' ']), "{file}");
+        assert!(is_figure_file(Path::new(&format!("{file}-error_map.csv"))), "{file}");
+    }
+    assert_eq!(files[3..5], ["a_b", "a-b"], "what needs no change has none");
+    let sample = Sample::new(&[("a", 3, 2)]);
+    let root = tempfile::tempdir().unwrap();
+    for design in ["a b", "a/b"] {
+        let mut folder = ResultFolder::new(&root.path().join("figures"), is_figure_file).unwrap();
+        write_figures(&mut folder, &sample.input(design, &[])).unwrap();
+        folder.finish().unwrap();
+    }
+    assert_eq!(std::fs::read_dir(root.path().join("figures")).unwrap().count(), 9 + 9 + 3);
+}
+
+#[test]
+fn shares_are_of_whole_designs() {
+    let root = tempfile::tempdir().unwrap();
+    let target = root.path().join("figures");
+    let sample = Sample::new(&[("a", 3, 2)]);
+    let write = |bit_set: BitSet| {
+        let mut folder = ResultFolder::new(&target, is_figure_file).unwrap();
+        check_folder(&folder).unwrap();
+        let names = write_figures(&mut folder, &FigureInput { bit_set, ..sample.input("a", &[]) }).unwrap();
+        folder.finish().unwrap();
+        names.len()
+    };
+    assert_eq!(write(BitSet::Listed), 3);
+    assert!(!target.join("sensitive_share.csv").exists());
+    assert_eq!((write(BitSet::Kernels), write(BitSet::KernelsAndBiases)), (4, 4));
+    let table = std::fs::read(target.join("sensitive_share.csv")).unwrap();
+    assert_eq!(write(BitSet::Listed), 3);
+    assert_eq!(std::fs::read(target.join("sensitive_share.csv")).unwrap(), table, "left as it is");
+
+    std::fs::write(target.join("sensitive_share.csv"), "a,b\n").unwrap();
+    let folder = ResultFolder::new(&target, is_figure_file).unwrap();
+    assert!(matches!(check_folder(&folder), Err(FigureError::Foreign { .. })));
+}
+
+#[test]
+fn mispredictions_are_drawn_as_the_counts_they_are() {
+    let mut sample = Sample::new(&[("a", 3, 2)]);
+    sample.rises = [4.0, 0.0, 1.0, 75.0, 0.0, 20.0].map(|count| count / 75.0).to_vec();
+    let rankings = sample.rankings();
+    let curves = curves(&rankings);
+    let (metric, events, golden_mean) = ("misprediction", 75, 0.0);
+    let input = FigureInput { metric, events, golden_mean, ..sample.input("d", &curves) };
+    let map = error_map::figure(&input);
+    for text in ["mispredictions that the flip adds, in all events (log scale)", ">50<", "at most 75.00", ">of all<"] {
+        assert!(map.picture.svg.contains(text), "{text}");
+    }
+    let curve = curves::figure(&input);
+    assert!(curve.picture.svg.contains(">mispredictions in all events<") && curve.picture.svg.contains(">100<"));
+    // Tables have rises of the mean error, whatever the metric.
+    assert!(curve.csv.contains(&format!("\noracle,1,{},1\n", 1.0 / 6.0)), "{}", curve.csv);
 }
 
 #[test]
@@ -318,7 +384,7 @@ fn unusual_designs_are_drawn_too() {
             curves::figure(&input),
             curves::figure(&FigureInput { rankings: &[], ..input }),
             positions::figure(&input),
-            shares::figure(shares::ShareRow::of(&input), None).unwrap(),
+            shares::figure(shares::ShareRow::of(&input).unwrap(), None).unwrap(),
         ];
         for figure in figures {
             let svg = &figure.picture.svg;
