@@ -11,6 +11,7 @@ mod checkpoint;
 mod compare;
 mod event_files;
 mod events;
+mod flips;
 mod guided;
 mod import;
 mod infer;

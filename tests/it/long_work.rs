@@ -1,4 +1,4 @@
-//! Oracles that are interrupted, killed, cut into shards and put together again.
+//! Oracles and other long work that is interrupted, killed, cut into shards and put together again.
 
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
@@ -71,6 +71,125 @@ fn interrupted_and_killed_work_goes_on() {
     assert_eq!(folder.names(), ["cut.csv", "cut.csv.json", "whole.csv", "whole.csv.json"]);
     assert_eq!(fs::read(&cut).unwrap(), fs::read(&whole).unwrap());
     assert_eq!(fs::read(format!("{cut}.json")).unwrap(), fs::read(format!("{whole}.json")).unwrap());
+}
+
+/// A campaign of flips that takes a while; what scores cost is not part of it.
+const CAMPAIGN: [&str; 8] = ["analyze", "econ_t_large", "-q", "--generate", "60", "--event-seed", "5", "--rankings"];
+
+/// Runs `work` with these outputs as a whole, then once more: interrupted, killed, refused, and resumed.
+#[cfg(unix)]
+fn campaign_goes_on(work: &[&str], outputs: &[(&str, &str)]) {
+    let folder = Folder::new();
+    let command = |prefix: &str, more: &[&str]| {
+        let outputs =
+            outputs.iter().flat_map(|(option, name)| [(*option).to_owned(), folder.path(&format!("{prefix}{name}"))]);
+        let words = work.iter().map(|word| (*word).to_owned()).chain(outputs);
+        words.chain(more.iter().map(|word| (*word).to_owned())).collect::<Vec<String>>()
+    };
+    let go = |prefix: &str, more: &[&str]| {
+        let words = command(prefix, more);
+        run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let refused = |more: &[&str], parts: &[&str]| {
+        let words = command("cut_", more);
+        let error = fail(1, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    };
+    let whole = go("whole_", &[]);
+
+    let words = command("cut_", &[]);
+    let output = interrupt(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    let name = format!("cut_{}.checkpoint", outputs[0].1);
+    let checkpoint = folder.path(&name);
+    assert!(message.contains("--resume") && message.contains(&checkpoint), "{message}");
+    assert!(message.contains("interrupted with") && message.contains("bits flipped"), "{message}");
+    assert!(folder.names().contains(&name));
+
+    refused(&[], &[&checkpoint, "--resume", "delete"]);
+    refused(&["--resume", "--metric", "mse"], &[&checkpoint, "left by other work", "the metric (emd, not mse);"]);
+    refused(
+        &["--resume", "--limit", "59"],
+        &[&checkpoint, "not the same are the events;", "trivote analyze econ_t_large"],
+    );
+    refused(&["--resume", "--checkpoint", &folder.path(&format!("whole_{}", outputs[0].1))], &["whole_", "archive"]);
+
+    let words = command("cut_", &["--resume"]);
+    let mut killed = start(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    sleep(Duration::from_millis(300));
+    killed.kill().unwrap();
+    assert!(!killed.wait().unwrap().success());
+    assert!(folder.names().contains(&name));
+
+    assert_eq!(go("cut_", &["--resume"]).replace("cut_", "whole_"), whole);
+    assert!(!folder.names().contains(&name));
+    for (_, name) in outputs {
+        for name in [(*name).to_owned(), format!("{name}.json")] {
+            let [cut, whole] =
+                ["cut_", "whole_"].map(|prefix| fs::read(folder.path(&format!("{prefix}{name}"))).unwrap());
+            assert_eq!(cut, whole, "{name}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn comparisons_with_an_oracle_go_on() {
+    campaign_goes_on(&[&CAMPAIGN[..], &["msb", "--oracle", "run"]].concat(), &[("--quality", "q.csv")]);
+}
+
+#[cfg(unix)]
+#[test]
+fn samples_and_guided_campaigns_go_on() {
+    let work = [&CAMPAIGN[..], &["msb,random", "--sample", "30000", "--guided", "random"]].concat();
+    campaign_goes_on(&work, &[("--flips", "f.csv"), ("--quality", "q.csv")]);
+}
+
+#[test]
+fn what_is_flipped_already_serves_another_promise() {
+    let folder = Folder::new();
+    let work = |more: &[&str]| {
+        let common = ["analyze", "econ_t_small", "-q", "--generate", "21", "--guided", "msb", "--metric", "mse"];
+        common.iter().chain(more).map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let go = |more: &[&str]| run(&work(more).iter().map(String::as_str).collect::<Vec<_>>());
+    let (alone, after) = (folder.path("alone.csv"), folder.path("after.csv"));
+    go(&["--missing", "20%", "--flips", &alone]);
+    // In the folder of an output that is not made yet; nothing is left where nothing went wrong.
+    let figures = folder.path("new/figures/");
+    go(&[
+        "--missing",
+        "20%",
+        "--oracle",
+        "run",
+        "--rankings",
+        "msb",
+        "--figures",
+        &figures,
+        "--checkpoint",
+        &folder.path("c"),
+    ]);
+    assert_eq!(folder.names(), ["alone.csv", "alone.csv.json", "new"]);
+    go(&["--missing", "20%", "--oracle", "run", "--rankings", "msb", "--flips", &after]);
+    assert_eq!(fs::read(&alone).unwrap(), fs::read(&after).unwrap());
+
+    let refused = |more: &[&str], expected: &str| {
+        let words = work(more);
+        let error = fail(1, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(error.contains(expected), "{error}");
+    };
+    refused(&["--resume"], "name an output or --checkpoint FILE");
+    refused(&["--flips", &alone, "--checkpoint", &alone], "would be written twice");
+    let error = fail(1, &["analyze", "econ_t_small", "-q", "--generate", "5", "--resume", "--scores", &alone]);
+    assert!(error.contains("--oracle run, --sample N or --guided"), "{error}");
+    // A checkpoint of an oracle is none of a campaign.
+    let shard = folder.path("shard.npz");
+    run(&["oracle", "econ_t_small", "-q", "--generate", "5", "--shard", "1/2", "-o", &shard]);
+    refused(
+        &["--resume", "--checkpoint", &shard],
+        "its format is `trivote partial oracle 1`, `trivote flips 1` is needed",
+    );
 }
 
 #[test]
