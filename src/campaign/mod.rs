@@ -6,6 +6,7 @@ mod guided_run;
 mod infer;
 mod intervals;
 mod known;
+mod known_trials;
 mod mission;
 mod oracle;
 mod parts;
@@ -31,6 +32,7 @@ pub use guided_run::{FlipSites, FlipSizes, GuidedOrder, GuidedRun, LEAST_SIZE, r
 pub use infer::{ClassCount, Decision, ErrorSummary, Inference, class_counts, correct_events, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
 pub use known::{FlipBatch, KnownFlips};
+pub use known_trials::{BegunTrials, KnownTrials};
 pub use mission::{
     BINS, BinSums, Bound, Estimate, EventSample, FaultFree, FirstWrong, Flight, FrameEvents, Judged, Mission,
     MissionInput, MissionOutcome, MissionRun, MissionSummary, Quantity, SummaryPlan, UpsetCounts,
@@ -46,4 +48,4 @@ pub use strata::{Allocation, Observation};
 pub use sum::{ExactSum, share_of};
 pub use tally::{Oracle, Shard, ShardError, SiteOutcome, Tally};
 pub use threads::{ThreadError, with_threads};
-pub use trials::{TrialInput, TrialOutcomes, addresses, run_trials};
+pub use trials::{TrialInput, TrialOutcomes, TrialRun, addresses, run_trials};

@@ -7,13 +7,14 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use indicatif::ProgressBar;
 
 use super::{Global, progress};
-use crate::campaign::{OracleInput, OracleRun, Tally};
+use crate::campaign::{CampaignError, OracleInput, OracleRun, Tally, TrialRun};
 use crate::num::cast;
 use crate::report::files;
+use crate::report::partial::WorkManifest;
 
 /// Work between two looks at clock and signals.
 const ROUND: Duration = Duration::from_millis(500);
@@ -98,7 +99,37 @@ impl Checkpoint {
     }
 }
 
-/// A bar that counts bits done, a bit being done when all its events are.
+/// A checkpoint, and what the flips or trials in it belong to.
+pub struct Kept {
+    pub checkpoint: Checkpoint,
+    pub manifest: WorkManifest,
+}
+
+impl Kept {
+    /// Checks that what is `left` in the checkpoint belongs to the work at hand.
+    ///
+    /// # Errors
+    /// Says what is not the same, and what left it.
+    pub fn check(&self, left: &WorkManifest) -> anyhow::Result<()> {
+        let differences = left.differences(&self.manifest);
+        if !differences.is_empty() {
+            bail!(
+                "{}: was left by other work, `{}`: not the same are {}; repeat that command, or delete it",
+                self.checkpoint.name(),
+                left.command(),
+                differences.join(" and ")
+            );
+        }
+        Ok(())
+    }
+
+    /// What to say when more is done in it than there is to do.
+    pub fn damaged(&self) -> anyhow::Error {
+        anyhow!("{}: is damaged, more is done in it than there is to do; delete it", self.checkpoint.name())
+    }
+}
+
+/// A bar that counts bits or trials done, one being done when all its events are.
 #[derive(Debug)]
 pub struct BitBar {
     bar: ProgressBar,
@@ -112,9 +143,16 @@ impl BitBar {
         let events = cast::u64_from_len(input.events.len()).max(1);
         let bar = progress::bar(all / events, "bits", global.quiet);
         bar.set_message("oracle");
-        bar.set_position(done / events);
-        bar.reset_eta();
-        Self { bar, events, pairs: AtomicU64::new(done) }
+        let this = Self { bar, events, pairs: AtomicU64::new(0) };
+        this.skip(done);
+        this
+    }
+
+    /// For `trials` trials on so many events.
+    pub fn of_trials(trials: usize, events: usize, global: &Global) -> Self {
+        let bar = progress::bar(cast::u64_from_len(trials), "trials", global.quiet);
+        bar.set_message("inject");
+        Self { bar, events: cast::u64_from_len(events).max(1), pairs: AtomicU64::new(0) }
     }
 
     /// Counts pairs.
@@ -146,13 +184,53 @@ pub enum Ending {
     Interrupted,
 }
 
+/// Work that can stop between any two tiles.
+pub trait LongRun {
+    /// What is known so far.
+    fn tally(&self) -> &Tally;
+
+    /// Whether all tiles are done.
+    fn is_done(&self) -> bool;
+
+    /// Does the next tiles.
+    fn advance(&mut self, tiles: u64, progress: &(impl Fn(u64) + Sync)) -> Result<(), CampaignError>;
+}
+
+impl LongRun for OracleRun<'_> {
+    fn tally(&self) -> &Tally {
+        OracleRun::tally(self)
+    }
+
+    fn is_done(&self) -> bool {
+        OracleRun::is_done(self)
+    }
+
+    fn advance(&mut self, tiles: u64, progress: &(impl Fn(u64) + Sync)) -> Result<(), CampaignError> {
+        OracleRun::advance(self, tiles, progress)
+    }
+}
+
+impl LongRun for TrialRun<'_> {
+    fn tally(&self) -> &Tally {
+        TrialRun::tally(self)
+    }
+
+    fn is_done(&self) -> bool {
+        TrialRun::is_done(self)
+    }
+
+    fn advance(&mut self, tiles: u64, progress: &(impl Fn(u64) + Sync)) -> Result<(), CampaignError> {
+        TrialRun::advance(self, tiles, progress)
+    }
+}
+
 /// Completes `run`, leaving a checkpoint every few seconds and when interrupted. `bytes` makes the checkpoint's from what
 /// is known of the run. Work that is interrupted before it begins does not begin.
 ///
 /// # Errors
 /// When an error is no number, or a checkpoint cannot be written.
 pub fn complete(
-    run: &mut OracleRun<'_>,
+    run: &mut impl LongRun,
     checkpoint: &mut Checkpoint,
     bytes: &mut dyn FnMut(&Tally) -> anyhow::Result<Vec<u8>>,
     bar: &BitBar,

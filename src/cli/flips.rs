@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::Global;
-use super::checkpoint::{BitBar, Checkpoint, Ending, complete};
+use super::checkpoint::{BitBar, Checkpoint, Ending, Kept, complete};
 use super::inputs::{Opened, Prepared};
 use super::oracle::oracle_input;
 use crate::campaign::{GuidedOrder, GuidedPlan, GuidedRun, KnownFlips, Oracle, OracleRun, Shard, Tally, run_guided};
 use crate::hw::BitId;
 use crate::num::cast;
 use crate::report::grouped;
-use crate::report::partial::{FlipsManifest, PartialFlips};
+use crate::report::partial::{PartialFlips, WorkManifest};
 
 /// Bits flipped on the events of a command. What is flipped for one purpose is known to the next.
 pub struct Flips<'a> {
@@ -21,12 +21,6 @@ pub struct Flips<'a> {
     global: &'a Global,
     known: KnownFlips,
     kept: Option<Kept>,
-}
-
-/// Where the flips are kept.
-struct Kept {
-    checkpoint: Checkpoint,
-    manifest: FlipsManifest,
 }
 
 impl<'a> Flips<'a> {
@@ -40,21 +34,14 @@ impl<'a> Flips<'a> {
     /// # Errors
     /// When there is a checkpoint that is not to be resumed, or of other work.
     pub fn keep(mut self, checkpoint: Checkpoint, resume: bool, command: Vec<String>) -> anyhow::Result<Self> {
-        let manifest = FlipsManifest::new(&oracle_input(self.opened, self.prepared, &[]), command);
-        if let Some(bytes) = checkpoint.load(resume, self.global)? {
-            let name = checkpoint.name();
-            let left = PartialFlips::read(&name, &bytes)?;
-            let differences = left.manifest.differences(&manifest);
-            if !differences.is_empty() {
-                bail!(
-                    "{name}: was left by other work, `{}`: not the same are {}; repeat that command, or delete it",
-                    left.manifest.command(),
-                    differences.join(" and ")
-                );
-            }
+        let manifest = WorkManifest::of_flips(&oracle_input(self.opened, self.prepared, &[]), command);
+        let kept = Kept { checkpoint, manifest };
+        if let Some(bytes) = kept.checkpoint.load(resume, self.global)? {
+            let left = PartialFlips::read(&kept.checkpoint.name(), &bytes)?;
+            kept.check(&left.manifest)?;
             self.known = left.known;
         }
-        self.kept = Some(Kept { checkpoint, manifest });
+        self.kept = Some(kept);
         Ok(self)
     }
 
@@ -106,7 +93,7 @@ impl<'a> Flips<'a> {
         while let Some(batch) = self.known.begin(sites) {
             let mut run = OracleRun::new(oracle_input(self.opened, self.prepared, &batch.sites), Shard::WHOLE);
             if let Some(kept) = self.kept.as_ref().filter(|_| batch.tally.tiles_done() > run.tiles()) {
-                bail!("{}: is damaged, more is done in it than there is to do; delete it", kept.checkpoint.name());
+                return Err(kept.damaged());
             }
             run = run.resume(batch.tally);
             bar.skip(run.pairs().0);

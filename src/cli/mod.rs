@@ -29,6 +29,7 @@ mod scores;
 mod shipped;
 mod simulate;
 mod sweep;
+mod trials;
 mod verify;
 
 use std::io::{self, Write};

@@ -18,7 +18,7 @@ use trivote::hw::{BitId, Inventory};
 use trivote::import::design::Design;
 use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
 use trivote::num::{QFormat, qkeras};
-use trivote::report::partial::{FlipsManifest, PartialFlips};
+use trivote::report::partial::{PartialFlips, WorkManifest};
 
 use super::networks::{NetworkSpec, specs};
 
@@ -167,7 +167,7 @@ proptest! {
             run.advance(run.tiles(), &|_| {}).map(|()| run.into_tally())
         });
         // Stopped after every few tiles; all that goes on is what the file says.
-        let manifest = FlipsManifest::new(&input, vec!["command".to_owned()]);
+        let manifest = WorkManifest::of_flips(&input, vec!["command".to_owned()]);
         let mut bytes = PartialFlips::to_bytes(&manifest, &KnownFlips::default()).unwrap();
         let pairs = AtomicU64::new(0);
         let mut pieces = pieces.iter().copied().cycle();

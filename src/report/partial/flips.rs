@@ -5,7 +5,7 @@
 //!
 //! | array | type | shape | meaning |
 //! |---|---|---|---|
-//! | `manifest` | uint8 | bytes | JSON: format, version, fingerprints of what the flips depend on, metric, events, bits, command |
+//! | `manifest` | uint8 | bytes | JSON: [`WorkManifest`] |
 //! | `bit` | int64 | flips | number of every bit flipped, ascending ([`BitId`]) |
 //! | `changed_events` | int64 | flips | events whose output the flip changes |
 //! | `rise_sum` | int64 | flips, 4 | sum of error rises, exact ([`ExactSum::to_words`]) |
@@ -17,11 +17,9 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use serde::{Deserialize, Serialize};
-
-use super::PartialError;
 use super::archive::{Archive, Kind, add_manifest, add_outcomes};
-use crate::campaign::{ExactSum, FlipBatch, KnownFlips, OracleInput, Tally, events_fingerprint};
+use super::{PartialError, WorkManifest};
+use crate::campaign::{ExactSum, FlipBatch, KnownFlips, OracleInput, Tally, TrialInput};
 use crate::hw::BitId;
 use crate::num::cast;
 use crate::report::npz::{NpzWriter, Packing};
@@ -33,73 +31,16 @@ const KIND: Kind = Kind { format: "trivote flips 1", needed: "a checkpoint writt
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartialFlips {
     /// What they belong to.
-    pub manifest: FlipsManifest,
+    pub manifest: WorkManifest,
     /// The flips.
     pub known: KnownFlips,
 }
 
-/// What known flips belong to: all that decides what a flip does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlipsManifest {
-    /// Format and version of the file.
-    format: String,
-    /// Version of the program.
-    version: String,
-    /// Fingerprint of the accelerator.
-    design: String,
-    /// Fingerprint of what judges its output.
-    judge: String,
-    /// Name of the error measured.
-    metric: String,
-    /// Fingerprint of the events.
-    events_fingerprint: String,
-    /// Number of events.
-    events: usize,
-    /// Number of register bits of the accelerator.
-    bits: usize,
-    /// The command that measures.
-    command: Vec<String>,
-}
-
-impl FlipsManifest {
+impl WorkManifest {
     /// Of flips that `command` makes; which sites there are does not matter.
-    pub fn new(input: &OracleInput<'_>, command: Vec<String>) -> Self {
-        Self {
-            format: KIND.format.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            design: input.network.fingerprint().to_string(),
-            judge: input.evaluator.fingerprint().to_string(),
-            metric: input.evaluator.metric().name().to_owned(),
-            events_fingerprint: events_fingerprint(input.events).to_string(),
-            events: input.events.len(),
-            bits: input.inventory.bits(),
-            command,
-        }
-    }
-
-    /// The command, as it would be typed.
-    pub fn command(&self) -> String {
-        self.command.join(" ")
-    }
-
-    /// What of this work is not as in the other, by name; none where flips of one are flips of the other.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.version != other.version {
-            found.push(format!("the version of trivote ({}, not {})", self.version, other.version));
-        }
-        if (&self.design, self.bits) != (&other.design, other.bits) {
-            found.push("the design".to_owned());
-        }
-        if self.metric != other.metric {
-            found.push(format!("the metric ({}, not {})", self.metric, other.metric));
-        } else if self.judge != other.judge {
-            found.push("the decoder or the kind of events".to_owned());
-        }
-        if (&self.events_fingerprint, self.events) != (&other.events_fingerprint, other.events) {
-            found.push("the events".to_owned());
-        }
-        found
+    pub fn of_flips(input: &OracleInput<'_>, command: Vec<String>) -> Self {
+        let OracleInput { network, inventory, evaluator, events, .. } = *input;
+        Self::new(KIND, &TrialInput { network, inventory, evaluator, events }, command)
     }
 }
 
@@ -108,7 +49,7 @@ impl PartialFlips {
     ///
     /// # Errors
     /// When packing fails.
-    pub fn to_bytes(manifest: &FlipsManifest, known: &KnownFlips) -> Result<Vec<u8>, PartialError> {
+    pub fn to_bytes(manifest: &WorkManifest, known: &KnownFlips) -> Result<Vec<u8>, PartialError> {
         let (outcomes, begun) = (known.outcomes(), known.begun());
         let bits = |bits: &mut dyn Iterator<Item = &BitId>| bits.map(|bit| i64::from(bit.0)).collect::<Vec<_>>();
         let flipped = bits(&mut outcomes.keys());
@@ -135,15 +76,9 @@ impl PartialFlips {
     /// When it holds no known flips, is of another version, or its arrays do not belong together.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Self, PartialError> {
         let archive = Archive { file, bytes, kind: KIND };
-        let manifest: FlipsManifest = archive.manifest()?;
-        let events = u32::try_from(manifest.events);
-        let events = events.map_err(|_| archive.content("manifest: too many events".to_owned()))?;
-        let sites = |name: &str| -> Result<Vec<BitId>, PartialError> {
-            let is_there = |bit: &u32| usize::try_from(*bit).is_ok_and(|bit| bit < manifest.bits);
-            let site = |bit: i64| u32::try_from(bit).ok().filter(is_there).map(BitId);
-            let sites: Option<Vec<_>> = archive.integers(name)?.into_iter().map(site).collect();
-            sites.ok_or_else(|| archive.misfit(name))
-        };
+        let manifest: WorkManifest = archive.manifest()?;
+        let events = manifest.events(&archive)?;
+        let sites = |name: &str| manifest.sites(&archive, name);
         let flipped = sites("bit")?;
         let outcomes = archive.outcomes("", events)?;
         if flipped.len() != outcomes.len() || !flipped.is_sorted_by(|a, b| a < b) {
@@ -189,17 +124,7 @@ mod tests {
     use crate::campaign::SiteOutcome;
 
     fn part() -> PartialFlips {
-        let manifest = FlipsManifest {
-            format: KIND.format.to_owned(),
-            version: "1".to_owned(),
-            design: "design".to_owned(),
-            judge: "judge".to_owned(),
-            metric: "mse".to_owned(),
-            events_fingerprint: "events".to_owned(),
-            events: 6,
-            bits: 10,
-            command: vec!["trivote".to_owned(), "analyze".to_owned()],
-        };
+        let manifest = WorkManifest::example(KIND);
         let sum = |term| ExactSum::of(term).unwrap();
         let outcome = |changed_events, rise| SiteOutcome { changed_events, rise_sum: sum(rise) };
         let outcomes = [(BitId(9), outcome(2, -1e9)), (BitId(3), outcome(6, 0.1))].into_iter().collect();
@@ -252,23 +177,5 @@ mod tests {
         replace_batch(&mut negative, Tally::of_parts(u64::MAX, ExactSum::default(), vec![SiteOutcome::default()]));
         negative.manifest.bits = 11;
         assert!(read_back(&negative).unwrap_err().to_string().contains("`batch_tiles`"));
-    }
-
-    #[test]
-    fn other_work_is_named() {
-        let asked = part().manifest;
-        let differences = |change: fn(&mut FlipsManifest)| {
-            let mut other = asked.clone();
-            change(&mut other);
-            other.differences(&asked).join(", ")
-        };
-        assert_eq!(differences(|other| other.command.push("--quiet".to_owned())), "");
-        assert_eq!(differences(|other| other.version.push('0')), "the version of trivote (10, not 1)");
-        assert_eq!(differences(|other| other.design.push('0')), "the design");
-        assert_eq!(differences(|other| other.judge.push('0')), "the decoder or the kind of events");
-        assert_eq!(differences(|other| (other.metric, other.judge) = Default::default()), "the metric (, not mse)");
-        assert_eq!(differences(|other| other.events = 7), "the events");
-        let command = "trivote analyze";
-        assert_eq!(asked.command(), command);
     }
 }

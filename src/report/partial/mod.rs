@@ -6,9 +6,13 @@
 mod archive;
 mod flips;
 mod oracle;
+mod trials;
+mod work;
 
-pub use flips::{FlipsManifest, PartialFlips};
+pub use flips::PartialFlips;
 pub use oracle::{Manifest, PartialOracle, merge};
+pub use trials::PartialTrials;
+pub use work::WorkManifest;
 
 use super::npz::NpzError;
 use crate::import::npy::NpyError;
