@@ -154,14 +154,16 @@ fn comparisons_with_an_oracle_go_on() {
 #[cfg(unix)]
 #[test]
 fn samples_and_guided_campaigns_go_on() {
-    let words = [&CAMPAIGN[..], &["--rankings", "msb,random", "--sample", "30000", "--guided", "random"]].concat();
+    let words =
+        [&CAMPAIGN[..], &["--rankings", "msb,random", "--sample", "20000", "--guided", "msb", "--missing", "20%"]]
+            .concat();
     goes_on(&words, &[("--flips", "f.csv"), ("--quality", "q.csv")], &[]);
 }
 
 #[cfg(unix)]
 #[test]
 fn trials_go_on() {
-    let words = ["inject", "econ_t_large", "-q", "--generate", "60", "--model", "bits:3", "--trials", "20000"];
+    let words = ["inject", "econ_t_large", "-q", "--generate", "60", "--model", "bits:3", "--trials", "5000"];
     goes_on(&words, &[("-o", "i.csv")], &[(&["--seed", "2"], "left by a campaign of other trials, `trivote inject")]);
     fail(2, &["inject", "econ_t_small", "--resume"]);
 }
