@@ -48,12 +48,13 @@ impl KnownTrials {
         self.begun.as_ref()
     }
 
-    /// How many of `trials`, which are asked for after `before` others, are done; `None` where other trials were done in
-    /// their place.
+    /// How many of `trials`, which are asked for after `before` others, are done; `None` where other trials were done or
+    /// begun in their place.
     pub fn count(&self, before: usize, trials: &[Vec<BitId>]) -> Option<usize> {
-        let known = self.done.get(before..).unwrap_or_default();
-        let count = known.len().min(trials.len());
-        known.iter().zip(trials).all(|((bits, _), asked)| bits == asked).then_some(count)
+        let done = self.done.get(before..).unwrap_or_default();
+        let begun = self.begun.iter().flat_map(|begun| &begun.trials);
+        let mut known = done.iter().map(|(bits, _)| bits).chain(begun);
+        trials.iter().all(|asked| known.next().is_none_or(|bits| bits == asked)).then_some(done.len().min(trials.len()))
     }
 
     /// Begins the next trials, or goes on with them where they were begun before; says how far they are.
@@ -116,7 +117,8 @@ mod tests {
         assert_eq!(known.count(1, from_ref(&b)), Some(1));
         assert_eq!(known.count(1, from_ref(&c)), None);
         assert_eq!(known.count(2, from_ref(&c)), Some(0));
-        known.begin(&[a]);
-        assert_eq!(known.begin(&[c]), Tally::new(1), "other trials were begun");
+        known.begin(from_ref(&a));
+        assert_eq!((known.count(2, from_ref(&c)), known.count(2, &[a.clone(), c.clone()])), (None, Some(0)));
+        assert_eq!(known.begin(&[a, c]), Tally::new(2), "fewer were begun");
     }
 }
