@@ -1,14 +1,14 @@
 //! Guided campaigns: bits are flipped in a given order until what is missing is known to be little.
 //!
 //! The rule alone, over rises that it is told: which bits to flip next, and what can be said of the others. Flipping is
-//! left to `run_oracle`. Bits in the order find the error; bits drawn at random from the rest prove how much is left.
+//! left to whoever calls. Bits in the order find the error; bits drawn at random from the rest prove how much is left.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::size_draws::SizeDraws;
 use super::wager::{DrawnBit, Wager};
-use super::{CampaignError, Confidence, ExactSum};
+use super::{Confidence, ExactSum};
 use crate::fault::Draws;
 use crate::num::{cast, parse_share};
 
@@ -216,7 +216,7 @@ impl Guided {
 }
 
 /// Flips bits and says how much each raises the error, in their order.
-pub type MeasureRises<'a> = dyn FnMut(&[usize]) -> Result<Vec<f64>, CampaignError> + 'a;
+pub type MeasureRises<'a, E> = dyn FnMut(&[usize]) -> Result<Vec<f64>, E> + 'a;
 
 /// Flips bits as `plan` says until enough is known. `measure` flips those it is given.
 ///
@@ -225,11 +225,7 @@ pub type MeasureRises<'a> = dyn FnMut(&[usize]) -> Result<Vec<f64>, CampaignErro
 ///
 /// # Panics
 /// When `bits` are not consistent: an order that is no permutation, a size of 0.
-pub fn guided(
-    bits: &GuidedBits<'_>,
-    plan: &GuidedPlan,
-    measure: &mut MeasureRises<'_>,
-) -> Result<Guided, CampaignError> {
+pub fn guided<E>(bits: &GuidedBits<'_>, plan: &GuidedPlan, measure: &mut MeasureRises<'_, E>) -> Result<Guided, E> {
     let mut campaign = GuidedCampaign::new(bits, plan);
     loop {
         let batch = campaign.next_batch();

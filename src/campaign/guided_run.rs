@@ -1,7 +1,7 @@
 //! Guided campaigns with the engine: every bit flipped is flipped exactly, on all events.
 
 use super::guided::{Guided, GuidedBits, GuidedPlan, guided};
-use super::{CampaignError, ExactSum, OracleInput, OracleRun, Shard, SiteOutcome};
+use super::{ExactSum, OracleInput, SiteOutcome, Tally};
 use crate::hw::{BitId, Inventory};
 use crate::num::cast;
 
@@ -115,23 +115,25 @@ impl ArrayEstimates {
     }
 }
 
-/// Flips the sites of `input` in an order as `plan` says, until enough is known. `progress` is told the number of (site,
-/// event) pairs done since it was last told.
+/// Flips sites, each alone on all events, and says what that did: outcomes in their order, and the fault-free sum.
+pub type FlipSites<'a, E> = dyn FnMut(&[BitId]) -> Result<Tally, E> + 'a;
+
+/// Flips the sites of `input` in an order as `plan` says, until enough is known. `flip` flips those it is given; as long as
+/// it does so exactly, as an oracle does, whether it measures them or knows them already cannot be seen in the result.
 ///
-/// Exact and deterministic, as [`run_oracle`](super::run_oracle) is: which sites are flipped depends on order, plan and
-/// outcomes, not on threads.
+/// Deterministic: which sites are flipped depends on order, plan and outcomes.
 ///
 /// # Errors
-/// When an error is no number, or too large to be added up exactly.
+/// When `flip` fails.
 ///
 /// # Panics
 /// When the order is no permutation of the positions of the sites, or there are not as many estimates as sites.
-pub fn run_guided(
+pub fn run_guided<E>(
     input: &OracleInput<'_>,
     order: &GuidedOrder<'_>,
     plan: &GuidedPlan,
-    progress: &(impl Fn(u64) + Sync),
-) -> Result<GuidedRun, CampaignError> {
+    flip: &mut FlipSites<'_, E>,
+) -> Result<GuidedRun, E> {
     let changes = FlipSizes::new(input.inventory, input.sites);
     let FlipSizes { groups, sizes } = match order.estimates {
         Some(estimates) => changes.by_estimates(estimates),
@@ -143,9 +145,7 @@ pub fn run_guided(
     let events = cast::f64_from_count(input.events.len());
     let guided = guided(&bits, plan, &mut |batch| {
         let sites: Vec<BitId> = batch.iter().map(|position| input.sites[*position]).collect();
-        let mut run = OracleRun::new(OracleInput { sites: &sites, ..*input }, Shard::WHOLE);
-        run.advance(run.tiles(), progress)?;
-        let tally = run.into_tally();
+        let tally = flip(&sites)?;
         golden_sum = tally.golden_sum();
         let first = outcomes.len();
         outcomes.extend_from_slice(tally.outcomes());

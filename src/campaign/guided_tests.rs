@@ -1,5 +1,7 @@
 //! The rule of guided campaigns over rises that are known: what it promises must hold, whatever the order.
 
+use std::convert::Infallible;
+
 use super::super::FlipSizes;
 use super::*;
 
@@ -88,7 +90,8 @@ impl Truth {
     }
 
     fn flip(&self, bits: &GuidedBits<'_>, plan: &GuidedPlan) -> Guided {
-        guided(bits, plan, &mut |batch| Ok(batch.iter().map(|bit| self.rises[*bit]).collect())).unwrap()
+        let measure = &mut |batch: &[usize]| Ok::<_, Infallible>(batch.iter().map(|bit| self.rises[*bit]).collect());
+        guided(bits, plan, measure).unwrap()
     }
 
     fn total(&self) -> f64 {

@@ -5,6 +5,8 @@ mod guided;
 mod guided_run;
 mod infer;
 mod intervals;
+mod known;
+mod known_trials;
 mod mission;
 mod oracle;
 mod parts;
@@ -26,9 +28,11 @@ pub use guided::{
     CAP_FACTOR, Guided, GuidedBits, GuidedCampaign, GuidedFlip, GuidedPlan, LEAST_CAP, LEAST_DRAWS, Look, MeasureRises,
     MissingShare, MissingShareError, PILOT_BITS, Reason, guided,
 };
-pub use guided_run::{FlipSizes, GuidedOrder, GuidedRun, LEAST_SIZE, run_guided};
+pub use guided_run::{FlipSites, FlipSizes, GuidedOrder, GuidedRun, LEAST_SIZE, run_guided};
 pub use infer::{ClassCount, Decision, ErrorSummary, Inference, class_counts, correct_events, infer};
 pub use intervals::{Confidence, ConfidenceError, Interval, MeanMethod, ProportionMethod};
+pub use known::{FlipBatch, KnownFlips};
+pub use known_trials::{BegunTrials, KnownTrials};
 pub use mission::{
     BINS, BinSums, Bound, Estimate, EventSample, FaultFree, FirstWrong, Flight, FrameEvents, Judged, Mission,
     MissionInput, MissionOutcome, MissionRun, MissionSummary, Quantity, SummaryPlan, UpsetCounts,
@@ -44,4 +48,4 @@ pub use strata::{Allocation, Observation};
 pub use sum::{ExactSum, share_of};
 pub use tally::{Oracle, Shard, ShardError, SiteOutcome, Tally};
 pub use threads::{ThreadError, with_threads};
-pub use trials::{TrialInput, TrialOutcomes, addresses, run_trials};
+pub use trials::{TrialInput, TrialOutcomes, TrialRun, addresses, run_trials};

@@ -202,7 +202,7 @@ impl SamplePlan {
 }
 
 /// Runs the trials whose bits it is given, and says what each did.
-pub type Measure<'a> = dyn FnMut(&[Vec<BitId>]) -> Result<Vec<Observation>, CampaignError> + 'a;
+pub type Measure<'a, E> = dyn FnMut(&[Vec<BitId>]) -> Result<Vec<Observation>, E> + 'a;
 
 /// Runs trials as `plan` says. `measure` runs those it is given, in their order.
 ///
@@ -211,7 +211,11 @@ pub type Measure<'a> = dyn FnMut(&[Vec<BitId>]) -> Result<Vec<Observation>, Camp
 ///
 /// # Errors
 /// When `measure` fails, or there are too few trials for the strata; that is found before anything is measured.
-pub fn sample(trials: &Trials, plan: &SamplePlan, measure: &mut Measure<'_>) -> Result<Sample, SampleError> {
+pub fn sample<E: From<SampleError>>(
+    trials: &Trials,
+    plan: &SamplePlan,
+    measure: &mut Measure<'_, E>,
+) -> Result<Sample, E> {
     let limit = plan.limit(trials);
     match trials {
         Trials::Drawn(sampler) => sample_drawn(sampler, plan, limit, measure),
@@ -227,12 +231,12 @@ fn pair(bits: Vec<Vec<BitId>>, observations: Vec<Observation>) -> impl Iterator<
 }
 
 /// Independent trials.
-fn sample_drawn(
+fn sample_drawn<E>(
     sampler: &Sampler,
     plan: &SamplePlan,
     limit: usize,
-    measure: &mut Measure<'_>,
-) -> Result<Sample, SampleError> {
+    measure: &mut Measure<'_, E>,
+) -> Result<Sample, E> {
     let mut observed = Observed::default();
     let mut done = Vec::new();
     let mut kept = false;
@@ -273,7 +277,7 @@ fn independent(observed: &Observed, plan: &SamplePlan, method: MeanMethod) -> Es
 }
 
 /// Every possible trial, in the order of its bits.
-fn run_all(population: &Population, plan: &SamplePlan, measure: &mut Measure<'_>) -> Result<Sample, SampleError> {
+fn run_all<E>(population: &Population, plan: &SamplePlan, measure: &mut Measure<'_, E>) -> Result<Sample, E> {
     let mut stratum_of = vec![0; population.len()];
     let mut strata: Vec<Stratum> = Vec::new();
     for (number, (_, units)) in population.strata().enumerate() {
@@ -296,12 +300,12 @@ fn run_all(population: &Population, plan: &SamplePlan, measure: &mut Measure<'_>
 }
 
 /// A stratified sample without replacement.
-fn sample_listed(
+fn sample_listed<E: From<SampleError>>(
     population: &Population,
     plan: &SamplePlan,
     limit: usize,
-    measure: &mut Measure<'_>,
-) -> Result<Sample, SampleError> {
+    measure: &mut Measure<'_, E>,
+) -> Result<Sample, E> {
     let mut strata: Vec<Stratum> = population.strata().map(|(_, units)| Stratum::new(units.len())).collect();
     let orders: Vec<Vec<usize>> = (0..strata.len()).map(|stratum| population.shuffled(stratum, plan.seed)).collect();
     let mut done = Vec::new();

@@ -63,7 +63,7 @@ fn trials(model: &FaultModel, inventory: &Inventory) -> Trials {
 }
 
 fn run(trials: &Trials, plan: &SamplePlan) -> Sample {
-    sample(trials, plan, &mut |trials| Ok(measure(trials))).unwrap()
+    sample(trials, plan, &mut |trials| Ok::<_, SampleError>(measure(trials))).unwrap()
 }
 
 /// Shares of effective and sensitive trials and mean rise over all trials.
@@ -184,7 +184,8 @@ fn a_promise_is_kept_or_its_failure_said() {
 #[test]
 fn what_tells_nothing_is_not_called_certain() {
     let inventory = inventory(300);
-    let mut silent = |trials: &[Vec<BitId>]| Ok(vec![Observation { changed_events: 0, rise: 0.0 }; trials.len()]);
+    let none = Observation { changed_events: 0, rise: 0.0 };
+    let mut silent = |trials: &[Vec<BitId>]| Ok::<_, SampleError>(vec![none; trials.len()]);
     for model in [FaultModel::Bits(1), FaultModel::Bits(2)] {
         let trials = trials(&model, &inventory);
         for mean_method in [MeanMethod::StudentT, MeanMethod::Bootstrap] {
@@ -213,7 +214,7 @@ fn too_few_trials_for_the_strata_are_refused_before_any_is_run() {
 fn a_failing_trial_ends_the_campaign() {
     let trials = trials(&FaultModel::Bits(2), &inventory(300));
     let error = CampaignError::Golden { event: 3, error: f64::NAN };
-    let mut failing = |_: &[Vec<BitId>]| Err(error.clone());
+    let mut failing = |_: &[Vec<BitId>]| Err(SampleError::from(error.clone()));
     assert!(matches!(sample(&trials, &plan(1), &mut failing), Err(SampleError::Campaign(_))));
 }
 

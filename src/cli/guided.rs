@@ -1,12 +1,8 @@
-//! Guided campaigns: an order, a promise, a progress bar. Not a verb of its own.
+//! Guided campaigns: what they are to promise. Not a verb of its own; `Flips` flips.
 
 use clap::Args;
 
-use super::Global;
-use super::checkpoint::BitBar;
-use super::inputs::{Opened, Prepared};
-use crate::campaign::{Confidence, GuidedOrder, GuidedPlan, GuidedRun, MissingShare, OracleInput, run_guided};
-use crate::hw::BitId;
+use crate::campaign::{Confidence, GuidedPlan, MissingShare};
 
 /// What a guided campaign is to promise.
 #[derive(Debug, Clone, Args)]
@@ -47,33 +43,6 @@ impl GuidedArguments {
         let options = [("--missing", plan.missing.to_string()), ("--confidence", plan.confidence.to_string())];
         options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
-}
-
-/// Flips `sites` in an order until enough is known, with a progress bar over all of them.
-///
-/// # Errors
-/// When an error is not finite.
-///
-/// # Panics
-/// When the order is not one of these sites.
-pub fn guided(
-    (opened, prepared): (&Opened, &Prepared),
-    sites: &[BitId],
-    order: &GuidedOrder<'_>,
-    plan: &GuidedPlan,
-    global: &Global,
-) -> anyhow::Result<GuidedRun> {
-    let input = OracleInput {
-        network: &opened.design.accelerator,
-        inventory: &opened.inventory,
-        evaluator: &prepared.evaluator,
-        events: &prepared.events,
-        sites,
-    };
-    let bar = BitBar::new(&input, (0, input.pairs()), global);
-    let run = run_guided(&input, order, plan, &|pairs| bar.add(pairs));
-    bar.finish();
-    Ok(run?)
 }
 
 #[cfg(test)]

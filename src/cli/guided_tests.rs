@@ -7,11 +7,14 @@ use clap::Parser;
 use super::*;
 use crate::analysis::{BitRanking as Ranking, BitSample};
 use crate::analysis::{QualityPlan, RECALL_SHARES, SampledPlan, Truth, bit_strata, sampled_quality};
-use crate::campaign::Reason;
+use crate::campaign::{GuidedOrder, Reason};
+use crate::cli::Global;
+use crate::cli::flips::Flips;
 use crate::cli::inputs::{DesignArgument, EventArguments, open, prepare};
 use crate::cli::known_oracle;
 use crate::cli::oracle::{flip_all, totals_file};
 use crate::fault::{Biases, all_sites};
+use crate::hw::BitId;
 use crate::report::SiteTable;
 use crate::report::guided::GuidedReport;
 use crate::report::oracle::OracleReport;
@@ -78,7 +81,8 @@ fn a_campaign_finds_what_the_oracle_knows() {
     let ranking = Ranking::by_score("noisy", &rises.iter().map(|rise| rise.max(0.0).sqrt()).collect::<Vec<_>>());
     let plan = command.guided.plan(1);
     let order = GuidedOrder { order: ranking.order(), estimates: None };
-    let run = guided((&opened, &prepared), &sites, &order, &plan, &command.global).unwrap();
+    let flips = || Flips::new(&opened, &prepared, &command.global);
+    let run = flips().guided(&sites, &order, &plan).unwrap();
     for (flip, outcome) in run.guided.flips.iter().zip(&run.outcomes) {
         assert_eq!((flip.rise, outcome), (rises[flip.position], &oracle.outcomes()[flip.position]));
     }
@@ -89,7 +93,7 @@ fn a_campaign_finds_what_the_oracle_knows() {
     assert!(run.guided.flips.len() < 6000, "{}", run.guided.flips.len());
     // Told how large the rises are, it finds enough with fewer.
     let order = GuidedOrder { order: ranking.order(), estimates: Some(&rises) };
-    let estimated = guided((&opened, &prepared), &sites, &order, &plan, &command.global).unwrap().guided;
+    let estimated = flips().guided(&sites, &order, &plan).unwrap().guided;
     assert!(estimated.last().found >= 0.95 * total && estimated.flips.len() < run.guided.flips.len() * 9 / 10);
     let report = GuidedReport { run: &run, plan: &plan, ranking: ranking.name(), sites: &table, metric, events };
     check_width(&report.table());

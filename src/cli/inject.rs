@@ -2,20 +2,19 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 
+use super::checkpoint::{BitBar, Checkpoint};
 use super::endings::Format;
 use super::inputs::{DesignArgument, EventArguments, open, positive, prepare};
 use super::oracle::{SiteArguments, totals_file};
-use super::{Global, progress, wrong_usage};
+use super::trials::TrialCampaign;
+use super::{Global, wrong_usage};
 use crate::campaign::{
-    Allocation, Confidence, ExactSum, MeanMethod, Observation, ProportionMethod, SamplePlan, TrialInput, run_trials,
-    sample,
+    Allocation, Confidence, MeanMethod, Observation, ProportionMethod, SamplePlan, TrialInput, sample,
 };
 use crate::fault::{ClusterSizes, FaultModel, ModelError, Repeats, Trials};
-use crate::num::cast;
 use crate::report::files;
 use crate::report::inject::InjectReport;
 
@@ -40,6 +39,9 @@ pub struct Arguments {
     /// CSV file to write, a row per trial; estimates and provenance go beside it, to FILE.json
     #[arg(long, short, value_name = "FILE", value_parser = Format::Csv.parser())]
     output: Option<PathBuf>,
+    /// Go on where an interrupted run of the same command stopped; it left FILE.checkpoint
+    #[arg(long, requires = "output", help_heading = "Long work")]
+    resume: bool,
     #[command(flatten)]
     promise: PromiseArguments,
     #[command(flatten)]
@@ -176,41 +178,38 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let trials = Trials::new(&model, &opened.inventory, &sites.bits)?;
     let prepared = prepare(&opened, &arguments.events)?;
     let estimates_file = arguments.output.as_deref().map(totals_file);
+    let checkpoint = arguments.output.as_deref().map(Checkpoint::of);
     let own_files = opened.own_files();
-    for path in arguments.output.iter().chain(&estimates_file) {
+    let written = arguments.output.as_deref().into_iter().chain(estimates_file.as_deref());
+    for path in written.chain(checkpoint.as_ref().map(Checkpoint::path)) {
         let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
         files::check_writable(path, inputs.chain(own_files.iter().map(String::as_str)))?;
     }
-
-    let input = TrialInput {
-        network: &opened.design.accelerator,
-        inventory: &opened.inventory,
-        evaluator: &prepared.evaluator,
-        events: &prepared.events,
-    };
-    let bar = progress::bar(cast::u64_from_len(plan.limit(&trials)), "trials", global.quiet);
-    bar.set_message("inject");
-    let events = prepared.events.len();
-    let pairs = AtomicU64::new(0);
-    let mut golden_sum = ExactSum::default();
-    let mut rise_sums = Vec::new();
-    let sampled = sample(&trials, &plan, &mut |trials| {
-        let outcomes = run_trials(&input, trials, &|done| {
-            let all = pairs.fetch_add(done, Ordering::Relaxed) + done;
-            bar.set_position(all / cast::u64_from_len(events));
-        })?;
-        golden_sum = outcomes.golden_sum;
-        rise_sums.extend(outcomes.outcomes.iter().map(|outcome| outcome.rise_sum));
-        Ok(outcomes.outcomes.iter().map(|outcome| Observation::of(outcome, events)).collect())
-    });
-    bar.finish_and_clear();
-    let sampled = sampled?;
-
     let mut provenance = opened.provenance("inject", sites.options);
     provenance.command.extend(arguments.canonical(&model));
     prepared.record(&mut provenance);
     provenance.seeds.push(("trials".to_owned(), arguments.seed));
     provenance.inputs.extend(sites.source.map(|(name, hash)| (name, hash.to_string())));
+
+    let mut campaign = TrialCampaign::new(TrialInput {
+        network: &opened.design.accelerator,
+        inventory: &opened.inventory,
+        evaluator: &prepared.evaluator,
+        events: &prepared.events,
+    });
+    if let Some(checkpoint) = checkpoint {
+        campaign = campaign.keep(checkpoint, arguments.resume, provenance.command.clone(), global)?;
+    }
+    let events = prepared.events.len();
+    let bar = BitBar::of_trials(plan.limit(&trials), events, global);
+    let mut rise_sums = Vec::new();
+    let sampled = sample(&trials, &plan, &mut |trials| -> anyhow::Result<_> {
+        let outcomes = campaign.run(trials, &bar)?;
+        rise_sums.extend(outcomes.iter().map(|outcome| outcome.rise_sum));
+        Ok(outcomes.iter().map(|outcome| Observation::of(outcome, events)).collect())
+    });
+    bar.finish();
+    let sampled = sampled?;
     let report = InjectReport {
         inventory: &opened.inventory,
         model: &model,
@@ -218,7 +217,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         sample: &sampled,
         candidates: sites.bits.len(),
         events,
-        golden_sum,
+        golden_sum: campaign.golden_sum(),
         rise_sums: &rise_sums,
         metric: prepared.evaluator.metric().name(),
     };
@@ -227,6 +226,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         files::write_file(estimates, json.as_bytes())?;
         files::write_file(path, report.csv().as_bytes())?;
     }
+    campaign.finish();
     if global.json {
         return Ok(json);
     }

@@ -12,6 +12,7 @@ mod compare;
 mod endings;
 mod event_files;
 mod events;
+mod flips;
 mod guided;
 mod import;
 mod infer;
@@ -29,6 +30,7 @@ mod scores;
 mod shipped;
 mod simulate;
 mod sweep;
+mod trials;
 mod verify;
 
 use std::io::{self, Write};

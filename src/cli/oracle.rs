@@ -4,14 +4,15 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 
-use super::checkpoint::{BitBar, Checkpoint, complete};
+use super::checkpoint::{BitBar, Checkpoint, Ending, complete};
 use super::endings::Format;
+use super::flips::Flips;
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::{Global, wrong_usage};
-use crate::campaign::{Oracle, OracleInput, OracleRun, Shard, run_oracle};
+use crate::campaign::{Oracle, OracleInput, OracleRun, Shard, Tally};
 use crate::fault::{Biases, Repeats, all_sites, named_sites};
 use crate::hw::BitId;
 use crate::import::sites::{ScoreColumn, read_sites};
@@ -103,14 +104,11 @@ impl SiteArguments {
 /// # Errors
 /// When an error is not finite.
 pub fn flip_all(opened: &Opened, prepared: &Prepared, sites: &[BitId], global: &Global) -> anyhow::Result<Oracle> {
-    let input = oracle_input(opened, prepared, sites);
-    let bar = BitBar::new(&input, (0, input.pairs()), global);
-    let oracle = run_oracle(&input, &|pairs| bar.add(pairs));
-    bar.finish();
-    Ok(oracle?)
+    Flips::new(opened, prepared, global).oracle(sites)
 }
 
-fn oracle_input<'a>(opened: &'a Opened, prepared: &'a Prepared, sites: &'a [BitId]) -> OracleInput<'a> {
+/// What an oracle of `sites` is asked.
+pub fn oracle_input<'a>(opened: &'a Opened, prepared: &'a Prepared, sites: &'a [BitId]) -> OracleInput<'a> {
     OracleInput {
         network: &opened.design.accelerator,
         inventory: &opened.inventory,
@@ -125,7 +123,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let opened = open(&arguments.design, global)?;
     let sites = arguments.sites.list(&opened, Repeats::Allow)?;
     let prepared = prepare(&opened, &arguments.events)?;
-    let checkpoint = arguments.output.as_deref().map(Checkpoint::of);
+    let mut checkpoint = arguments.output.as_deref().map(Checkpoint::of);
     let totals_file = arguments.output.as_deref().filter(|_| arguments.shard.is_none()).map(totals_file);
     let own_files = opened.own_files();
     let checkpoint_file = checkpoint.as_ref().map(Checkpoint::path);
@@ -156,22 +154,25 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         sites: table,
         tally: run.tally().clone(),
     };
-    if let Some(checkpoint) = &checkpoint {
-        match checkpoint.load(arguments.resume, &part)? {
-            Some(tally) => run = run.resume(tally),
-            None if arguments.resume && !global.quiet => {
-                eprintln!("note: there is no {}; starting from the beginning", checkpoint.path().display());
-            }
-            None => {}
-        }
+    if let Some(checkpoint) = &checkpoint
+        && let Some(bytes) = checkpoint.load(arguments.resume, global)?
+    {
+        run = run.resume(left_by_same_work(&checkpoint.name(), &bytes, &part)?);
     }
     let bar = BitBar::new(&input, run.pairs(), global);
-    let completed = match &checkpoint {
-        Some(checkpoint) => complete(&mut run, checkpoint, &part, &bar),
-        None => run.advance(run.tiles(), &|pairs| bar.add(pairs)).map_err(Into::into),
+    let completed = match &mut checkpoint {
+        Some(checkpoint) => complete(&mut run, checkpoint, &mut |tally| Ok(part.with(tally).to_bytes()?), &bar),
+        None => run.advance(run.tiles(), &|pairs| bar.add(pairs)).map(|()| Ending::Done).map_err(Into::into),
     };
     bar.finish();
-    completed?;
+    if let (Ending::Interrupted, Some(checkpoint)) = (completed?, &checkpoint) {
+        let (done, all) = run.pairs();
+        bail!(
+            "interrupted with {} % done; the same command with --resume goes on from {}",
+            done * 100 / all.max(1),
+            checkpoint.name()
+        );
+    }
     part.manifest.tiles_done = part.manifest.tiles;
     part.tally = run.into_tally();
     let text = match (&arguments.output, arguments.shard) {
@@ -188,6 +189,29 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     };
     checkpoint.iter().for_each(Checkpoint::remove);
     Ok(text)
+}
+
+/// The sums that an earlier run of the same work left in its checkpoint, which is called `name`.
+///
+/// # Errors
+/// When it was left by other work than `empty`.
+fn left_by_same_work(name: &str, bytes: &[u8], empty: &PartialOracle) -> anyhow::Result<Tally> {
+    let found = PartialOracle::read(name, bytes)?;
+    let (asked, left) = (&empty.manifest, &found.manifest);
+    if asked.work == left.work && asked.shard != left.shard {
+        bail!(
+            "{name}: was left by shard {}, this is shard {}; repeat the command it was left by, or delete it",
+            left.shard,
+            asked.shard
+        );
+    }
+    if asked.work != left.work || found.sites != empty.sites || asked.tiles != left.tiles {
+        bail!(
+            "{name}: was left by other work (design, decoder, events, bits, metric or version of trivote differ); \
+             repeat the command it was left by, or delete it"
+        );
+    }
+    Ok(found.tally)
 }
 
 /// Writes and shows the result of a completed oracle.

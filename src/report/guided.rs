@@ -2,14 +2,17 @@
 
 use serde::Serialize;
 
-use super::error_unit::ErrorUnit;
+use super::error_unit::{Accuracy, ErrorUnit};
 use super::oracle::quoted;
 use super::{Provenance, Side, SiteTable, TextTable, grouped, percent, significant};
-use crate::campaign::{GuidedPlan, GuidedRun, Look, Reason};
+use crate::campaign::{GuidedPlan, GuidedRun, Look, Reason, SiteOutcome};
 use crate::num::cast;
 
 /// Rows of the table of looks.
 const SHOWN_LOOKS: usize = 12;
+
+/// Where the mispredictions stand in a row of the CSV.
+const MISPREDICTIONS_COLUMN: usize = 9;
 
 /// A guided campaign with what its sites are called.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,8 @@ struct Summary<'a> {
     metric: &'a str,
     events: usize,
     golden_mean_error: f64,
+    #[serde(flatten)]
+    accuracy: Option<Accuracy>,
     ranking: &'a str,
     candidate_bits: usize,
     missing_share_asked: f64,
@@ -46,6 +51,9 @@ struct Summary<'a> {
     saved_against_random_order: usize,
     rise_found: f64,
     rise_found_signed: f64,
+    /// Sum of the mispredictions, where that is what the metric counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mispredictions_found: Option<u64>,
     missing_bound: Option<f64>,
     missing_share_bound: Option<f64>,
     restarts: usize,
@@ -72,15 +80,17 @@ struct LookRow {
 impl GuidedReport<'_> {
     /// A row per bit flipped, in the order of flipping: the columns of an oracle, and `flip,reason` before them.
     ///
-    /// `reason` is `pilot` (drawn before anything was known), `order` (its turn) or `drawn` (to learn of the rest).
+    /// `reason` is `pilot` (drawn before anything was known), `order` (its turn) or `drawn` (to learn of the rest). As in an
+    /// oracle, `mispredictions` stands behind `changed_events` where that is what the metric counts.
     pub fn csv(&self) -> String {
-        let mut text =
-            String::from("flip,reason,layer,tensor,index,bit,golden,faulty,changed_events,mean_error,error_rise\n");
+        let counts = self.unit().counts_mispredictions();
+        let mut text = String::from("flip,reason,layer,tensor,index,bit,golden,faulty,changed_events,");
+        text.push_str(if counts { "mispredictions,mean_error,error_rise\n" } else { "mean_error,error_rise\n" });
         let events = cast::f64_from_count(self.events);
         for (number, (flip, outcome)) in self.run.guided.flips.iter().zip(&self.run.outcomes).enumerate() {
             let site = &self.sites.sites[flip.position];
             let (layer, tensor) = &self.sites.arrays[site.array];
-            let row = [
+            let mut row = vec![
                 number.to_string(),
                 flip.reason.name().to_owned(),
                 quoted(layer),
@@ -93,6 +103,9 @@ impl GuidedReport<'_> {
                 ((self.run.golden_sum + outcome.rise_sum).value() / events).to_string(),
                 flip.rise.to_string(),
             ];
+            if counts {
+                row.insert(MISPREDICTIONS_COLUMN, outcome.mispredictions().to_string());
+            }
             text.push_str(&row.join(","));
             text.push('\n');
         }
@@ -114,6 +127,7 @@ impl GuidedReport<'_> {
             metric: self.metric,
             events: self.events,
             golden_mean_error: self.golden_mean(),
+            accuracy: self.unit().accuracy(self.golden_mean()),
             ranking: self.ranking,
             candidate_bits: guided.bits,
             missing_share_asked: self.plan.missing.get(),
@@ -130,6 +144,7 @@ impl GuidedReport<'_> {
             saved_against_random_order: guided.random_order_flips(self.plan.missing).saturating_sub(guided.flips.len()),
             rise_found: last.found,
             rise_found_signed: guided.found_signed(),
+            mispredictions_found: self.mispredictions(),
             missing_bound: last.missing_bound,
             missing_share_bound: last.share_bound(),
             restarts: guided.restarts,
@@ -146,11 +161,12 @@ impl GuidedReport<'_> {
         let guided = &self.run.guided;
         let (flips, bits) = (guided.flips.len(), guided.bits);
         let random = guided.random_order_flips(self.plan.missing);
+        let unit = self.unit();
         let share = |count: usize| percent(cast::f64_from_count(count) / cast::f64_from_count(bits), 1);
         let mut table = TextTable::new(&[
             ("flips", Side::Right),
             ("of all", Side::Right),
-            ("rise found", Side::Right),
+            (unit.name("rise found", "mispredictions found"), Side::Right),
             ("missing at most", Side::Right),
             ("share", Side::Right),
         ]);
@@ -158,8 +174,8 @@ impl GuidedReport<'_> {
             table.row([
                 grouped(look.flips),
                 share(look.flips),
-                significant(look.found),
-                look.missing_bound.map_or_else(|| "-".to_owned(), significant),
+                self.amount(look.found),
+                look.missing_bound.map_or_else(|| "-".to_owned(), |bound| unit.rise(bound)),
                 percent(look.share_bound().unwrap_or(f64::NAN), 2),
             ]);
         }
@@ -170,7 +186,7 @@ impl GuidedReport<'_> {
              {}\n\
              random order: {} flips until no more than {} is missing on average; {} saved against that\n\n\
              {table}\n\
-             rise found: sum over the bits flipped that raise the error, each flipped alone\n\
+             {}\n\
              missing at most: bound on the same sum over the bits not flipped, good for all looks at once\n",
             self.ranking,
             grouped(flips),
@@ -181,12 +197,36 @@ impl GuidedReport<'_> {
             grouped(guided.flips_by(Reason::Pilot)),
             grouped(guided.flips_by(Reason::Drawn)),
             grouped(self.events),
-            ErrorUnit::new(self.metric, self.events).fault_free(self.golden_mean()),
+            unit.fault_free(self.golden_mean()),
             self.promise(),
             grouped(random),
             percent(self.plan.missing.get(), 1),
             grouped(random.saturating_sub(flips)),
+            unit.name(
+                "rise found: sum over the bits flipped that raise the error, each flipped alone",
+                "mispredictions found: over the bits flipped, each alone; of events that are right without the flip",
+            ),
         )
+    }
+
+    const fn unit(&self) -> ErrorUnit<'_> {
+        ErrorUnit::new(self.metric, self.events)
+    }
+
+    /// Mispredictions of all flips together, where that is what the metric counts.
+    fn mispredictions(&self) -> Option<u64> {
+        let counts = self.run.outcomes.iter().map(SiteOutcome::mispredictions);
+        self.unit().counts_mispredictions().then(|| counts.map(u64::from).sum())
+    }
+
+    /// A sum of rises: whole mispredictions are not rounded.
+    fn amount(&self, rise: f64) -> String {
+        let number = self.unit().number(rise);
+        if self.unit().counts_mispredictions() {
+            grouped(usize::try_from(cast::floor_i64(number)).unwrap_or(0))
+        } else {
+            significant(number)
+        }
     }
 
     fn promise(&self) -> String {
@@ -194,8 +234,9 @@ impl GuidedReport<'_> {
         let last = guided.last();
         if guided.is_complete() {
             return format!(
-                "complete: all bits are flipped, nothing is missing; summed rise {}",
-                significant(last.found)
+                "complete: all bits are flipped, nothing is missing; {} {}",
+                self.unit().name("summed rise", "mispredictions"),
+                self.amount(last.found)
             );
         }
         let assumed = match guided.restarts {
@@ -204,8 +245,9 @@ impl GuidedReport<'_> {
             times => format!("\n(caps on single bits failed {times} times; what was proven before was given up)"),
         };
         format!(
-            "promise kept: at most {} of the summed rise is missing, with confidence {}{assumed}",
+            "promise kept: at most {} of the {} missing, with confidence {}{assumed}",
             percent(last.share_bound().unwrap_or(f64::NAN), 2),
+            self.unit().name("summed rise is", "mispredictions are"),
             percent(self.plan.confidence.get(), if self.plan.confidence.get() > 0.999 { 7 } else { 1 }),
         )
     }

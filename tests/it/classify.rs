@@ -1,5 +1,6 @@
 //! Classification: labels, accuracy and mispredictions, against plain evaluation and through every command.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use proptest::prelude::*;
@@ -12,6 +13,7 @@ use trivote::host::metric::ErrorMetric;
 use trivote::hw::Inventory;
 use trivote::import::npy::read_npz;
 use trivote::net::Network;
+use trivote::report::grouped;
 use trivote::report::npz::{NpzWriter, Packing};
 
 use crate::cli::{Folder, csv, fail, run};
@@ -199,6 +201,7 @@ fn a_classifier_through_the_other_commands() {
     let scores = folder.path("scores.csv");
     let text = run(&["analyze", design, "--scores", &scores]);
     assert!(text.contains("cross-entropy"), "{text}");
+    guided_campaigns_count_mispredictions(&case);
     let (sweep, missions) = (folder.path("sweep"), folder.path("missions"));
     let rankings = "oracle,bit-curve,hessian,msb";
     let text = run(&["sweep", design, "--rankings", rankings, "--verify", "-o", &sweep]);
@@ -214,6 +217,33 @@ fn a_classifier_through_the_other_commands() {
     assert!(text.contains("accuracy 80.00 %"), "{text}");
     let page = std::fs::read_to_string(folder.path("page.html")).unwrap();
     assert!(page.contains("80.00 % (32 events)"));
+}
+
+/// Every bit flipped has the mispredictions that the oracle has of it; other metrics have none.
+fn guided_campaigns_count_mispredictions(case: &Classifier) {
+    let (design, folder) = (case.design.as_str(), &case.folder);
+    let [oracle, flips] = ["oracle.csv", "flips.csv"].map(|name| folder.path(name));
+    run(&["oracle", design, "-o", &oracle]);
+    let text = run(&["analyze", design, "--guided", "msb", "--missing", "20%", "--flips", &flips]);
+    assert!(text.contains("mispredictions found") && !text.contains("rise"), "{text}");
+    let address = |row: &BTreeMap<String, String>| ["layer", "tensor", "index", "bit"].map(|name| row[name].clone());
+    let known = csv(&std::fs::read_to_string(&oracle).unwrap());
+    let known: BTreeMap<_, _> = known.iter().map(|row| (address(row), row)).collect();
+    let found = csv(&std::fs::read_to_string(&flips).unwrap());
+    for row in &found {
+        for column in ["changed_events", "mispredictions", "mean_error", "error_rise"] {
+            assert_eq!(row[column], known[&address(row)][column], "{column}");
+        }
+    }
+    let all: u64 = found.iter().map(|row| row["mispredictions"].parse::<u64>().unwrap()).sum();
+    let totals: Value = serde_json::from_str(&std::fs::read_to_string(folder.path("flips.csv.json")).unwrap()).unwrap();
+    assert_eq!((&totals["mispredictions_found"], &totals["correct_events"]), (&all.into(), &32.into()));
+    assert!(all > 0 && text.contains(&grouped(usize::try_from(all).unwrap())), "{text}");
+    let header = std::fs::read_to_string(&flips).unwrap().lines().next().unwrap().to_owned();
+    assert!(header.contains(",changed_events,mispredictions,mean_error,"), "{header}");
+    let entropy = ["analyze", design, "--guided", "msb", "--metric", "cross-entropy", "--flips", &flips, "--json"];
+    assert!(!run(&entropy).contains("mispredictions"));
+    assert!(!std::fs::read_to_string(&flips).unwrap().contains("mispredictions"));
 }
 
 #[test]

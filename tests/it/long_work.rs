@@ -1,4 +1,4 @@
-//! Oracles that are interrupted, killed, cut into shards and put together again.
+//! Oracles and other long work that is interrupted, killed, cut into shards and put together again.
 
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
@@ -71,6 +71,142 @@ fn interrupted_and_killed_work_goes_on() {
     assert_eq!(folder.names(), ["cut", "cut.json", "whole.csv", "whole.csv.json"]);
     assert_eq!(fs::read(&cut).unwrap(), fs::read(&whole).unwrap());
     assert_eq!(fs::read(format!("{cut}.json")).unwrap(), fs::read(format!("{whole}.json")).unwrap());
+}
+
+/// A campaign of flips that takes a while; what scores cost is not part of it.
+const CAMPAIGN: [&str; 7] = ["analyze", "econ_t_large", "-q", "--generate", "60", "--event-seed", "5"];
+
+/// Long work and where it is written.
+struct Work<'a> {
+    words: &'a [&'a str],
+    /// Options and files; the checkpoint stands beside the first.
+    outputs: Vec<(&'a str, String)>,
+}
+
+impl Work<'_> {
+    fn command<'b>(&'b self, more: &[&'b str]) -> Vec<&'b str> {
+        let outputs = self.outputs.iter().flat_map(|(option, file)| [*option, file]);
+        self.words.iter().copied().chain(outputs).chain(more.iter().copied()).collect()
+    }
+
+    fn refused(&self, more: &[&str], parts: &[&str]) {
+        let error = fail(1, &self.command(more));
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+}
+
+/// Runs a command with these outputs as a whole, then once more: interrupted, refused with these options for these reasons,
+/// killed, and resumed.
+#[cfg(unix)]
+fn goes_on(words: &[&str], outputs: &[(&str, &str)], refusals: &[(&[&str], &str)]) {
+    let folder = Folder::new();
+    let work = |prefix: &str| Work {
+        words,
+        outputs: outputs.iter().map(|(option, name)| (*option, folder.path(&format!("{prefix}{name}")))).collect(),
+    };
+    let (whole, cut) = (work("whole_"), work("cut_"));
+    let printed = run(&whole.command(&[]));
+
+    let output = interrupt(&cut.command(&[]));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    let checkpoint = format!("{}.checkpoint", cut.outputs[0].1);
+    assert!(message.contains("interrupted with") && message.contains("% done of the next"), "{message}");
+    assert!(message.contains("--resume") && message.contains(&checkpoint), "{message}");
+    let is_left = || fs::exists(&checkpoint).unwrap();
+    assert!(is_left());
+
+    cut.refused(&[], &[&checkpoint, "--resume, or delete"]);
+    let other = [&checkpoint, "left by other work", &format!("`trivote {} econ_t_large", words[0])];
+    cut.refused(&["--resume", "--metric", "mse"], &[&other[..], &["are the metric (emd, not mse);"]].concat());
+    cut.refused(&["--resume", "--limit", "59"], &[&other[..], &["are the events;"]].concat());
+    for (more, part) in refusals {
+        cut.refused(&[&["--resume"], *more].concat(), &[&checkpoint, part]);
+    }
+
+    // kill -9 in the middle of the rest leaves the checkpoint as it is.
+    let mut killed = start(&cut.command(&["--resume"]));
+    sleep(Duration::from_millis(300));
+    killed.kill().unwrap();
+    assert!(!killed.wait().unwrap().success());
+    assert!(is_left());
+
+    assert_eq!(run(&cut.command(&["--resume"])).replace("cut_", "whole_"), printed);
+    assert!(!is_left());
+    for ((_, cut), (_, whole)) in cut.outputs.iter().zip(&whole.outputs) {
+        for end in ["", ".json"] {
+            assert_eq!(
+                fs::read(format!("{cut}{end}")).unwrap(),
+                fs::read(format!("{whole}{end}")).unwrap(),
+                "{cut}{end}"
+            );
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn comparisons_with_an_oracle_go_on() {
+    let words = [&CAMPAIGN[..], &["--rankings", "msb", "--oracle", "run"]].concat();
+    goes_on(&words, &[("--quality", "q.csv")], &[]);
+}
+
+#[cfg(unix)]
+#[test]
+fn samples_and_guided_campaigns_go_on() {
+    let words =
+        [&CAMPAIGN[..], &["--rankings", "msb,random", "--sample", "20000", "--guided", "msb", "--missing", "20%"]]
+            .concat();
+    goes_on(&words, &[("--flips", "f.csv"), ("--quality", "q.csv")], &[]);
+}
+
+#[cfg(unix)]
+#[test]
+fn trials_go_on() {
+    let words = ["inject", "econ_t_large", "-q", "--generate", "60", "--model", "bits:3", "--trials", "5000"];
+    goes_on(&words, &[("-o", "i.csv")], &[(&["--seed", "2"], "left by a campaign of other trials, `trivote inject")]);
+    fail(2, &["inject", "econ_t_small", "--resume"]);
+}
+
+#[test]
+fn what_is_flipped_already_serves_another_promise() {
+    let folder = Folder::new();
+    let [first, alone, after, elsewhere] = ["first.csv", "alone.csv", "after.csv", "c"].map(|name| folder.path(name));
+    let work = |more: &[&str]| {
+        let common = ["analyze", "econ_t_small", "-q", "--generate", "21", "--guided", "msb", "--metric", "mse"];
+        run(&[&common, more].concat())
+    };
+    let few = ["--missing", "20%", "--flips"];
+    work(&[&few[..], &[&alone]].concat());
+    // Flipped before for another purpose, the result is the same.
+    work(&[&few[..], &[&after, "--oracle", "run", "--rankings", "msb"]].concat());
+    assert_eq!(fs::read(&alone).unwrap(), fs::read(&after).unwrap());
+    // The checkpoint can be beside a folder that is yet to be made, or elsewhere; nothing is left where nothing went wrong.
+    let compared = ["--oracle", "run", "--rankings", "msb", "--figures"];
+    work(&[&compared[..], &[&folder.path("new/figures/")]].concat());
+    work(&[&["--flips", &first, "--checkpoint", &elsewhere], &["--resume"][..]].concat());
+    let names = folder.names();
+    assert!(!names.iter().any(|name| name.contains("checkpoint") || name == "c"), "{names:?}");
+}
+
+#[test]
+fn what_cannot_be_resumed_is_refused() {
+    let folder = Folder::new();
+    let (file, shard) = (folder.path("f.csv"), folder.path("shard.npz"));
+    run(&["oracle", "econ_t_small", "-q", "--generate", "5", "--shard", "1/2", "-o", &shard]);
+    let refused = |more: &[&str], expected: &str| {
+        let error = fail(1, &[&["analyze", "econ_t_small", "-q", "--generate", "5"], more].concat());
+        assert!(error.contains(expected), "{error}");
+    };
+    refused(&["--guided", "msb", "--resume"], "name an output or --checkpoint FILE");
+    refused(&["--guided", "msb", "--flips", &file, "--checkpoint", &file], "would be written twice");
+    refused(&["--scores", &file, "--resume"], "--oracle run, --sample N or --guided");
+    refused(&["--scores", &file, "--checkpoint", &shard], "--oracle run, --sample N or --guided");
+    let wrong = "shard.npz: its format is `trivote partial oracle 1`, `trivote flips 1` is needed";
+    refused(&["--guided", "msb", "--checkpoint", &shard, "--resume"], wrong);
+    let broken = folder.write("broken.csv.checkpoint", b"PK");
+    refused(&["--guided", "msb", "--flips", &folder.path("broken.csv"), "--resume"], "broken.csv.checkpoint");
+    assert_eq!(fs::read(broken).unwrap(), b"PK");
 }
 
 #[test]

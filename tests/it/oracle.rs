@@ -2,10 +2,12 @@
 //! copy evaluated from the beginning, nothing shared and nothing skipped.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use trivote::campaign::{
-    CampaignError, Event, ExactSum, Oracle, OracleInput, OracleRun, Shard, SiteOutcome, Tally, run_oracle, with_threads,
+    CampaignError, Confidence, Event, ExactSum, GuidedOrder, GuidedPlan, KnownFlips, MissingShare, Oracle, OracleInput,
+    OracleRun, Shard, SiteOutcome, Tally, run_guided, run_oracle, with_threads,
 };
 use trivote::engine::reference;
 use trivote::fault::{Biases, all_sites};
@@ -16,6 +18,7 @@ use trivote::hw::{BitId, Inventory};
 use trivote::import::design::Design;
 use trivote::net::{Dense, Network, NetworkBuilder, Op, WeightTensor};
 use trivote::num::{QFormat, qkeras};
+use trivote::report::partial::{PartialFlips, WorkManifest};
 
 use super::networks::{NetworkSpec, specs};
 
@@ -142,6 +145,60 @@ proptest! {
         }
         prop_assert_eq!(pairs, input.pairs());
         prop_assert_eq!(Oracle::new(case.events.len(), total), whole);
+    }
+
+    #[test]
+    fn a_guided_campaign_that_is_replayed_is_the_same(
+        spec in specs(),
+        streams in prop::collection::vec(0..9_u64, 1..9),
+        pieces in prop::collection::vec(1..20_u64, 40),
+    ) {
+        let case = Case::random(&spec, &streams);
+        let input = case.input();
+        let order: Vec<usize> = (0..case.sites.len()).rev().collect();
+        let order = GuidedOrder { order: &order, estimates: None };
+        let plan = GuidedPlan {
+            missing: MissingShare::new(0.3).unwrap(),
+            confidence: Confidence::new(0.5).unwrap(),
+            seed: spec.seed,
+        };
+        let whole = run_guided(&input, &order, &plan, &mut |sites| {
+            let mut run = OracleRun::new(OracleInput { sites, ..input }, Shard::WHOLE);
+            run.advance(run.tiles(), &|_| {}).map(|()| run.into_tally())
+        });
+        // Stopped after every few tiles; all that goes on is what the file says.
+        let manifest = WorkManifest::of_flips(&input, vec!["command".to_owned()]);
+        let mut bytes = PartialFlips::to_bytes(&manifest, &KnownFlips::default()).unwrap();
+        let pairs = AtomicU64::new(0);
+        let mut pieces = pieces.iter().copied().cycle();
+        let replayed = loop {
+            let PartialFlips { manifest: found, mut known } = PartialFlips::read("file", &bytes).unwrap();
+            prop_assert_eq!(&found, &manifest);
+            let mut tiles = pieces.next().unwrap();
+            let replayed = run_guided(&input, &order, &plan, &mut |sites| {
+                while let Some(batch) = known.begin(sites) {
+                    let before = batch.tally.tiles_done();
+                    let piece = OracleInput { sites: &batch.sites, ..input };
+                    let mut run = OracleRun::new(piece, Shard::WHOLE).resume(batch.tally);
+                    run.advance(tiles, &|done| { pairs.fetch_add(done, Ordering::Relaxed); }).unwrap();
+                    tiles -= run.tally().tiles_done() - before;
+                    if !run.is_done() {
+                        known.keep(run.tally());
+                        return Err(());
+                    }
+                    known.complete(run.tally());
+                }
+                Ok(known.tally(sites))
+            });
+            match replayed {
+                Ok(replayed) => break replayed,
+                Err(()) => bytes = PartialFlips::to_bytes(&manifest, &known).unwrap(),
+            }
+        };
+        let flips = replayed.guided.flips.len() as u64;
+        prop_assert_eq!(Ok(replayed), whole);
+        // Nothing was done twice.
+        prop_assert_eq!(pairs.into_inner(), flips * case.events.len() as u64);
     }
 }
 

@@ -3,15 +3,17 @@
 mod quality;
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
 use super::Global;
+use super::checkpoint::Checkpoint;
 use super::endings::Format;
-use super::guided::{GuidedArguments, guided};
+use super::flips::{Flips, checkpoint_of};
+use super::guided::GuidedArguments;
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::oracle::{SiteArguments, Sites, totals_file};
 use super::rankings::{self, RankingName, ScoreFile};
@@ -19,6 +21,7 @@ use super::scores::{Measured, Needs, ScoreArguments};
 use crate::analysis::{BitRanking, BitSample, Score, bit_strata, hutchinson, stochastic_diagonal};
 use crate::campaign::GuidedOrder;
 use crate::fault::Repeats;
+use crate::hw::BitId;
 use crate::import::oracle::totals_files;
 use crate::report::analysis::{AnalysisReport, trace_groups};
 use crate::report::figures::{BitSet, check_folder, is_figure_file};
@@ -55,8 +58,7 @@ pub struct Arguments {
     /// bit-taylor2, bit-gauss-newton, bit-curve, or FILE or FILE:COLUMN as in `trivote sweep` [default: all scores]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = rankings::parse, help_heading = "Scores")]
     rankings: Option<Vec<RankingName>>,
-    /// Compare the rankings with this oracle: a file of `trivote oracle -o` (which can be interrupted and resumed), or
-    /// `run` to flip all bits now
+    /// Compare the rankings with this oracle: a file of `trivote oracle -o`, or `run` to flip all bits now
     #[arg(long, value_name = "FILE", help_heading = "Quality of rankings")]
     oracle: Option<PathBuf>,
     /// Compare the rankings by flipping N bits drawn at random, with intervals
@@ -80,6 +82,13 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", value_parser = Format::Csv.parser(), requires = "guided",
           help_heading = "Guided campaign")]
     flips: Option<PathBuf>,
+    /// Go on where an interrupted run of the same command stopped; the flips it did are in its checkpoint
+    #[arg(long, help_heading = "Long work")]
+    resume: bool,
+    /// Where flips are kept until all is written [default: FILE.checkpoint of the first that is given of --flips, --quality,
+    /// --scores, --output and --figures]
+    #[arg(long, value_name = "FILE", help_heading = "Long work")]
+    checkpoint: Option<PathBuf>,
     #[command(flatten)]
     guide: GuidedArguments,
     #[command(flatten)]
@@ -108,7 +117,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let asked = arguments.asked()?;
     let mut sources: Vec<(String, String)> = Vec::new();
     let known = KnownRises::read(arguments, &opened, &prepared, &sites, &mut sources)?;
-    arguments.check_outputs(&opened, &prepared, &sites, &asked)?;
+    let checkpoint = arguments.checkpoint()?;
+    arguments.check_outputs((&opened, &prepared), &sites, &asked, checkpoint.as_ref())?;
     let sample = arguments.draw_sample(&opened, &sites)?;
     let folder = arguments.figures.as_deref().map(|path| ResultFolder::new(path, is_figure_file)).transpose()?;
     folder.as_ref().map(check_folder).transpose()?;
@@ -119,15 +129,18 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
         (needs.derivatives, needs.eigenpairs) = (true, true);
         needs.diagonals |= arguments.diagonal;
     }
-    let measured = arguments.measure.measure(needs, (&opened, &prepared), &sites.bits, arguments.seed, global)?;
-    measured.warn(&scores, global);
-    let named = arguments.named_scores(&asked, &measured, (&opened, &sites), &mut sources)?;
-    let rankings: Vec<BitRanking> = named.iter().map(|(name, values)| BitRanking::by_score(name, values)).collect();
-
     let mut provenance = opened.provenance("analyze", sites.options.clone());
     provenance.command.extend(arguments.canonical(&asked));
     provenance.command.extend(arguments.measure.canonical(needs, &opened, prepared.evaluator.metric()));
     prepared.record(&mut provenance);
+    let mut flips = Flips::new(&opened, &prepared, global);
+    if let Some(checkpoint) = checkpoint {
+        flips = flips.keep(checkpoint, arguments.resume, provenance.command.clone())?;
+    }
+    let measured = arguments.measure.measure(needs, (&opened, &prepared), &sites.bits, arguments.seed, global)?;
+    measured.warn(&scores, global);
+    let named = arguments.named_scores(&asked, &measured, (&opened, &sites), &mut sources)?;
+    let rankings: Vec<BitRanking> = named.iter().map(|(name, values)| BitRanking::by_score(name, values)).collect();
     provenance.seeds.push(("analysis".to_owned(), arguments.seed));
     provenance.inputs.extend(sites.source.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
     provenance.inputs.extend(sources);
@@ -161,7 +174,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     }
     let compared = &rankings[..asked_for(arguments, &named)];
     let truth = quality::Source { known, sample };
-    let quality = Quality::find(arguments, (&opened, &prepared), &sites.bits, truth, compared, global)?;
+    let quality = Quality::find(arguments, &mut flips, &sites.bits, truth, compared)?;
     if let Some(quality) = &quality {
         quality.show(arguments, &provenance, &mut shown)?;
         if let Some(folder) = folder {
@@ -169,31 +182,11 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
             quality.draw(folder, &opened, (&table, bit_set), compared, &mut shown)?;
         }
     }
-    if let Some(name) = &arguments.guided {
-        let ranking = &rankings[rankings.len() - 1];
-        let plan = arguments.guide.plan(arguments.seed);
-        let estimates =
-            name.score().filter(|score| score.estimates_rise()).map(|_| named[named.len() - 1].1.as_slice());
-        let order = GuidedOrder { order: ranking.order(), estimates };
-        let run = guided((&opened, &prepared), &sites.bits, &order, &plan, global)?;
-        let report = GuidedReport {
-            run: &run,
-            plan: &plan,
-            ranking: &name.name(),
-            sites: &table,
-            metric: prepared.evaluator.metric().name(),
-            events: prepared.events.len(),
-        };
-        let json = report.json(&provenance);
-        if let Some(path) = &arguments.flips {
-            files::write_file(&totals_file(path), json.as_bytes())?;
-            files::write_file(path, report.csv().as_bytes())?;
-        }
-        shown.part("guided", &report.table(), &json)?;
-        if let Some(path) = &arguments.flips {
-            shown.written(path, "a row per bit flipped");
-        }
+    if arguments.guided.is_some() {
+        let order = (&rankings[rankings.len() - 1], named[named.len() - 1].1.as_slice());
+        arguments.guide_flips(&mut flips, (&sites.bits, &table), order, &provenance, &mut shown)?;
     }
+    flips.finish();
     if global.json {
         return Ok(format!("{}\n", serde_json::to_string_pretty(&json!(shown.json))?));
     }
@@ -238,7 +231,7 @@ impl Shown {
         }
     }
 
-    fn written(&mut self, path: &std::path::Path, what: &str) {
+    fn written(&mut self, path: &Path, what: &str) {
         writeln!(self.text, "\nwritten: {} ({what}), {}", path.display(), totals_file(path).display())
             .expect("a string takes any text");
     }
@@ -259,6 +252,35 @@ impl Arguments {
     fn derives(&self) -> bool {
         let by_name = self.output.is_some() || self.diagonal || self.diagonal_estimate;
         by_name || !(self.compares() || self.guided.is_some())
+    }
+
+    /// Whether bits are flipped.
+    fn flips_bits(&self) -> bool {
+        let compares = match &self.oracle {
+            Some(oracle) => quality::runs_now(oracle),
+            None => self.sample.is_some() || self.figures.is_some(),
+        };
+        compares || self.guided.is_some()
+    }
+
+    /// Where flips are kept, if any are made and there is a place for them.
+    fn checkpoint(&self) -> anyhow::Result<Option<Checkpoint>> {
+        if !self.flips_bits() {
+            if self.resume || self.checkpoint.is_some() {
+                bail!(
+                    "--resume and --checkpoint are of flips; ask for some: --oracle run, --sample N or --guided RANKING"
+                );
+            }
+            return Ok(None);
+        }
+        let outputs = [&self.flips, &self.quality, &self.scores, &self.output, &self.figures];
+        let checkpoint = checkpoint_of(self.checkpoint.as_deref(), outputs.into_iter().flatten().map(PathBuf::as_path));
+        if self.resume && checkpoint.is_none() {
+            bail!(
+                "--resume goes on from the checkpoint of an output, and there is none; name an output or --checkpoint FILE"
+            );
+        }
+        Ok(checkpoint)
     }
 
     /// Draws the bits of a sampled comparison, where one is asked for.
@@ -326,10 +348,10 @@ impl Arguments {
     /// Checks, before the long work, that what is to be written can be.
     fn check_outputs(
         &self,
-        opened: &Opened,
-        prepared: &Prepared,
+        (opened, prepared): (&Opened, &Prepared),
         sites: &Sites,
         asked: &[RankingName],
+        checkpoint: Option<&Checkpoint>,
     ) -> anyhow::Result<()> {
         let mut own_files = opened.own_files();
         let rankings = asked.iter().filter_map(RankingName::file).map(ScoreFile::path);
@@ -338,14 +360,17 @@ impl Arguments {
             own_files.push(path.display().to_string());
         }
         let outputs = [&self.output, &self.scores, &self.quality, &self.flips];
+        let outputs = outputs.into_iter().flatten().flat_map(|path| [path.clone(), totals_file(path)]);
+        // The folder of figures may be in one that is yet to be made, and so is the checkpoint beside it.
+        let beside_figures =
+            |path: &&Path| self.figures.as_deref().is_none_or(|figures| path != &Checkpoint::of(figures).path());
+        let checkpoint = checkpoint.map(Checkpoint::path).filter(beside_figures);
         let mut taken = std::collections::HashSet::new();
-        for path in outputs.into_iter().flatten() {
-            for path in [path.clone(), totals_file(path)] {
-                let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
-                files::check_writable(&path, inputs.chain(own_files.iter().map(String::as_str)))?;
-                if !taken.insert(path.clone()) {
-                    bail!("{}: would be written twice; give every output a name of its own", path.display());
-                }
+        for path in outputs.chain(checkpoint.map(Path::to_owned)) {
+            let inputs = prepared.sources.iter().chain(&sites.source).map(|(name, _)| name.as_str());
+            files::check_writable(&path, inputs.chain(own_files.iter().map(String::as_str)))?;
+            if !taken.insert(path.clone()) {
+                bail!("{}: would be written twice; give every output a name of its own", path.display());
             }
         }
         Ok(())
@@ -406,6 +431,41 @@ impl Arguments {
             });
         }
         Ok(named)
+    }
+
+    /// Flips bits in the order of the last ranking, which has these scores, and tells of it.
+    fn guide_flips(
+        &self,
+        flips: &mut Flips<'_>,
+        (sites, table): (&[BitId], &SiteTable),
+        (ranking, scores): (&BitRanking, &[f64]),
+        provenance: &Provenance,
+        shown: &mut Shown,
+    ) -> anyhow::Result<()> {
+        let Some(name) = &self.guided else { return Ok(()) };
+        let plan = self.guide.plan(self.seed);
+        let estimates = name.score().filter(|score| score.estimates_rise()).map(|_| scores);
+        let order = GuidedOrder { order: ranking.order(), estimates };
+        let run = flips.guided(sites, &order, &plan)?;
+        let prepared = flips.prepared();
+        let report = GuidedReport {
+            run: &run,
+            plan: &plan,
+            ranking: &name.name(),
+            sites: table,
+            metric: prepared.evaluator.metric().name(),
+            events: prepared.events.len(),
+        };
+        let json = report.json(provenance);
+        if let Some(path) = &self.flips {
+            files::write_file(&totals_file(path), json.as_bytes())?;
+            files::write_file(path, report.csv().as_bytes())?;
+        }
+        shown.part("guided", &report.table(), &json)?;
+        if let Some(path) = &self.flips {
+            shown.written(path, "a row per bit flipped");
+        }
+        Ok(())
     }
 
     /// Tells of the derivatives, and writes them where asked.

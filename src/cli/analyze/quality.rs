@@ -7,10 +7,10 @@ use crate::analysis::{
     BitRanking, BitSample, QualityPlan, RECALL_SHARES, RankingQuality, SampledPlan, SampledQuality, Truth,
     sampled_quality,
 };
-use crate::cli::Global;
+use crate::cli::flips::Flips;
 use crate::cli::inputs::{Opened, Prepared};
 use crate::cli::known_oracle;
-use crate::cli::oracle::{Sites, flip_all, totals_file};
+use crate::cli::oracle::{Sites, totals_file};
 use crate::hw::BitId;
 use crate::num::parse_share;
 use crate::report::figures::{BitSet, FigureInput, RankedCurve, write_figures};
@@ -20,6 +20,11 @@ use crate::report::{Provenance, SiteTable};
 
 /// Instead of a file: flip all bits now.
 const RUN: &str = "run";
+
+/// Whether all bits are to be flipped now, `oracle` being the oracle asked for.
+pub fn runs_now(oracle: &Path) -> bool {
+    oracle == Path::new(RUN)
+}
 
 /// Reads a part of all bits: `5%` or `0.05`.
 ///
@@ -49,7 +54,7 @@ impl KnownRises {
         sites: &Sites,
         sources: &mut Vec<(String, String)>,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(path) = arguments.oracle.as_deref().filter(|path| *path != Path::new(RUN)) else { return Ok(None) };
+        let Some(path) = arguments.oracle.as_deref().filter(|path| !runs_now(path)) else { return Ok(None) };
         let known = known_oracle::read(path, opened)?;
         known.check_events(opened, prepared)?;
         let rises = known.rises_of(&sites.bits, opened)?;
@@ -78,20 +83,20 @@ impl<'a> Quality<'a> {
     /// Compares `rankings` as asked: with `truth`, with an oracle run now, or with a sample.
     ///
     /// # Errors
-    /// When an error is not finite, or the sample is too small.
+    /// When an error is not finite, the sample is too small, or the work is interrupted.
     pub fn find(
         arguments: &Arguments,
-        (opened, prepared): (&Opened, &'a Prepared),
+        flips: &mut Flips<'a>,
         sites: &[BitId],
         source: Source,
         rankings: &[BitRanking],
-        global: &Global,
     ) -> anyhow::Result<Option<Self>> {
+        let prepared = flips.prepared();
         let protected = numbers_of_bits(sites.len(), arguments.protected_parts());
         let plan = QualityPlan { recalls: &RECALL_SHARES, protected: &protected };
         if let Some(sample) = source.sample {
             let drawn: Vec<BitId> = sample.positions().into_iter().map(|position| sites[position]).collect();
-            let oracle = flip_all(opened, prepared, &drawn, global)?;
+            let oracle = flips.oracle(&drawn)?;
             let plan = SampledPlan { figures: plan, confidence: arguments.guide.confidence(), seed: arguments.seed };
             let rises = oracle.error_rises();
             let qualities = rankings.iter().map(|ranking| sampled_quality(ranking, &sample, &rises, &plan));
@@ -101,7 +106,7 @@ impl<'a> Quality<'a> {
         let truth = match source.known {
             Some(known) => known,
             None if arguments.oracle.is_some() || arguments.figures.is_some() => {
-                let oracle = flip_all(opened, prepared, sites, global)?;
+                let oracle = flips.oracle(sites)?;
                 KnownRises { rises: oracle.error_rises(), golden_mean: oracle.golden_mean() }
             }
             None => return Ok(None),

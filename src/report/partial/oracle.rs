@@ -1,4 +1,4 @@
-//! Partial oracles as files: what an interrupted run or a shard leaves, to go on from or to be merged.
+//! Partial oracles as files: what an interrupted oracle or a shard of one leaves, to go on from or to be merged.
 //!
 //! An NPZ archive of plain arrays that says by itself what it is about, so that merging needs no design:
 //!
@@ -8,22 +8,24 @@
 //! | `array`, `index`, `bit` | int64 | sites | where each bit is; `array` counts the manifest's `arrays` |
 //! | `golden`, `faulty` | float64 | sites | value of the register without and with the flip |
 //! | `changed_events` | int64 | sites | events whose output the flip changes, among those done |
-//! | `rise_sum` | int64 | sites, 4 | sum of error rises, exact ([`ExactSum::to_words`]) |
+//! | `rise_sum` | int64 | sites, 4 | sum of error rises, exact ([`crate::campaign::ExactSum::to_words`]) |
 //! | `golden_sum` | int64 | 4 | sum of fault-free errors, exact |
 
 use std::io::Cursor;
 
 use serde::{Deserialize, Serialize};
 
-use super::npz::{NpzError, NpzWriter, Packing};
-use super::{Provenance, SiteRow, SiteTable};
-use crate::campaign::{ExactSum, Shard, ShardError, SiteOutcome, Tally};
-use crate::import::npy::{NpyData, NpyError, read_npz};
+use super::PartialError;
+use super::archive::{Archive, Kind, add_manifest, add_outcomes};
+use crate::campaign::{Shard, ShardError, Tally};
 use crate::net::TensorKind;
 use crate::num::cast;
+use crate::report::npz::{NpzWriter, Packing};
+use crate::report::{Provenance, SiteRow, SiteTable};
 
-/// Name and version of the format.
-const FORMAT: &str = "trivote partial oracle 1";
+/// What the files are.
+const KIND: Kind =
+    Kind { format: "trivote partial oracle 1", needed: "a shard or checkpoint written by `trivote oracle`" };
 
 /// Part of an oracle, with all it takes to complete the result.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,89 +64,35 @@ pub struct Manifest {
 impl Manifest {
     /// The name and version of the format this program writes.
     pub fn current_format() -> String {
-        FORMAT.to_owned()
+        KIND.format.to_owned()
     }
 }
 
-/// Why a file is no usable partial oracle.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PartialError {
-    /// It cannot be read as an archive of arrays.
-    #[error(transparent)]
-    Npy(#[from] NpyError),
-    /// It is something else, or was damaged.
-    #[error("{file}: {what}; a shard or checkpoint written by `trivote oracle` is needed")]
-    Content {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// It was written by a version with another format.
-    #[error("{file}: its format is `{found}`, this program reads `{FORMAT}`; make it again")]
-    Format {
-        /// The file.
-        file: String,
-        /// The format it names.
-        found: String,
-    },
-    /// Parts of different work.
-    #[error(
-        "{file}: belongs to other work than {first} (its design, decoder, events, bits, metric or version of trivote differ)"
-    )]
-    OtherWork {
-        /// The file.
-        file: String,
-        /// The file it was compared with.
-        first: String,
-    },
-    /// A shard that has not done all its work.
-    #[error("{file}: shard {shard} has done {done} of its {tiles} tiles; complete it with --resume before merging")]
-    Unfinished {
-        /// The file.
-        file: String,
-        /// The shard.
-        shard: String,
-        /// Tiles done.
-        done: u64,
-        /// Tiles to do.
-        tiles: u64,
-    },
-    /// Shards of different divisions, or one twice, or one missing.
-    #[error("{what}; all of 1/n to n/n are needed, each once")]
-    Incomplete {
-        /// What is wrong.
-        what: String,
-    },
-    /// It cannot be packed.
-    #[error(transparent)]
-    Npz(#[from] NpzError),
-}
-
 impl PartialOracle {
+    /// The same work, so far that the tally is `tally`.
+    #[must_use]
+    pub fn with(&self, tally: &Tally) -> Self {
+        let manifest = Manifest { tiles_done: tally.tiles_done(), ..self.manifest.clone() };
+        Self { manifest, sites: self.sites.clone(), tally: tally.clone() }
+    }
+
     /// The file's bytes.
     ///
     /// # Errors
     /// When packing fails.
     pub fn to_bytes(&self) -> Result<Vec<u8>, PartialError> {
-        let manifest = serde_json::to_vec_pretty(&self.manifest).expect("strings and numbers have a JSON form");
         let rows = &self.sites.sites;
         let whole = |value: fn(&SiteRow) -> i64| rows.iter().map(value).collect::<Vec<_>>();
         let real = |value: fn(&SiteRow) -> f64| rows.iter().map(value).collect::<Vec<_>>();
-        let outcomes = self.tally.outcomes();
-        let changed: Vec<i64> = outcomes.iter().map(|outcome| i64::from(outcome.changed_events)).collect();
-        let sums: Vec<i64> = outcomes.iter().flat_map(|outcome| outcome.rise_sum.to_words()).collect();
         let len = [rows.len()];
         let mut npz = NpzWriter::new(Cursor::new(Vec::new()), Packing::Stored);
-        npz.add("manifest", &[manifest.len()], &manifest[..])?;
+        add_manifest(&mut npz, &self.manifest)?;
         npz.add("array", &len, &whole(|row| cast::i64_from_len(row.array))[..])?;
         npz.add("index", &len, &whole(|row| cast::i64_from_len(row.index))[..])?;
         npz.add("bit", &len, &whole(|row| i64::from(row.bit))[..])?;
         npz.add("golden", &len, &real(|row| row.golden)[..])?;
         npz.add("faulty", &len, &real(|row| row.faulty)[..])?;
-        npz.add("changed_events", &len, &changed[..])?;
-        npz.add("rise_sum", &[rows.len(), 4], &sums[..])?;
+        add_outcomes(&mut npz, "", self.tally.outcomes().iter())?;
         npz.add("golden_sum", &[4], &self.tally.golden_sum().to_words()[..])?;
         Ok(npz.finish()?.into_inner())
     }
@@ -154,32 +102,15 @@ impl PartialOracle {
     /// # Errors
     /// When it is no partial oracle, of another version, or its arrays do not belong together.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Self, PartialError> {
-        let content = |what: String| PartialError::Content { file: file.to_owned(), what };
-        let misfit = |name: &str| content(format!("array `{name}` has not the type, length or values it should have"));
-        let manifest = match read_npz(file, bytes, "manifest")?.data() {
-            NpyData::U8(text) => serde_json::from_slice::<serde_json::Value>(text).map_err(|error| error.to_string()),
-            _ => Err("it holds no bytes".to_owned()),
-        };
-        let manifest = manifest.map_err(|error| content(format!("manifest: {error}")))?;
-        let format = manifest.get("format").and_then(serde_json::Value::as_str).unwrap_or_default();
-        if format != FORMAT {
-            return Err(PartialError::Format { file: file.to_owned(), found: format.to_owned() });
-        }
-        let manifest: Manifest =
-            serde_json::from_value(manifest).map_err(|error| content(format!("manifest: {error}")))?;
-
-        let integers = |name: &str| match read_npz(file, bytes, name)?.data() {
-            NpyData::I64(values) => Ok(values.clone()),
-            _ => Err(misfit(name)),
-        };
-        let reals = |name: &str| match read_npz(file, bytes, name)?.data() {
-            NpyData::F64(values) => Ok(values.clone()),
-            _ => Err(misfit(name)),
-        };
-        let places = [integers("array")?, integers("index")?, integers("bit")?];
-        let (golden, faulty, changed) = (reals("golden")?, reals("faulty")?, integers("changed_events")?);
-        let (sums, golden_sum) = (integers("rise_sum")?, integers("golden_sum")?);
-        let len = changed.len();
+        let archive = Archive { file, bytes, kind: KIND };
+        let misfit = |name: &str| archive.misfit(name);
+        let manifest: Manifest = archive.manifest()?;
+        let places = [archive.integers("array")?, archive.integers("index")?, archive.integers("bit")?];
+        let (golden, faulty) = (archive.reals("golden")?, archive.reals("faulty")?);
+        let events = u32::try_from(manifest.events);
+        let events = events.map_err(|_| archive.content("manifest: too many events".to_owned()))?;
+        let outcomes = archive.outcomes("", events)?;
+        let len = outcomes.len();
         for (name, found) in [("array", &places[0]), ("index", &places[1]), ("bit", &places[2])] {
             if found.len() != len {
                 return Err(misfit(name));
@@ -188,14 +119,7 @@ impl PartialOracle {
         if golden.len() != len || faulty.len() != len {
             return Err(misfit(if golden.len() == len { "faulty" } else { "golden" }));
         }
-        let (sums, rest) = sums.as_chunks::<4>();
-        if sums.len() != len || !rest.is_empty() {
-            return Err(misfit("rise_sum"));
-        }
-        let events = u32::try_from(manifest.events).map_err(|_| content("manifest: too many events".to_owned()))?;
-        let golden_sum = <[i64; 4]>::try_from(golden_sum).ok().and_then(|words| ExactSum::from_words(words, events));
-        let golden_sum = golden_sum.ok_or_else(|| misfit("golden_sum"))?;
-
+        let [golden_sum] = archive.sums("golden_sum", events)?[..] else { return Err(misfit("golden_sum")) };
         let mut rows = Vec::with_capacity(len);
         for site in 0..len {
             let array = usize::try_from(places[0][site]).ok().filter(|array| *array < manifest.arrays.len());
@@ -207,18 +131,8 @@ impl PartialOracle {
                 faulty: faulty[site],
             });
         }
-        let outcomes: Vec<SiteOutcome> = changed
-            .iter()
-            .zip(sums)
-            .map(|(changed, sum)| {
-                let changed_events = u32::try_from(*changed).ok().filter(|changed| *changed <= events);
-                let changed_events = changed_events.ok_or_else(|| misfit("changed_events"))?;
-                let rise_sum = ExactSum::from_words(*sum, changed_events).ok_or_else(|| misfit("rise_sum"))?;
-                Ok(SiteOutcome { changed_events, rise_sum })
-            })
-            .collect::<Result<_, PartialError>>()?;
         if manifest.tiles_done > manifest.tiles {
-            return Err(content("manifest: more tiles are done than there are".to_owned()));
+            return Err(archive.content("manifest: more tiles are done than there are".to_owned()));
         }
         let tally = Tally::of_parts(manifest.tiles_done, golden_sum, outcomes);
         Ok(Self { sites: SiteTable { arrays: manifest.arrays.clone(), sites: rows }, manifest, tally })
@@ -245,6 +159,7 @@ pub fn merge(parts: Vec<(String, PartialOracle)>) -> Result<PartialOracle, Parti
         let shard: Shard = shard.parse().map_err(|error: ShardError| PartialError::Content {
             file: file.clone(),
             what: format!("manifest: {error}"),
+            needed: KIND.needed,
         })?;
         if let Some((other, first, _)) = shards.first().filter(|(other, ..)| other.count() != shard.count()) {
             return Err(incomplete(format!("{first} is shard {other}, {file} is shard {shard}")));
@@ -276,6 +191,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::campaign::{ExactSum, SiteOutcome};
 
     fn part() -> PartialOracle {
         let arrays = vec![("dense".to_owned(), TensorKind::Kernel), ("dense".to_owned(), TensorKind::Bias)];
