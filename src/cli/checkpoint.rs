@@ -25,6 +25,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Whether Ctrl-C was pressed (or the system asked the program to end).
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Whether work is being done that looks at it.
+static HEEDED: AtomicBool = AtomicBool::new(false);
+
 /// The file that long work leaves when it is interrupted.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -82,7 +85,11 @@ impl Checkpoint {
         self.saved.elapsed() >= INTERVAL
     }
 
-    fn save(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn save(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         // Results that are folders may stand in folders that are made with them.
         if let Some(parent) = self.path.parent().filter(|parent| !parent.exists()) {
             fs::create_dir_all(parent).with_context(|| format!("{}: cannot be written", self.name()))?;
@@ -236,6 +243,18 @@ pub fn complete(
     bar: &BitBar,
 ) -> anyhow::Result<Ending> {
     heed_signals()?;
+    HEEDED.store(true, Ordering::Relaxed);
+    let ending = work_on(run, checkpoint, bytes, bar);
+    HEEDED.store(false, Ordering::Relaxed);
+    ending
+}
+
+fn work_on(
+    run: &mut impl LongRun,
+    checkpoint: &mut Checkpoint,
+    bytes: &mut dyn FnMut(&Tally) -> anyhow::Result<Vec<u8>>,
+    bar: &BitBar,
+) -> anyhow::Result<Ending> {
     let mut round = cast::u64_from_len(rayon::current_num_threads());
     while !run.is_done() {
         let stop = STOP.load(Ordering::Relaxed);
@@ -252,13 +271,14 @@ pub fn complete(
     Ok(Ending::Done)
 }
 
-/// Lets Ctrl-C ask for the end from now on; a second one ends the program at once, and the last checkpoint stays.
+/// Lets Ctrl-C ask for the end from now on. A second one, or one while nothing looks at it, ends the program at once; the
+/// last checkpoint stays.
 fn heed_signals() -> anyhow::Result<()> {
-    static HEEDED: Once = Once::new();
+    static HANDLER: Once = Once::new();
     let mut result = Ok(());
-    HEEDED.call_once(|| {
+    HANDLER.call_once(|| {
         result = ctrlc::set_handler(|| {
-            if STOP.swap(true, Ordering::Relaxed) {
+            if STOP.swap(true, Ordering::Relaxed) || !HEEDED.load(Ordering::Relaxed) {
                 std::process::exit(130);
             }
         });

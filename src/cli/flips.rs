@@ -76,6 +76,17 @@ impl<'a> Flips<'a> {
         run
     }
 
+    /// Writes all that is known to the checkpoint, where there is one: other long work follows.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&mut self) -> anyhow::Result<()> {
+        match &mut self.kept {
+            Some(Kept { checkpoint, manifest }) => checkpoint.save(&PartialFlips::to_bytes(manifest, &self.known)?),
+            None => Ok(()),
+        }
+    }
+
     /// Removes the checkpoint: the results are written.
     pub fn finish(self) {
         self.kept.iter().for_each(|kept| kept.checkpoint.remove());

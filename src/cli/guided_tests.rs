@@ -12,7 +12,7 @@ use crate::cli::Global;
 use crate::cli::flips::Flips;
 use crate::cli::inputs::{DesignArgument, EventArguments, open, prepare};
 use crate::cli::known_oracle;
-use crate::cli::oracle::{flip_all, totals_file};
+use crate::cli::oracle::totals_file;
 use crate::fault::{Biases, all_sites};
 use crate::hw::BitId;
 use crate::report::SiteTable;
@@ -48,7 +48,7 @@ fn a_campaign_finds_what_the_oracle_knows() {
     let opened = open(&command.design, &command.global).unwrap();
     let prepared = prepare(&opened, &command.events).unwrap();
     let sites = all_sites(&opened.inventory, Biases::Exclude);
-    let oracle = flip_all(&opened, &prepared, &sites, &command.global).unwrap();
+    let oracle = Flips::new(&opened, &prepared, &command.global).oracle(&sites).unwrap();
     let rises = oracle.error_rises();
     let table = SiteTable::new(&opened.design.accelerator, &opened.inventory, &sites);
     let (metric, events) = (prepared.evaluator.metric().name(), prepared.events.len());
@@ -120,7 +120,7 @@ fn a_campaign_finds_what_the_oracle_knows() {
 
     let sample = BitSample::draw(&bit_strata(&opened.inventory, &sites), 1000, 1).unwrap();
     let sampled: Vec<BitId> = sample.positions().iter().map(|position| sites[*position]).collect();
-    let known = flip_all(&opened, &prepared, &sampled, &command.global).unwrap().error_rises();
+    let known = Flips::new(&opened, &prepared, &command.global).oracle(&sampled).unwrap().error_rises();
     let plan = SampledPlan { figures, confidence: plan.confidence, seed: 1 };
     let estimated: Vec<_> =
         rankings.iter().map(|ranking| sampled_quality(ranking, &sample, &known, &plan).unwrap()).collect();

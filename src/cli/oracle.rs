@@ -9,7 +9,6 @@ use clap::Args;
 
 use super::checkpoint::{BitBar, Checkpoint, Ending, complete};
 use super::endings::Format;
-use super::flips::Flips;
 use super::inputs::{DesignArgument, EventArguments, Opened, Prepared, open, prepare};
 use super::{Global, wrong_usage};
 use crate::campaign::{Oracle, OracleInput, OracleRun, Shard, Tally};
@@ -97,14 +96,6 @@ impl SiteArguments {
         };
         Ok(Sites { bits: all_sites(&opened.inventory, biases), options, source: None })
     }
-}
-
-/// Runs the oracle over `sites` with a progress bar.
-///
-/// # Errors
-/// When an error is not finite.
-pub fn flip_all(opened: &Opened, prepared: &Prepared, sites: &[BitId], global: &Global) -> anyhow::Result<Oracle> {
-    Flips::new(opened, prepared, global).oracle(sites)
 }
 
 /// What an oracle of `sites` is asked.

@@ -10,9 +10,11 @@ use serde_json::json;
 
 use super::Global;
 use super::area::{AreaArguments, Areas, areas};
+use super::checkpoint::Checkpoint;
 use super::endings::Format;
+use super::flips::Flips;
 use super::inputs::{DesignArgument, EventArguments, Opened, open, prepare};
-use super::oracle::{SiteArguments, flip_all};
+use super::oracle::SiteArguments;
 use super::rankings::{self, RankingName};
 use super::schedule::{ScheduleArguments, schedule};
 use super::scores::{Needs, ScoreArguments};
@@ -60,6 +62,9 @@ pub struct Arguments {
     /// --verify verify.csv, and the protection plan of every point that one can describe
     #[arg(long, short, value_name = "DIR", value_parser = Format::Folder.parser())]
     output: Option<PathBuf>,
+    /// Go on where an interrupted run of the same command stopped; the flips it did are in DIR.checkpoint
+    #[arg(long, requires = "output")]
+    resume: bool,
     /// Draw area against what remains of the risk, in characters
     #[arg(long)]
     plot: bool,
@@ -100,12 +105,22 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
 
     let names: Vec<Score> = arguments.rankings.iter().filter_map(RankingName::score).collect();
     let needs = Needs::of(&names);
+    let mut provenance = opened.provenance("sweep", sites.options.clone());
+    provenance.command.extend(arguments.canonical());
+    provenance.command.extend(arguments.scores.canonical(needs, &opened, prepared.evaluator.metric()));
+    provenance.command.extend(arguments.verify.canonical());
+    provenance.command.extend(areas.options.iter().chain(&scheduled.options).cloned());
+    prepared.record(&mut provenance);
+    let mut flips = Flips::new(&opened, &prepared, global);
+    if let Some(folder) = &arguments.output {
+        flips = flips.keep(Checkpoint::of(folder), arguments.resume, provenance.command.clone())?;
+    }
     let measured = arguments.scores.measure(needs, (&opened, &prepared), &sites.bits, arguments.seed, global)?;
     measured.warn(&names, global);
     let mut scores = measured.values(&names, &opened, &sites.bits, arguments.seed).into_iter();
     // What is known of every event is not needed any more.
     drop(measured);
-    let oracle = flip_all(&opened, &prepared, &sites.bits, global)?;
+    let oracle = flips.oracle(&sites.bits)?;
     let rises = oracle.error_rises();
     let mut values = Vec::new();
     for asked in &arguments.rankings {
@@ -130,14 +145,11 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     let result = sweep(&input)?;
     let targets = targets(&input, &arguments.remove)?;
 
+    if verifier.is_some() {
+        flips.save()?;
+    }
     let found = verifier.map(|verifier| verifier.run(&result, &rises, global)).transpose()?;
 
-    let mut provenance = opened.provenance("sweep", sites.options);
-    provenance.command.extend(arguments.canonical());
-    provenance.command.extend(arguments.scores.canonical(needs, &opened, prepared.evaluator.metric()));
-    provenance.command.extend(arguments.verify.canonical());
-    provenance.command.extend(areas.options.iter().chain(&scheduled.options).cloned());
-    prepared.record(&mut provenance);
     provenance.seeds.push(("random ranking".to_owned(), arguments.seed));
     provenance.inputs.extend(sources.into_iter().chain(sites.source).map(|(name, hash)| (name, hash.to_string())));
     provenance.inputs.extend(areas.sources.iter().map(|(name, hash)| (name.clone(), hash.to_string())));
@@ -158,6 +170,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<String> {
     if let Some(folder) = folder {
         write_folder(folder, &report, (&opened, &sites.bits), (&oracle, &lines), &provenance)?;
     }
+    flips.finish();
     // Files tell what was found before the command fails for it.
     found.as_ref().map_or(Ok(()), |found| verify::check(found, &opened.inventory))?;
     if global.json {
