@@ -1,9 +1,11 @@
 //! Plain tables that fit a terminal, and how numbers stand in them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use terminal_size::{Width, terminal_size};
-use unicode_width::UnicodeWidthStr;
+use textwrap::core::display_width;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 use crate::num::cast;
 
@@ -73,12 +75,12 @@ impl TextTable {
     /// Narrowest and natural width of a column.
     fn widths(&self, column: usize) -> (usize, usize) {
         let (name, side) = &self.columns[column];
-        let of_word = |text: &str| text.split(' ').map(UnicodeWidthStr::width).max().unwrap_or(0);
-        let (mut least, mut natural) = (of_word(name), name.width());
+        let of_word = |text: &str| text.split(' ').map(display_width).max().unwrap_or(0);
+        let (mut least, mut natural) = (of_word(name), display_width(name));
         for cells in self.cells() {
             let cell = &cells[column];
-            least = least.max(if *side == Side::Left { of_word(cell) } else { cell.width() });
-            natural = natural.max(cell.width());
+            least = least.max(if *side == Side::Left { of_word(cell) } else { display_width(cell) });
+            natural = natural.max(display_width(cell));
         }
         (least, natural)
     }
@@ -107,7 +109,7 @@ impl TextTable {
             let mut text = String::new();
             for (position, width) in widths.iter().enumerate() {
                 let cell = cells[position].get(line).map_or("", String::as_str);
-                let blanks = " ".repeat(width.saturating_sub(cell.width()));
+                let blanks = " ".repeat(width.saturating_sub(display_width(cell)));
                 text.push_str(if position == 0 { " " } else { "   " });
                 match self.columns[first + position].1 {
                     Side::Right => text.extend([&blanks, cell]),
@@ -174,24 +176,12 @@ pub fn line_width() -> usize {
 
 /// `text` in lines of `width`, broken between words; a longer word has a line of its own. Blanks at its start stay.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
-    if text.width() <= width {
-        return vec![text.to_owned()];
-    }
-    let start = text.len() - text.trim_start_matches(' ').len();
-    let mut lines = Vec::new();
-    let mut line = text[..start].to_owned();
-    let mut is_empty = true;
-    for word in text[start..].split(' ') {
-        if !is_empty && line.width() + 1 + word.width() > width {
-            lines.push(std::mem::take(&mut line));
-        } else if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    lines.push(line);
-    lines
+    let options = Options::new(width)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
 }
 
 /// An integer with thousands separated: `12,720`.
